@@ -1,0 +1,222 @@
+"""Every error that orchkit raises, one tree.
+
+::
+
+    OrchkitError
+    ├── WorkflowError (ValueError)          a definition that makes no sense
+    │   ├── WorkflowFileError               … in a file: path, line, column
+    │   └── ExpressionError                 an expression that cannot be parsed or evaluated
+    ├── UnsafeWorkflowError                 a second token reached a node that is still busy
+    ├── InvalidTransitionError (RuntimeError)   a state change that the table of states forbids
+    ├── CheckError (ValueError)             a report with errors, raised on request
+    ├── TaskError                           what a handler raises to say how an error is meant
+    │   ├── TransientError                  worth another attempt
+    │   ├── PermanentError                  fail at once
+    │   └── PartialError                    some items failed
+    ├── RunError (RuntimeError)             a run that cannot do what was asked of it
+    │   ├── RunNotFound (KeyError)
+    │   ├── RunFailed                       a run ended in another state than COMPLETED
+    │   └── WaitNotFound (KeyError)         no open callback of that name
+    ├── HandlerNotFound (KeyError)          a Python task without its function
+    ├── EngineClosed (RuntimeError)
+    ├── LogError (ValueError)               a frame that is not an event log
+    ├── StoreError (OSError)                the DuckDB file
+    │   ├── StoreLocked                     another process owns it
+    │   ├── StoreFull                       no space left
+    │   ├── StoreCorrupt                    not a readable store
+    │   └── StoreTooNew                     written by a newer orchkit
+    ├── RenderError (RuntimeError)          Graphviz is missing, failed or took too long
+    └── MissingExtraError (ImportError)     an optional library is not installed
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "CheckError",
+    "EngineClosed",
+    "ExpressionError",
+    "HandlerNotFound",
+    "InvalidTransitionError",
+    "LogError",
+    "MissingExtraError",
+    "OrchkitError",
+    "PartialError",
+    "PermanentError",
+    "RenderError",
+    "RunError",
+    "RunFailed",
+    "RunNotFound",
+    "StoreCorrupt",
+    "StoreError",
+    "StoreFull",
+    "StoreLocked",
+    "StoreTooNew",
+    "TaskError",
+    "TransientError",
+    "UnsafeWorkflowError",
+    "WaitNotFound",
+    "WorkflowError",
+    "WorkflowFileError",
+    "nearest",
+]
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return a hint such as ``" Did you mean 'ship'?"``, or nothing where no name is near.
+
+    Examples
+    --------
+    >>> nearest("shp", ["ship", "pay"])
+    " Did you mean 'ship'?"
+    >>> nearest("zzz", ["ship", "pay"])
+    ''
+    """
+    found = difflib.get_close_matches(name, [str(known) for known in names], n=1)
+    return f" Did you mean {found[0]!r}?" if found else ""
+
+
+class OrchkitError(Exception):
+    """Base of all errors of orchkit."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+
+    def __str__(self) -> str:
+        # KeyError would show the repr of its argument.
+        return self.message
+
+
+class WorkflowError(OrchkitError, ValueError):
+    """A definition that makes no sense; ``node`` names the place where there is one."""
+
+    def __init__(self, message: str, *, node: str | None = None) -> None:
+        super().__init__(message)
+        self.node = node
+
+
+class WorkflowFileError(WorkflowError):
+    """A fault in a workflow file, with ``path``, ``line`` and ``column`` (both from 1)."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: str | None = None,
+        line: int | None = None,
+        column: int | None = None,
+        node: str | None = None,
+    ) -> None:
+        where = ":".join(str(part) for part in (path, line, column) if part is not None)
+        super().__init__(f"{where}: {message}" if where else message, node=node)
+        self.path, self.line, self.column = path, line, column
+
+
+class ExpressionError(WorkflowError):
+    """An expression that cannot be parsed, or evaluated over the variables at hand."""
+
+
+class UnsafeWorkflowError(OrchkitError, RuntimeError):
+    """A second token reached a node or a flow that still holds one."""
+
+
+class InvalidTransitionError(OrchkitError, RuntimeError):
+    """A change of state that is not in the table of legal transitions."""
+
+
+class CheckError(OrchkitError, ValueError):
+    """A report holds errors; its text lists them."""
+
+
+class TaskError(OrchkitError):
+    """What a handler raises to say how an error is meant."""
+
+
+class TransientError(TaskError):
+    """Worth another attempt; ``retry_after_s`` is the least delay that the target asked for."""
+
+    def __init__(self, message: str = "", *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class PermanentError(TaskError):
+    """No attempt will help: fail at once."""
+
+
+class PartialError(TaskError):
+    """Some items failed; ``failed`` holds them."""
+
+    def __init__(self, message: str = "", *, failed: Iterable[object] = ()) -> None:
+        super().__init__(message)
+        self.failed = tuple(failed)
+
+
+class RunError(OrchkitError, RuntimeError):
+    """A run that cannot do what was asked of it."""
+
+    def __init__(self, message: str, *, run_id: str | None = None) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+
+
+class RunNotFound(RunError, KeyError):
+    """No run of that id."""
+
+
+class RunFailed(RunError):
+    """A run ended in another state than COMPLETED."""
+
+
+class WaitNotFound(RunError, KeyError):
+    """No open callback of that name."""
+
+
+class HandlerNotFound(OrchkitError, KeyError):
+    """A Python task without its function."""
+
+
+class EngineClosed(OrchkitError, RuntimeError):
+    """The engine has been closed; nothing was accepted."""
+
+
+class LogError(OrchkitError, ValueError):
+    """A frame that is not an event log."""
+
+
+class StoreError(OrchkitError, OSError):
+    """The store cannot be used; ``path`` is its file."""
+
+    def __init__(self, message: str, *, path: str | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class StoreLocked(StoreError):
+    """Another process, or another engine of this one, owns the file."""
+
+
+class StoreFull(StoreError):
+    """There is no space left for the file."""
+
+
+class StoreCorrupt(StoreError):
+    """The file is not a store that can be read."""
+
+
+class StoreTooNew(StoreError):
+    """The file was written by a newer orchkit."""
+
+
+class RenderError(OrchkitError, RuntimeError):
+    """Graphviz is missing, failed or took too long."""
+
+
+class MissingExtraError(OrchkitError, ImportError):
+    """An optional library is not installed; the text names the extra."""

@@ -1,0 +1,414 @@
+"""What the machine takes and gives: events, commands, records; and its state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from orchkit.model.nodes import WaitKind
+from orchkit.model.states import ErrorClass, RunStatus, StepStatus
+
+__all__ = [
+    "CallbackReceived",
+    "CancelAsked",
+    "ChildEnded",
+    "Command",
+    "Event",
+    "Failure",
+    "Finish",
+    "Instance",
+    "Kind",
+    "Loop",
+    "Mode",
+    "OpenWait",
+    "Record",
+    "RunStep",
+    "SetTimer",
+    "StartChild",
+    "State",
+    "Step",
+    "StepCompleted",
+    "StepFailed",
+    "StepStarted",
+    "StopStep",
+    "TimerFired",
+    "TimerPurpose",
+    "Undo",
+]
+
+
+class Kind(StrEnum):
+    """What a record, or a step, is about."""
+
+    RUN = "run"
+    TASK = "task"
+    WAIT = "wait"
+    SCOPE = "scope"
+    CALL = "call"
+    GATEWAY = "gateway"
+    COMPENSATION = "compensation"
+    TIMER = "timer"
+    CANCEL = "cancel"
+
+
+class TimerPurpose(StrEnum):
+    """What a timer is for."""
+
+    RETRY = "retry"
+    TIMER = "timer"
+    TIMEOUT = "timeout"
+    DEADLINE = "deadline"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error, as data.
+
+    Attributes
+    ----------
+    error_class
+        What it means for the next attempt.
+    type
+        Name of the exception, or an HTTP code as text.
+    message
+        For people.
+    node
+        Where it happened.
+    retry_after_s
+        The least delay that the target asked for.
+    exhausted
+        Retries were spent on it.
+    compensated
+        A saga has undone what it did, on the way up.
+    """
+
+    error_class: ErrorClass
+    type: str = "Error"
+    message: str = ""
+    node: str = ""
+    retry_after_s: float = 0.0
+    exhausted: bool = False
+    compensated: bool = False
+
+    def as_variable(self) -> dict[str, Any]:
+        """Return the value of the variable ``error`` on an error path."""
+        return {"node": self.node, "class": self.error_class.value, "type": self.type, "message": self.message}
+
+
+# Events ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted:
+    """An attempt of a step begins."""
+
+    step_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepCompleted:
+    """The attempt succeeded."""
+
+    step_id: str
+    output: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepFailed:
+    """The attempt failed."""
+
+    step_id: str
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """A timer that was set is due."""
+
+    step_id: str
+    purpose: TimerPurpose
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackReceived:
+    """What a wait waited for has come."""
+
+    step_id: str
+    payload: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChildEnded:
+    """The run of a called workflow has ended."""
+
+    step_id: str
+    status: RunStatus
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAsked:
+    """The run shall end; sagas are compensated first."""
+
+    reason: str = "cancelled"
+
+
+Event = StepStarted | StepCompleted | StepFailed | TimerFired | CallbackReceived | ChildEnded | CancelAsked
+
+
+# Commands --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RunStep:
+    """Begin an attempt as soon as there is room: answer with `StepStarted`, later with its outcome."""
+
+    step_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """Send `TimerFired` after a delay, or at a moment (seconds since the epoch) where ``until_s`` is given."""
+
+    step_id: str
+    purpose: TimerPurpose
+    delay_s: float
+    until_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenWait:
+    """Send `CallbackReceived` when the callback, or an event that matches, arrives."""
+
+    step_id: str
+    kind: WaitKind
+    subject: str
+    match: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StartChild:
+    """Run another workflow and send `ChildEnded`."""
+
+    step_id: str
+    workflow: str
+    inputs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StopStep:
+    """The step has been given up: forget its timers and wait; cancel its child."""
+
+    step_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The run has ended."""
+
+    status: RunStatus
+    failure: Failure | None = None
+
+
+Command = RunStep | SetTimer | OpenWait | StartChild | StopStep | Finish
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A change of state, to be kept in the history."""
+
+    kind: Kind
+    status: str
+    node: str | None = None
+    step_id: str | None = None
+    attempt: int = 0
+    failure: Failure | None = None
+    payload: Mapping[str, Any] | None = None
+
+
+# State -----------------------------------------------------------------------
+
+
+class Mode(StrEnum):
+    """What an instance of a graph is doing."""
+
+    RUNNING = "running"
+    ENDING = "ending"  # a terminate end was reached
+    FAILING = "failing"  # waits for what still runs
+    UNDOING = "undoing"  # a saga compensates
+
+
+@dataclass(slots=True)
+class Loop:
+    """Progress of a for-each or while scope."""
+
+    items: list[Any] = field(default_factory=list)
+    results: dict[int, Any] = field(default_factory=dict)
+    next: int = 0
+    active: int = 0
+    failed: int = 0
+    closed: bool = False
+    first_failure: Failure | None = None
+
+    def copy(self) -> Loop:
+        """Return a copy that can be changed."""
+        return Loop(self.items, dict(self.results), self.next, self.active, self.failed, self.closed, self.first_failure)
+
+
+@dataclass(slots=True)
+class Step:
+    """A visit of a node that has no outcome yet."""
+
+    id: str
+    node: str
+    kind: Kind
+    instance: int
+    status: StepStatus
+    attempt: int = 1
+    loop: Loop | None = None
+    failure: Failure | None = None
+    variables: Mapping[str, Any] | None = None
+
+    def copy(self) -> Step:
+        """Return a copy that can be changed."""
+        loop = None if self.loop is None else self.loop.copy()
+        return Step(
+            self.id,
+            self.node,
+            self.kind,
+            self.instance,
+            self.status,
+            self.attempt,
+            loop,
+            self.failure,
+            self.variables,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """A completed step that a saga may have to compensate, with the variables of that moment."""
+
+    step_id: str
+    node: str
+    variables: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Instance:
+    """One pass through a graph: of the run itself, or of a scope."""
+
+    key: int
+    scope: str
+    parent: str | None
+    frame: int
+    marking: int = 0
+    open: dict[int, str] = field(default_factory=dict)
+    index: int = 0
+    mode: Mode = Mode.RUNNING
+    failure: Failure | None = None
+    undo: tuple[Undo, ...] = ()
+    undone_badly: bool = False
+
+    def copy(self) -> Instance:
+        """Return a copy that can be changed."""
+        return Instance(
+            self.key,
+            self.scope,
+            self.parent,
+            self.frame,
+            self.marking,
+            dict(self.open),
+            self.index,
+            self.mode,
+            self.failure,
+            self.undo,
+            self.undone_badly,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Variables; a pass of a for-each has its own, and reads those outside."""
+
+    outer: int | None
+    values: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class State:
+    """The state of a run. Treat it as a value: the machine returns a new one.
+
+    Attributes
+    ----------
+    run_id
+        Of the run; part of the seed of its jitter.
+    steps
+        What is open, by step id.
+    instances, frames
+        Passes through graphs, and their variables.
+    finished
+        How the run ended, or None.
+    """
+
+    run_id: str = ""
+    steps: dict[str, Step] = field(default_factory=dict)
+    instances: dict[int, Instance] = field(default_factory=dict)
+    frames: dict[int, Frame] = field(default_factory=dict)
+    serial: int = 0
+    cancelling: bool = False
+    undone_badly: bool = False
+    finished: Finish | None = None
+
+    def copy(self) -> State:
+        """Return a copy whose tables can be changed (their entries are shared)."""
+        return State(
+            self.run_id,
+            dict(self.steps),
+            dict(self.instances),
+            dict(self.frames),
+            self.serial,
+            self.cancelling,
+            self.undone_badly,
+            self.finished,
+        )
+
+    @property
+    def status(self) -> RunStatus:
+        """The state of the run, seen from its steps."""
+        if self.finished is not None:
+            return self.finished.status
+        if any(instance.mode is Mode.UNDOING for instance in self.instances.values()):
+            return RunStatus.COMPENSATING
+        idle = (StepStatus.WAITING, StepStatus.RETRYING)
+        leaves = [step for step in self.steps.values() if step.kind is not Kind.SCOPE]
+        if leaves and all(step.status in idle or step.kind is Kind.CALL for step in leaves):
+            return RunStatus.WAITING
+        return RunStatus.RUNNING
+
+    @property
+    def variables(self) -> Mapping[str, Any]:
+        """The variables of the run."""
+        return self.frames[0].values if self.frames else {}
+
+    def variables_in(self, frame: int) -> Mapping[str, Any]:
+        """Return the variables that are seen in a frame."""
+        found = self.frames[frame]
+        if found.outer is None:
+            return found.values
+        return {**self.variables_in(found.outer), **found.values}
+
+    def variables_of(self, step_id: str) -> Mapping[str, Any]:
+        """Return the variables that a step sees."""
+        step = self.steps[step_id]
+        if step.variables is not None:
+            return step.variables
+        return self.variables_in(self.instances[step.instance].frame)
+
+    def open_steps(self, kinds: Iterable[Kind]) -> list[Step]:
+        """Return the open steps of these kinds."""
+        wanted = frozenset(kinds)
+        return [step for step in self.steps.values() if step.kind in wanted]

@@ -1,0 +1,114 @@
+"""Durations: ``"5 min"`` outside, float seconds inside. The one module that converts."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import timedelta
+
+__all__ = ["Duration", "format_duration", "seconds"]
+
+_EXPECTED = "a number of seconds, a timedelta, or text such as '90s', '5 min', '1h 30m', '2 days', 'PT5M'"
+Duration = str | float | int | timedelta
+
+_UNITS = {
+    "ms": 0.001,
+    "s": 1.0,
+    "m": 60.0,
+    "h": 3600.0,
+    "d": 86_400.0,
+    "w": 604_800.0,
+}
+_NAMES = {
+    **{name: "ms" for name in ("ms", "millisecond", "milliseconds")},
+    **{name: "s" for name in ("s", "sec", "secs", "second", "seconds")},
+    **{name: "m" for name in ("m", "min", "mins", "minute", "minutes")},
+    **{name: "h" for name in ("h", "hr", "hrs", "hour", "hours")},
+    **{name: "d" for name in ("d", "day", "days")},
+    **{name: "w" for name in ("w", "week", "weeks")},
+}
+_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*(?:,|and)?")
+_ISO = re.compile(
+    r"P(?:(\d+(?:\.\d+)?)W)?(?:(\d+(?:\.\d+)?)D)?"
+    r"(?:T(?:(\d+(?:\.\d+)?)H)?(?:(\d+(?:\.\d+)?)M)?(?:(\d+(?:\.\d+)?)S)?)?",
+)
+
+
+def seconds(duration: Duration) -> float:
+    """Return a duration in seconds.
+
+    Parameters
+    ----------
+    duration
+        A number of seconds, a ``timedelta``, or text: ``"90s"``, ``"5 min"``, ``"1h 30m"``,
+        ``"2 days"``, or an ISO 8601 duration without years and months (``"PT5M"``).
+
+    Raises
+    ------
+    ValueError
+        Not a duration, negative or not finite.
+
+    Examples
+    --------
+    >>> seconds("5 min"), seconds("1h 30m"), seconds("PT0.5S"), seconds(3)
+    (300.0, 5400.0, 0.5, 3.0)
+    """
+    if isinstance(duration, timedelta):
+        value = duration.total_seconds()
+    elif isinstance(duration, bool) or not isinstance(duration, str | int | float):
+        message = f"{duration!r} is not a duration: give {_EXPECTED}."
+        raise ValueError(message)
+    elif isinstance(duration, str):
+        value = _parse(duration)
+    else:
+        value = float(duration)
+    if not math.isfinite(value) or value < 0:
+        message = f"{duration!r} is not a duration: it must be finite and not negative."
+        raise ValueError(message)
+    return value
+
+
+def _parse(text: str) -> float:
+    folded = text.strip()
+    iso = _ISO.fullmatch(folded.upper())
+    if iso and any(iso.groups()):
+        return sum(
+            float(part) * _UNITS[unit] for part, unit in zip(iso.groups(), "wdhms", strict=True) if part
+        )
+    folded = folded.lower()
+    total, position = 0.0, 0
+    while position < len(folded):
+        part = _PART.match(folded, position)
+        unit = _NAMES.get(part.group(2)) if part else None
+        if part is None or unit is None:
+            break
+        total += float(part.group(1)) * _UNITS[unit]
+        position = part.end()
+    if not folded or position < len(folded):
+        try:
+            return float(folded)
+        except ValueError:
+            message = f"{text!r} is not a duration: give {_EXPECTED}."
+            raise ValueError(message) from None
+    return total
+
+
+def format_duration(duration_s: float) -> str:
+    """Return a duration for people, two units at most.
+
+    Examples
+    --------
+    >>> format_duration(0.25), format_duration(5400), format_duration(200_000)
+    ('250ms', '1h 30m', '2d 8h')
+    """
+    if duration_s < 1:
+        return "0s" if duration_s == 0 else f"{duration_s * 1000:.3g}ms"
+    if duration_s < 60:  # noqa: PLR2004 -- seconds in a minute
+        return f"{duration_s:.3g}s"
+    whole = round(duration_s)
+    parts = []
+    for unit in "wdhms":
+        count, whole = divmod(whole, int(_UNITS[unit]))
+        if count:
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2])
