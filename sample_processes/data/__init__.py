@@ -1,0 +1,1 @@
+"""Orders and their lines as CSV, and the script that makes them."""
