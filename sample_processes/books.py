@@ -117,7 +117,7 @@ class Books:
         """
         amount, reversed_id = effect.amount, None
         if effect.reverses is not None:
-            reversed_id, amount = self._standing(effect.reverses, effect.case_id)
+            reversed_id, amount = self._standing(effect.reverses, effect)
         query = "select count(*) from effects where case_id = ? and kind = ?"
         count = self._connection.execute(query, (effect.case_id, effect.kind)).fetchone()[0]
         effect_id = f"{effect.kind}-{effect.case_id}-{count + 1}"
@@ -128,17 +128,19 @@ class Books:
         shown = {name: value for name, value in optional.items() if value is not None}
         return {"id": effect_id, "kind": effect.kind, **shown, **effect.details}
 
-    def _standing(self, kind: str, case_id: str) -> tuple[str, int | None]:
-        """Return id and amount of the first effect of a kind and a case that nothing has reversed."""
+    def _standing(self, kind: str, undo: Effect) -> tuple[str, int | None]:
+        """Return id and amount of the first effect of a kind that fits an undoing one and that nothing has reversed."""
         query = """
-            select effect_id, amount, exists (select 1 from effects as later where later.reverses = effects.effect_id) as gone
+            select effect_id, amount, details,
+                exists (select 1 from effects as later where later.reverses = effects.effect_id) as gone
             from effects where case_id = ? and kind = ? order by gone, rowid
         """
-        row = self._connection.execute(query, (case_id, kind)).fetchone()
+        rows = self._connection.execute(query, (undo.case_id, kind))
+        row = next((row for row in rows if undo.details.items() <= json.loads(row["details"]).items()), None)
         if row is None:
-            raise Refusal(HTTPStatus.NOT_FOUND, f"there is no {kind} for {case_id}")
+            raise Refusal(HTTPStatus.NOT_FOUND, f"there is no {kind} for {undo.case_id}")
         if row["gone"]:
-            raise Refusal(HTTPStatus.CONFLICT, f"the {kind} for {case_id} has been reversed already")
+            raise Refusal(HTTPStatus.CONFLICT, f"the {kind} for {undo.case_id} has been reversed already")
         return row["effect_id"], row["amount"]
 
     def find(self, effect_id: str) -> sqlite3.Row | None:

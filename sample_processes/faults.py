@@ -61,8 +61,8 @@ class Faults:
         Seconds before a slow answer.
     retry_after_s
         Seconds that ``Retry-After`` asks for; HTTP wants a whole number.
-    repeated_callbacks
-        Share of the callbacks that the vendor delivers twice.
+    repeated_callbacks, lost_callbacks
+        Shares of the callbacks that the vendor delivers twice and not at all.
     paths
         Other faults for the paths that begin so; the longest beginning counts.
 
@@ -86,11 +86,13 @@ class Faults:
     slow_s: float = 3.0
     retry_after_s: int = 1
     repeated_callbacks: float = 0.0
+    lost_callbacks: float = 0.0
     paths: Mapping[str, Faults] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         passing = [self.unavailable, self.throttled, self.dropped, self.lost, self.slow]
-        if min(*passing, self.rejected, self.repeated_callbacks) < 0 or max(sum(passing), self.rejected) > 1:
+        callbacks = [self.repeated_callbacks, self.lost_callbacks]
+        if min(*passing, *callbacks, self.rejected) < 0 or max(sum(passing), sum(callbacks), self.rejected) > 1:
             message = f"Shares of faults lie between 0 and 1, together as well: {self}."
             raise ValueError(message)
 
@@ -110,6 +112,7 @@ class Faults:
             slow=0.005,
             latency_s=0.004,
             repeated_callbacks=0.05,
+            lost_callbacks=0.03,
         )
         return replace(usual, paths={"/warehouse/shipments": replace(usual, rejected=0.02)})
 
@@ -124,6 +127,7 @@ class Faults:
             slow=0.03,
             latency_s=0.01,
             repeated_callbacks=0.2,
+            lost_callbacks=0.1,
         )
 
     def at(self, path: str) -> Faults:

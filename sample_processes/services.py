@@ -38,7 +38,7 @@ class Effect:
     amount
         Money that moves, in cents.
     reverses
-        Kind of the effect on the same case that this one undoes.
+        Kind of the effect on the same case, and with the same details, that this one undoes.
     details
         What else the answer tells.
     status
@@ -141,6 +141,10 @@ def _pick(body: Body) -> Effect:
     return Effect("pick", _text(body, "order_id"), details={"sku": sku, "quantity": quantity})
 
 
+def _put_back(body: Body) -> Effect:
+    return Effect("return", _text(body, "order_id"), reverses="pick", details={"sku": _text(body, "sku")})
+
+
 def _ship(body: Body) -> Effect:
     country = _country(body)
     carrier = "Domestic Parcel" if country == "US" else "World Freight"
@@ -204,7 +208,9 @@ SERVICES: Mapping[str, Service] = {
     "/erp/credits": _reserve_credit,
     "/erp/credit_releases": _undo("credit_release", of="credit"),
     "/warehouse/pick_lists": _list_picks,
+    "/warehouse/withdrawals": _undo("withdrawal", of="pick_list"),
     "/warehouse/picks": _pick,
+    "/warehouse/returns": _put_back,
     "/warehouse/shipments": _ship,
     "/warehouse/cancellations": _undo("shipment_cancellation", of="shipment"),
     "/billing/captures": _capture,

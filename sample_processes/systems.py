@@ -169,9 +169,10 @@ class Systems:
         return Reply(effect.status, body)
 
     def _call_back(self, url: str, document_id: str) -> None:
-        """Send the vendor's decision to an address, once or, as vendors do, twice."""
-        twice = self._draw(document_id, "twice") < self._faults.repeated_callbacks
-        for _ in range(1 + twice):
+        """Send the vendor's decision to an address: once, or, as vendors do, twice or never."""
+        point, lost = self._draw(document_id, "callback"), self._faults.lost_callbacks
+        times = 0 if point < lost else 2 if point < lost + self._faults.repeated_callbacks else 1
+        for _ in range(times):
             self._courier.send(url, self._decision(document_id), delay_s=self._vendor_delay_s)
 
     def _status(self, path: str) -> Reply:
@@ -183,10 +184,11 @@ class Systems:
         due = datetime.fromisoformat(row["recorded_at"]) + timedelta(seconds=self._vendor_delay_s)
         if datetime.now(UTC) < due:
             return Reply(HTTPStatus.OK, {"id": document_id, "status": "in_review"})
-        return Reply(HTTPStatus.OK, {"status": "decided", **self._decision(document_id)})
+        return Reply(HTTPStatus.OK, self._decision(document_id))
 
     def _decision(self, document_id: str) -> dict[str, Any]:
-        return {"id": document_id, "approved": self._draw(document_id, "approved") < _APPROVED_SHARE}
+        approved = self._draw(document_id, "approved") < _APPROVED_SHARE
+        return {"id": document_id, "status": "decided", "approved": approved}
 
     def _draw(self, *purpose: str) -> float:
         """Return a number in [0, 1) that depends on the seed and the purpose alone."""

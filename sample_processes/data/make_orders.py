@@ -124,7 +124,7 @@ SPOILERS = (
     lambda order: _with_first_line(order, replace(order.lines[0], quantity=-1)),
     lambda order: replace(order, total=order.total + 1_000),
     lambda order: _with_first_line(order, replace(order.lines[0], sku="DESK-999")),
-    lambda order: replace(order, lines=()),
+    lambda order: replace(order, lines=(), total=0),
     lambda order: replace(order, email=order.email.replace("@", " at ")),
 )
 

@@ -21,7 +21,7 @@ def problems(order: dict[str, Any]) -> list[str]:
         "items": not order["items"],
         "sku": any(item["sku"] not in CATALOG for item in order["items"]),
         "quantity": any(item["quantity"] <= 0 for item in order["items"]),
-        "total": order["items"] and order["total"] != sum(item["quantity"] * item["price"] for item in order["items"]),
+        "total": order["total"] != sum(item["quantity"] * item["price"] for item in order["items"]),
     }
     return [name for name, holds in found.items() if holds]
 

@@ -38,9 +38,12 @@ GOOD: dict[str, dict[str, Any]] = {
     "/identity/access": {"employee_id": "7", "system": "crm"},
     "/vendor/documents": {"document": {"id": "7", "title": "Export declaration"}},
 }
+DECIDED = {"id": "document-7-1", "status": "decided", "approved": True}
 UNDO = {
     "/erp/releases": "/erp/reservations",
     "/erp/credit_releases": "/erp/credits",
+    "/warehouse/withdrawals": "/warehouse/pick_lists",
+    "/warehouse/returns": "/warehouse/picks",
     "/warehouse/cancellations": "/warehouse/shipments",
     "/billing/refunds": "/billing/captures",
     "/flights/cancellations": "/flights/bookings",
@@ -80,13 +83,21 @@ def test_a_good_request_has_one_effect_in_the_books(path: str, systems: Systems,
 
 @pytest.mark.parametrize(("path", "before"), UNDO.items())
 def test_what_is_done_can_be_undone_once(path: str, before: str, systems: Systems, client: httpx.Client) -> None:
-    reference = {name: "7" for name in ("order_id", "trip_id")}
+    reference = {"order_id": "7", "trip_id": "7", "sku": "MON-27"}
     assert client.post(path, json=reference).status_code == 404
 
     done = client.post(before, json=GOOD[before]).json()["id"]
     assert client.post(path, json=reference).json()["reverses"] == done
     assert client.post(path, json=reference).status_code == 409
     assert systems.books().reverses.tolist()[1:] == [done]
+
+
+def test_the_pieces_that_go_back_are_those_that_were_picked(systems: Systems, client: httpx.Client) -> None:
+    for sku in ("MON-27", "LAMP-LED"):
+        client.post("/warehouse/picks", json={"order_id": "7", "sku": sku, "quantity": 1})
+    lamp, desk = ({"order_id": "7", "sku": sku} for sku in ("LAMP-LED", "DESK-140"))
+    assert client.post("/warehouse/returns", json=lamp).json()["reverses"] == "pick-7-2"
+    assert client.post("/warehouse/returns", json=desk).status_code == 404
 
 
 def test_a_refund_gives_back_what_was_captured(systems: Systems, client: httpx.Client) -> None:
@@ -284,13 +295,21 @@ def test_the_vendor_calls_back_until_somebody_answers() -> None:
         body = GOOD["/vendor/documents"] | {"callback_url": receiver.url}
         reply = httpx.post(f"{systems.url}/vendor/documents", json=body)
         assert (reply.status_code, reply.json()["id"]) == (202, "document-7-1")
-        assert httpx.Response(200, content=receiver.received.get(timeout=10)).json() == {"id": "document-7-1", "approved": True}
+        assert httpx.Response(200, content=receiver.received.get(timeout=10)).json() == DECIDED
 
 
 def test_the_vendor_may_call_back_twice() -> None:
     with Receiver() as receiver, Systems(faults=Faults(repeated_callbacks=1), vendor_delay_s=0) as systems:
         httpx.post(f"{systems.url}/vendor/documents", json=GOOD["/vendor/documents"] | {"callback_url": receiver.url})
         assert receiver.received.get(timeout=10) == receiver.received.get(timeout=10)
+
+
+def test_a_callback_may_get_lost() -> None:
+    with Receiver() as receiver, Systems(faults=Faults(lost_callbacks=1), vendor_delay_s=0) as systems:
+        body = GOOD["/vendor/documents"] | {"callback_url": receiver.url}
+        document = httpx.post(f"{systems.url}/vendor/documents", json=body).json()["id"]
+        assert httpx.get(f"{systems.url}/vendor/documents/{document}").json() == DECIDED
+        assert receiver.received.empty()
 
 
 def test_a_document_can_be_asked_after() -> None:
@@ -301,8 +320,7 @@ def test_a_document_can_be_asked_after() -> None:
         assert httpx.get(f"{asked}0").status_code == 404
     with Systems(vendor_delay_s=0) as fast:
         httpx.post(f"{fast.url}/vendor/documents", json=GOOD["/vendor/documents"])
-        decided = httpx.get(f"{fast.url}/vendor/documents/{document}").json()
-        assert decided == {"id": "document-7-1", "status": "decided", "approved": True}
+        assert httpx.get(f"{fast.url}/vendor/documents/{document}").json() == DECIDED
 
 
 def test_as_a_process_it_prints_its_address_and_stops_on_sigterm(tmp_path: Path) -> None:
