@@ -5,7 +5,8 @@
     OrchkitError
     ├── WorkflowError (ValueError)          a definition that makes no sense
     │   ├── WorkflowFileError               … in a file: path, line, column
-    │   └── ExpressionError                 an expression that cannot be parsed or evaluated
+    │   ├── ExpressionError                 an expression that cannot be parsed or evaluated
+    │   └── InputError                      the inputs of a run are not what the workflow wants
     ├── UnsafeWorkflowError                 a second token reached a node that is still busy
     ├── InvalidTransitionError (RuntimeError)   a state change that the table of states forbids
     ├── CheckError (ValueError)             a report with errors, raised on request
@@ -42,6 +43,7 @@ __all__ = [
     "EngineClosed",
     "ExpressionError",
     "HandlerNotFound",
+    "InputError",
     "InvalidTransitionError",
     "LogError",
     "MissingExtraError",
@@ -119,7 +121,15 @@ class WorkflowFileError(WorkflowError):
 
 
 class ExpressionError(WorkflowError):
-    """An expression that cannot be parsed, or evaluated over the variables at hand."""
+    """An expression that cannot be parsed, or evaluated; ``offset`` is where in its text, from 0, if known."""
+
+    def __init__(self, message: str, *, node: str | None = None, offset: int | None = None) -> None:
+        super().__init__(message, node=node)
+        self.offset = offset
+
+
+class InputError(WorkflowError):
+    """The inputs of a run are not what the workflow wants."""
 
 
 class UnsafeWorkflowError(OrchkitError, RuntimeError):

@@ -171,16 +171,17 @@ def parse(text: str) -> Expression:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else "it cannot be parsed"
         message = f"{text!r} is not an expression: {reason}."
-        raise ExpressionError(message) from None
+        offset = error.offset - 1 if isinstance(error, SyntaxError) and error.offset and error.lineno == 1 else None
+        raise ExpressionError(message, offset=offset) from None
     for node in ast.walk(tree):
         if not isinstance(node, _ALLOWED):
             message = f"{text!r}: {type(node).__name__} is not part of the expression language."
-            raise ExpressionError(message)
+            raise ExpressionError(message, offset=getattr(node, "col_offset", None))
         if isinstance(node, ast.Call) and (not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS):
             called = ast.unparse(node.func)
             known = ", ".join(sorted(FUNCTIONS))
             message = f"{text!r}: there is no function {called!r}.{nearest(called, FUNCTIONS)} Known: {known}."
-            raise ExpressionError(message)
+            raise ExpressionError(message, offset=node.col_offset)
     return Expression(text, tree, tuple(dict.fromkeys(_free_names(tree))))
 
 

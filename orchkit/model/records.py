@@ -7,6 +7,7 @@ definition does not change when orchkit learns a new field.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any
 
@@ -32,7 +33,7 @@ from orchkit.model.nodes import (
 )
 from orchkit.model.retry import Retry
 
-__all__ = ["canonical_json", "flow_from_record", "flow_record", "node_from_record", "node_record"]
+__all__ = ["canonical_json", "flow_from_record", "flow_record", "node_from_record", "node_record", "retry_from_record"]
 
 Record = dict[str, Any]
 
@@ -132,7 +133,7 @@ def node_from_record(record: Record) -> Node:
             message = f"node {name!r}: a {kind} has no {key!r}.{nearest(key, known)}"
             raise WorkflowError(message, node=name)
     if "retry" in values:
-        values["retry"] = Retry(**values["retry"])
+        values["retry"] = retry_from_record(values["retry"])
     if isinstance(values.get("compensate"), dict):
         values["compensate"] = node_from_record(values["compensate"])
     if "nodes" in values:
@@ -147,6 +148,33 @@ def node_from_record(record: Record) -> Node:
     except TypeError as error:
         message = f"node {name!r}: {error}"
         raise WorkflowError(message, node=name) from error
+
+
+def retry_from_record(record: Mapping[str, Any]) -> Retry:
+    """Return the policy of a record.
+
+    Raises
+    ------
+    WorkflowError
+        An unknown field, or a value that makes no sense.
+
+    Examples
+    --------
+    >>> retry_from_record({"max_attempts": 5, "initial_delay": "2s"}).initial_delay
+    2.0
+    """
+    known = [field.name for field in fields(Retry)]
+    for key in record:
+        if key not in known:
+            message = f"retry: there is no {key!r}.{nearest(str(key), known)} Known: {', '.join(known)}."
+            raise WorkflowError(message)
+    try:
+        return Retry(**record)
+    except WorkflowError:
+        raise
+    except (TypeError, ValueError) as error:
+        message = f"retry: {error}"
+        raise WorkflowError(message) from error
 
 
 def flow_record(flow: Flow) -> Record:

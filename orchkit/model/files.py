@@ -1,0 +1,94 @@
+"""Workflows as files: YAML, or JSON in the canonical form."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from orchkit.errors import WorkflowFileError, nearest
+from orchkit.model.definition import Workflow
+from orchkit.model.located import MAX_CHARACTERS, locate
+from orchkit.model.reader import read_definition
+
+__all__ = ["read_workflow"]
+
+
+def read_workflow(source: str | Path) -> Workflow:
+    """Return the workflow of a YAML file, or of a text.
+
+    Parameters
+    ----------
+    source
+        A path; or the text itself, where it has a line break or begins with a brace. A file whose name ends with
+        ``.json`` holds the canonical form (`Workflow.to_json`). A called workflow that the file does not hold is
+        read from ``<its name>.yaml`` beside it, where there is one.
+
+    Raises
+    ------
+    WorkflowFileError
+        The first fault, with path, line, column, what is expected and the nearest valid name. Aliases, tags, more
+        than 10 MB and nesting deeper than 50 are refused.
+
+    Examples
+    --------
+    >>> order = read_workflow('''
+    ... workflow: order
+    ... steps:
+    ...   - task: validate
+    ...   - parallel: [{task: update_crm}, {task: notify_warehouse}]
+    ... ''')
+    >>> [node.name for node in order.nodes]
+    ['start', 'validate', 'parallel_1', 'update_crm', 'notify_warehouse', 'parallel_1_end', 'end']
+    """
+    if isinstance(source, str) and ("\n" in source or source.lstrip().startswith("{")):
+        return read_definition(locate(source), lambda _name, _chain: None)
+    return _read_file(Path(source), ())
+
+
+def _read_file(path: Path, chain: tuple[str, ...]) -> Workflow:
+    text = _text_of(path)
+    if path.suffix.lower() == ".json":
+        text = _checked_json(text, path)
+
+    def find(name: str, around: tuple[str, ...]) -> Workflow | None:
+        beside = path.parent / f"{name}.yaml"
+        is_name = Path(name).name == name  # not a path that leads elsewhere
+        return _read_file(beside, around) if is_name and beside.is_file() else None
+
+    return read_definition(locate(text, str(path)), find, chain)
+
+
+def _text_of(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_CHARACTERS:
+            message = f"The file is larger than {MAX_CHARACTERS // 1_000_000} MB: is it a workflow?"
+            raise WorkflowFileError(message, path=str(path))
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        names = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
+        message = f"There is no such file.{nearest(path.name, names)} A text instead of a path has a line break in it."
+        raise WorkflowFileError(message, path=str(path)) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        message = f"The file cannot be read: {reason}."
+        raise WorkflowFileError(message, path=str(path)) from error
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = raw[: error.start]
+        message = f"The file is not UTF-8: byte 0x{raw[error.start]:02x}. Save it as UTF-8."
+        line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
+        raise WorkflowFileError(message, path=str(path), line=line, column=column) from None
+
+
+def _checked_json(text: str, path: Path) -> str:
+    """Return a JSON text as one that YAML reads as well: it allows no tabs between values."""
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        message = f"This is not JSON: {error.msg}."
+        raise WorkflowFileError(message, path=str(path), line=error.lineno, column=error.colno) from None
+    except (RecursionError, ValueError) as error:
+        message = f"This JSON cannot be read: {error}."
+        raise WorkflowFileError(message, path=str(path)) from None
+    return text.replace("\t", " ")
