@@ -1,0 +1,295 @@
+"""The event log: two tables, cases and steps.
+
+Whatever wrote it (an engine, a simulation, a file), a log has one shape, so that every verb of analysis reads
+every log. The shape is fixed once, on construction; nothing is checked again inside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from orchkit.columns import (
+    CASE_COLUMNS,
+    CASE_PREFIX,
+    ENDED_CASES,
+    OPEN_STEPS,
+    STEP_COLUMNS,
+    XES_NAMES,
+    coded,
+    parse_cases,
+    parse_steps,
+)
+from orchkit.errors import LogError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["CASE_COLUMNS", "STEP_COLUMNS", "EventLog"]
+
+_KEY = ("case_id", "workflow", "replication")
+# Columns that live while the cases are joined; no user calls theirs so.
+_GIVEN, _COUNT = " as given", " steps"
+_NAT, _LATEST = np.iinfo(np.int64).min, np.iinfo(np.int64).max
+_LIFECYCLE = "lifecycle:transition"
+_LIFECYCLES = {
+    "PENDING": "schedule",
+    "RUNNING": "start",
+    "COMPENSATING": "start",
+    "WAITING": "suspend",
+    "RETRYING": "suspend",
+    "COMPLETED": "complete",
+    "COMPENSATED": "complete",
+    "FAILED": "ate_abort",
+    "CANCELLED": "pi_abort",
+    "SKIPPED": "autoskip",
+}
+
+
+@dataclass(frozen=True, slots=True, init=False, repr=False, eq=False)
+class EventLog:
+    """Cases and their steps, sorted and coded once.
+
+    Parameters
+    ----------
+    steps
+        A row an attempt. ``case_id``, ``activity`` and ``completed`` are required; the other columns of
+        ``STEP_COLUMNS`` are filled with typed missing values, ``attempt`` with 1, and ``status`` with COMPLETED,
+        RUNNING or PENDING by the times that are there. ``completed`` is missing for a step that is still open. Other
+        columns are attributes, kept at the end. XES's names (``case:concept:name``, ``concept:name``,
+        ``time:timestamp``, ``start_timestamp``, ``org:resource``, ``org:role``, ``cost:total``) are recognized,
+        and other columns that begin with ``case:`` go to the cases, unless ``cases`` is given.
+    cases
+        A row a case: ``case_id`` is required, and ``workflow`` where a ``case_id`` went through several. What is missing
+        is derived from the steps; other columns are attributes of the case. Cases without steps are kept.
+
+    Raises
+    ------
+    LogError
+        The frame is not an event log: a required column or value is missing, a timestamp has no time zone, a status is
+        unknown, a case occurs twice.
+
+    Notes
+    -----
+    A case is told apart by ``case_id``, ``workflow`` and ``replication`` together: an order may go through two
+    workflows, and each replication of a simulation counts its cases anew. Cases are sorted by these, steps by case,
+    then ``completed`` (open steps last), then ``started``; steps of a case at the same instant keep their order.
+
+    Timestamps must be UTC-aware or carry an offset, and are held in UTC, in microseconds. Identifiers and names are held
+    as text. ``len(log)`` is the number of cases. A derived case status is RUNNING while a step is open, else that of
+    the last step (FAILED, COMPENSATED or CANCELLED), else COMPLETED.
+
+    ``case_codes``, ``activity_codes`` and ``resource_codes`` have an integer for each row of ``steps``: its row in
+    ``cases``, its position in ``activities`` and in ``resources`` (-1: none). ``offsets`` has one more element than there
+    are cases: the steps of case ``i`` are the rows ``offsets[i]`` to ``offsets[i + 1]``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> log = EventLog(pd.DataFrame({
+    ...     "case_id": ["o2", "o1", "o1"],
+    ...     "activity": ["check", "ship", "check"],
+    ...     "completed": ["2024-05-06T09:30Z", "2024-05-06T10:00Z", "2024-05-06T09:00Z"],
+    ... }))
+    >>> len(log), list(log.activities)
+    (2, ['check', 'ship'])
+    >>> print(log.steps[["case_id", "activity", "status", "attempt"]])
+      case_id activity     status  attempt
+    0      o1    check  COMPLETED        1
+    1      o1     ship  COMPLETED        1
+    2      o2    check  COMPLETED        1
+    >>> log.offsets.tolist()
+    [0, 2, 3]
+    """
+
+    case_codes: NDArray[np.int32]
+    activity_codes: NDArray[np.int32]
+    resource_codes: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    _steps: pd.DataFrame
+    _cases: pd.DataFrame
+
+    def __init__(self, steps: pd.DataFrame, cases: pd.DataFrame | None = None) -> None:
+        rows = parse_steps(steps)
+        keys = _case_keys(rows)
+        order = _order(rows, keys)
+        rows, keys = rows.take(order).reset_index(drop=True), keys[order]
+        starts = np.flatnonzero(np.diff(keys, prepend=-1))
+        lengths = np.diff(starts, append=len(keys))
+        if cases is None:
+            rows, cases = _split(rows, starts)
+        table = _derive_cases(rows, starts, lengths)
+        table = _ended(table) if cases is None else _join(table, parse_cases(cases))
+
+        sizes = table.pop(_COUNT).to_numpy()
+        case_codes = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+        put = object.__setattr__  # how a frozen dataclass with its own __init__ sets its fields
+        put(self, "case_codes", _locked(case_codes))
+        put(self, "activity_codes", _locked(rows["activity"].cat.codes.to_numpy(dtype=np.int32)))
+        put(self, "resource_codes", _locked(rows["resource"].cat.codes.to_numpy(dtype=np.int32)))
+        put(self, "offsets", _locked(np.concatenate([[0], np.cumsum(sizes)])))
+        put(self, "_steps", _filled(rows, table, case_codes))
+        put(self, "_cases", table)
+
+    @property
+    def steps(self) -> pd.DataFrame:
+        """The steps, a row an attempt; changing the frame does not change the log."""
+        return self._steps.copy(deep=False)
+
+    @property
+    def cases(self) -> pd.DataFrame:
+        """The cases, a row each; changing the frame does not change the log."""
+        return self._cases.copy(deep=False)
+
+    @property
+    def activities(self) -> pd.Index:
+        """The names of activities, by code."""
+        return self._steps["activity"].cat.categories
+
+    @property
+    def resources(self) -> pd.Index:
+        """The names of resources, by code."""
+        return self._steps["resource"].cat.categories
+
+    def __len__(self) -> int:
+        """Return the number of cases."""
+        return len(self._cases)
+
+    def to_xes_names(self) -> pd.DataFrame:
+        """Return the steps under the column names of XES, with each case's columns as ``case:…``.
+
+        Columns without a value are left out; cases without a step cannot be shown. ``EventLog`` takes the frame back,
+        with ``lifecycle:transition`` as an attribute.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> log = EventLog(pd.DataFrame({
+        ...     "case_id": ["o1"], "activity": ["check"], "completed": ["2024-05-06T09:00Z"], "resource": ["Ann"],
+        ... }))
+        >>> list(log.to_xes_names())[:5]
+        ['case:concept:name', 'concept:name', 'time:timestamp', 'lifecycle:transition', 'org:resource']
+        """
+        first = [XES_NAMES["case_id"], XES_NAMES["activity"], XES_NAMES["completed"], _LIFECYCLE, XES_NAMES["resource"]]
+        own = [name for name in self._cases if name not in (*_KEY, "version")]
+        cases = self._cases[own].add_prefix(CASE_PREFIX).take(self.case_codes).reset_index(drop=True)
+        steps = self._steps.drop(columns=[*XES_NAMES.values(), *cases], errors="ignore").rename(columns=XES_NAMES)
+        if _LIFECYCLE not in steps:
+            steps[_LIFECYCLE] = steps["status"].map(_LIFECYCLES)
+        steps = steps[[*first, *(name for name in steps if name not in first)]]
+        named = pd.concat([steps, cases], axis="columns")
+        return named.drop(columns=[name for name in named if name not in first and named[name].isna().all()])
+
+    def __repr__(self) -> str:
+        return "EventLog\n" + self._summary().to_string(header=False)
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        with pd.option_context("display.max_colwidth", None):
+            html = self._summary().to_html(escape=True, header=False, border=0)
+        return {"text/plain": repr(self), "text/html": html}
+
+    def _summary(self) -> pd.DataFrame:
+        counts = {
+            "cases": len(self),
+            "steps": len(self._steps),
+            "activities": len(self.activities),
+            "resources": len(self.resources),
+        }
+        lines = {name: f"{count:,}" for name, count in counts.items()}
+        times = self._steps[["enabled", "started", "completed"]]
+        first, last = times.min().min(), times.max().max()
+        lines["period"] = "" if pd.isna(first) else f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
+        ended = self._cases["status"].isin(ENDED_CASES).sum()
+        completed = (self._cases["status"] == "COMPLETED").sum()
+        lines["completed"] = f"{completed / ended:.1%} of {ended:,} ended cases" if ended else "no case has ended"
+        workflows = self._cases["workflow"].dropna().unique()
+        if len(workflows):
+            lines["workflows"] = ", ".join(workflows)
+        return pd.DataFrame({"": lines})
+
+
+def _case_keys(rows: pd.DataFrame) -> NDArray[np.int64]:
+    """Return a number for each row that tells apart the cases and sorts them by ``_KEY``."""
+    keys = np.zeros(len(rows), dtype=np.int64)
+    for name in _KEY:
+        codes, values = pd.factorize(rows[name], sort=True)
+        keys = keys * (len(values) + 1) + codes + 1
+    return keys
+
+
+def _order(rows: pd.DataFrame, keys: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Return the order by case, completion (open steps last) and start; ties stay as they are."""
+    completed = _microseconds(rows["completed"])
+    began = _microseconds(rows["started"].fillna(rows["enabled"]).fillna(rows["completed"]))
+    return np.lexsort((began, np.where(completed == _NAT, _LATEST, completed), keys))
+
+
+def _derive_cases(rows: pd.DataFrame, starts: NDArray[np.intp], lengths: NDArray[np.intp]) -> pd.DataFrame:
+    """Return ``CASE_COLUMNS`` and the number of steps as the steps tell; ``completed`` even where one is open."""
+    times = [_microseconds(rows[name]) for name in ("enabled", "started", "completed")]
+    first = np.minimum.reduce([np.where(time == _NAT, _LATEST, time) for time in times])
+    is_open = rows["status"].isin(OPEN_STEPS).to_numpy()
+    last = rows["status"].take(starts + lengths - 1).astype("str").reset_index(drop=True)
+    last = last.where(last.isin(["FAILED", "COMPENSATED", "CANCELLED"]), "COMPLETED")
+    table = rows[["case_id", "workflow", "version", "replication"]].take(starts).reset_index(drop=True)
+    table = table.astype(dict.fromkeys(["case_id", "workflow", "version"], "str"))
+    table["started"] = _timestamps(np.minimum.reduceat(first, starts))
+    table["completed"] = _timestamps(np.maximum.reduceat(np.maximum.reduce(times), starts))
+    table["status"] = last.mask(np.logical_or.reduceat(is_open, starts), "RUNNING")
+    return table[[*CASE_COLUMNS]].assign(**{_COUNT: lengths})
+
+
+def _split(rows: pd.DataFrame, starts: NDArray[np.intp]) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """Return the steps without their columns ``case:…``, and the cases with them: a case has the values of its first row."""
+    names = [name for name in rows if str(name).startswith(CASE_PREFIX)]
+    return rows.drop(columns=names), rows[[*_KEY, *names]].take(starts) if names else None
+
+
+def _ended(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the cases with ``completed`` only where the status says that they ended."""
+    return table.assign(completed=table["completed"].where(table["status"].isin(ENDED_CASES)))
+
+
+def _join(derived: pd.DataFrame, given: pd.DataFrame) -> pd.DataFrame:
+    """Return the cases as given, filled from those derived, sorted by ``_KEY``."""
+    on = ["case_id", *(name for name in _KEY[1:] if name in given and derived[name].notna().any())]
+    twice = given.duplicated(on)
+    if twice.any():
+        case = given["case_id"][twice].iloc[0]
+        message = f"cases has {case!r} twice. Keep one row, or tell them apart by a column workflow in cases and steps."
+        raise LogError(message)
+    table = derived.merge(given, how="outer", on=on, suffixes=("", _GIVEN), validate="m:1")
+    for name in ("workflow", "version", "replication", "started", "status"):
+        if name + _GIVEN in table:
+            table[name] = table.pop(name + _GIVEN).fillna(table[name])
+    table = _ended(table)
+    if "completed" + _GIVEN in table:
+        table["completed"] = table.pop("completed" + _GIVEN).fillna(table["completed"])
+    table[_COUNT] = table[_COUNT].fillna(0).astype("int64")
+    table = table.sort_values(list(_KEY), kind="stable", na_position="first", ignore_index=True)
+    return table[[*CASE_COLUMNS, *(name for name in table if name not in CASE_COLUMNS)]]
+
+
+def _filled(rows: pd.DataFrame, table: pd.DataFrame, case_codes: NDArray[np.int32]) -> pd.DataFrame:
+    """Return the steps with what only the cases knew: workflow, version, replication."""
+    for name in ("workflow", "version", "replication"):
+        if rows[name].isna().all() and table[name].notna().any():
+            values = table[name] if name == "replication" else coded(table[name])
+            rows[name] = values.take(case_codes).reset_index(drop=True)
+    return rows
+
+
+def _microseconds(times: pd.Series) -> NDArray[np.int64]:
+    return times.dt.tz_localize(None).to_numpy().view(np.int64)
+
+
+def _timestamps(microseconds: NDArray[np.int64]) -> pd.Series:
+    return pd.Series(microseconds.view("M8[us]")).dt.tz_localize("UTC")
+
+
+def _locked(array: NDArray[np.int32] | NDArray[np.int64]) -> NDArray[np.int32] | NDArray[np.int64]:
+    array.setflags(write=False)
+    return array
