@@ -51,6 +51,7 @@ class Kind(StrEnum):
     COMPENSATION = "compensation"
     TIMER = "timer"
     CANCEL = "cancel"
+    CALLBACK = "callback"
 
 
 class TimerPurpose(StrEnum):
@@ -290,11 +291,20 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Undo:
-    """A completed step that a saga may have to compensate, with the variables of that moment."""
+    """A completed step that a saga may have to compensate.
+
+    Attributes
+    ----------
+    variables
+        Those of the moment when it completed.
+    within
+        The scopes between it and the saga, by step id.
+    """
 
     step_id: str
     node: str
     variables: Mapping[str, Any]
+    within: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -350,6 +360,10 @@ class State:
         What is open, by step id.
     instances, frames
         Passes through graphs, and their variables.
+    serial
+        The last number that was given to a step, pass or frame.
+    undone_badly
+        The first compensation that failed for good: the run goes to the dead letters, however it ends.
     finished
         How the run ended, or None.
     """
@@ -360,7 +374,7 @@ class State:
     frames: dict[int, Frame] = field(default_factory=dict)
     serial: int = 0
     cancelling: bool = False
-    undone_badly: bool = False
+    undone_badly: Failure | None = None
     finished: Finish | None = None
 
     def copy(self) -> State:

@@ -65,7 +65,7 @@ TRANSITIONS_OF_STEPS: dict[StepStatus, frozenset[StepStatus]] = {
     _S.SKIPPED: frozenset(),
     _S.CANCELLED: frozenset(),
     _S.COMPENSATING: frozenset({_S.COMPENSATED, _S.FAILED}),
-    _S.COMPENSATED: frozenset(),
+    _S.COMPENSATED: frozenset({_S.COMPLETED}),  # by its fallback
 }
 
 _ENDS = frozenset({_R.COMPLETED, _R.FAILED, _R.COMPENSATED, _R.CANCELLED, _R.DEAD_LETTERED})
