@@ -1,0 +1,37 @@
+# Every target sets up what it needs: a virtual environment with the versions of constraints.txt, from wheels.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help demo test lint lab bench clean
+
+help:  ## Show the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(READY)  ## Run the main job: 500 orders with faults and a crash, reconciled
+	$(BIN)/orchkit demo
+
+test: $(READY)  ## Pass the tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: $(READY)  ## Check style, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+lab: $(READY)  ## Open JupyterLab in notebooks/
+	cd notebooks && ../$(BIN)/jupyter lab
+
+bench: $(READY)  ## Measure, beside the peers
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary -c constraints.txt -e '.[benchmark]'
+	$(BIN)/python benchmarks/checks.py
+	$(BIN)/python benchmarks/engine.py
+
+clean:  ## Remove what the targets have made
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo-output

@@ -1,0 +1,134 @@
+"""orchkit: one workflow definition, one DuckDB file, one notebook.
+
+``import orchkit as ok`` gives every public name. A name is imported from its module when it is first used, so that
+the import costs little and only what is used is loaded.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchkit.analysis import failures, metrics
+    from orchkit.checks import Issue, Report, Severity, Soundness, check
+    from orchkit.engine import Engine, Run
+    from orchkit.errors import (
+        CheckError,
+        EngineClosed,
+        ExpressionError,
+        HandlerNotFound,
+        InputError,
+        LogError,
+        OrchkitError,
+        PartialError,
+        PermanentError,
+        RunFailed,
+        RunNotFound,
+        StoreError,
+        StoreLocked,
+        TransientError,
+        WaitNotFound,
+        WorkflowError,
+        WorkflowFileError,
+    )
+    from orchkit.log import EventLog
+    from orchkit.model import (
+        Alert,
+        Retry,
+        RunStatus,
+        StepStatus,
+        Trigger,
+        Workflow,
+        call,
+        choice,
+        end,
+        for_each,
+        otherwise,
+        parallel,
+        read_workflow,
+        repeat_while,
+        saga,
+        scope,
+        task,
+        wait_for,
+        when,
+        workflow,
+        write_workflow,
+    )
+    from orchkit.view.diagram import Diagram, draw
+
+__version__ = "0.1.0"
+
+# The public names, grouped by what one does with them.
+_NAMES = {
+    "orchkit.model": (  # write a workflow
+        "Alert",
+        "Retry",
+        "Trigger",
+        "Workflow",
+        "call",
+        "choice",
+        "end",
+        "for_each",
+        "otherwise",
+        "parallel",
+        "read_workflow",
+        "repeat_while",
+        "saga",
+        "scope",
+        "task",
+        "wait_for",
+        "when",
+        "workflow",
+        "write_workflow",
+        "RunStatus",
+        "StepStatus",
+    ),
+    "orchkit.checks": ("Issue", "Report", "Severity", "Soundness", "check"),  # check it
+    "orchkit.view.diagram": ("Diagram", "draw"),  # draw it
+    "orchkit.engine": ("Engine", "Run"),  # run it
+    "orchkit.log": ("EventLog",),  # read it back
+    "orchkit.analysis": ("failures", "metrics"),
+    "orchkit.errors": (  # what may go wrong
+        "CheckError",
+        "EngineClosed",
+        "ExpressionError",
+        "HandlerNotFound",
+        "InputError",
+        "LogError",
+        "OrchkitError",
+        "PartialError",
+        "PermanentError",
+        "RunFailed",
+        "RunNotFound",
+        "StoreError",
+        "StoreLocked",
+        "TransientError",
+        "WaitNotFound",
+        "WorkflowError",
+        "WorkflowFileError",
+    ),
+}
+_HOMES = {name: home for home, names in _NAMES.items() for name in names}
+
+__all__ = [  # noqa: PLE0604 -- the table above is the list
+    "__version__",
+    *_HOMES,
+]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        from orchkit.errors import nearest  # noqa: PLC0415 -- only on a typo
+
+        message = f"orchkit has no {name!r}.{nearest(name, _HOMES)}"
+        raise AttributeError(message)
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
