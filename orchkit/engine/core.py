@@ -1,0 +1,747 @@
+"""The engine's core: from messages to rows and effects. No threads, no clock, no waiting.
+
+The shell (`orchkit.engine.engine`) feeds it messages and the time, makes its rows durable, and only then carries
+out its effects: intent before effect. Tests drive the same core in virtual time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import json
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from orchkit.engine.values import as_json
+from orchkit.errors import ExpressionError, RunNotFound, WaitNotFound, nearest
+from orchkit.events import (
+    CallbackReceived,
+    CancelAsked,
+    ChildEnded,
+    Event,
+    Failure,
+    Finish,
+    Kind,
+    OpenWait,
+    Record,
+    RunStep,
+    SetTimer,
+    StartChild,
+    State,
+    StepCompleted,
+    StepFailed,
+    StepStarted,
+    StopStep,
+    TimerFired,
+    TimerPurpose,
+)
+from orchkit.executors import Attempt, TaskExecutor
+from orchkit.machine import Transition, advance, start
+from orchkit.model.definition import Workflow, all_nodes
+from orchkit.model.expressions import parse, render
+from orchkit.model.nodes import Task, Wait, WaitKind
+from orchkit.model.states import ErrorClass, RunStatus, StepStatus
+from orchkit.store import Batch, DefinitionRow, HistoryRow, Redactor, RunRow
+
+__all__ = [
+    "Active",
+    "CancelRun",
+    "CompleteWait",
+    "Core",
+    "Dispatch",
+    "Ended",
+    "Heartbeat",
+    "Message",
+    "Outcome",
+    "Publish",
+    "Settings",
+    "StartRun",
+    "Work",
+    "run_id_of",
+]
+
+_WHOLE = "*"
+
+
+# Messages: what the core is told -------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StartRun:
+    """Begin a run, unless one of this id exists."""
+
+    run_id: str
+    case_id: str
+    workflow: Workflow
+    inputs: Mapping[str, Any]
+    parent: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """An attempt has ended. ``text`` is the output as JSON."""
+
+    run_id: str
+    step_id: str
+    attempt: int
+    failure: Failure | None = None
+    output: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """An attempt is alive."""
+
+    run_id: str
+    step_id: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteWait:
+    """A callback has come, with its payload or as a failure."""
+
+    run_id: str
+    name: str
+    payload: Any = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """An event for every run that waits for it."""
+
+    name: str
+    payload: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRun:
+    """The run shall end."""
+
+    run_id: str
+    reason: str = "cancelled"
+
+
+Message = StartRun | Outcome | Heartbeat | CompleteWait | Publish | CancelRun
+
+
+# Effects: what the shell does once the rows are durable ---------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """Begin an attempt."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run has ended."""
+
+    run_id: str
+    finish: Finish
+    variables: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Work:
+    """What a turn gives: rows to make durable, then effects, then answers to the messages.
+
+    ``answers`` holds, by the position of the message, an exception or a value.
+    """
+
+    batch: Batch = field(default_factory=Batch)
+    effects: list[Dispatch | Ended] = field(default_factory=list)
+    answers: dict[int, Any] = field(default_factory=dict)
+    touched: dict[str, Active] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Active:
+    """A run in memory."""
+
+    run_id: str
+    case_id: str
+    workflow: Workflow
+    state: State
+    parent: tuple[str, str] | None = None
+    began: dict[str, float] = field(default_factory=dict)
+    waits: dict[str, OpenWait] = field(default_factory=dict)
+    mailbox: dict[str, deque[Any]] = field(default_factory=dict)
+    beats: dict[str, float] = field(default_factory=dict)
+    durable: State | None = None
+
+
+class _Reader(Protocol):
+    """What the core reads of the store."""
+
+    def known_runs(self, run_ids: list[str]) -> Mapping[str, RunRow]: ...
+    def latest_definition(self, name: str) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the core is set up with."""
+
+    executors: Mapping[str, TaskExecutor]
+    systems: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, int] = field(default_factory=dict)
+
+
+def run_id_of(workflow: str, case_id: str) -> str:
+    """Return the id of the run of a case: the same case gives the same run.
+
+    Examples
+    --------
+    >>> run_id_of("order", "A-1") == run_id_of("order", "A-1")
+    True
+    """
+    return hashlib.blake2b(f"{workflow}\0{case_id}".encode(), digest_size=8).hexdigest()
+
+
+class _Slots:
+    """Concurrency limits by role and by executor, and who queues for them."""
+
+    def __init__(self, limits: Mapping[str, int]) -> None:
+        self.limits = dict(limits)
+        self.used: dict[str, int] = defaultdict(int)
+        self.queue: deque[tuple[str, str, tuple[str, ...]]] = deque()
+
+    def keys(self, task: Task) -> tuple[str, ...]:
+        named = (_WHOLE, task.executor, task.role)
+        return tuple(name for name in named if name is not None and name in self.limits)
+
+    def take(self, keys: tuple[str, ...]) -> bool:
+        if any(self.used[key] >= self.limits[key] for key in keys):
+            return False
+        for key in keys:
+            self.used[key] += 1
+        return True
+
+    def release(self, keys: tuple[str, ...]) -> None:
+        for key in keys:
+            self.used[key] -= 1
+
+
+class Core:
+    """Runs in memory, and what the world's messages make of them."""
+
+    def __init__(self, settings: Settings, reader: _Reader) -> None:
+        self.settings = settings
+        self.reader = reader
+        self.redact = Redactor(settings.secrets)
+        self.active: dict[str, Active] = {}
+        self.timers: list[tuple[float, int, str, str, str, int]] = []
+        self.events: dict[str, set[tuple[str, str]]] = defaultdict(set)
+        self.slots = _Slots(settings.limits)
+        self.parked: dict[tuple[str, str], Exception] = {}
+        self.draining = False
+        self.running: dict[tuple[str, str, int], tuple[str, ...]] = {}
+        self._saved: set[str] = set()
+        self._timer_serial = 0
+        self._now = 0.0
+        self._work = Work()
+        self._agenda: deque[tuple[str, Event]] = deque()
+
+    # A turn ------------------------------------------------------------------
+
+    def handle(self, messages: Iterable[Message], now: float) -> Work:
+        """Return the work that messages, and the timers that are due, make.
+
+        Parameters
+        ----------
+        messages
+            In order of arrival.
+        now
+            The present time, in seconds since the epoch.
+        """
+        self._now, self._work = now, Work()
+        listed = list(messages)
+        starts = [message.run_id for message in listed if isinstance(message, StartRun)]
+        known = self.reader.known_runs([run_id for run_id in starts if run_id not in self.active]) if starts else {}
+        fresh = set(known)
+        for position, message in enumerate(listed):
+            try:
+                self._work.answers[position] = self._take(message, fresh)
+            except (RunNotFound, WaitNotFound) as error:
+                self._work.answers[position] = error
+            self._drain()
+        self._fire_timers()
+        self._fill_slots()
+        work = self._work
+        work.batch.rows = [row for row in work.batch.rows if row is not None]
+        return work
+
+    def next_timer(self) -> float | None:
+        """Return when the next timer is due, or None."""
+        while self.timers and not self._is_live(self.timers[0]):
+            heapq.heappop(self.timers)
+        return self.timers[0][0] if self.timers else None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no attempt is running."""
+        return not self.running
+
+    def _take(self, message: Message, known: set[str]) -> Any:  # noqa: ANN401 -- the message's answer
+        match message:
+            case Outcome():
+                self._outcome(message)
+            case StartRun():
+                if message.run_id not in self.active and message.run_id not in known:
+                    self._start(message)
+                return message.run_id
+            case Heartbeat():
+                active = self.active.get(message.run_id)
+                if active is not None and message.step_id in active.beats:
+                    active.beats[message.step_id] = self._now
+            case CompleteWait():
+                self._complete_wait(message)
+            case Publish():
+                return self._publish(message)
+            case CancelRun():
+                self._agenda.append((self._found(message.run_id).run_id, CancelAsked(message.reason)))
+        return None
+
+    def _found(self, run_id: str) -> Active:
+        active = self.active.get(run_id)
+        if active is None:
+            message = f"Run {run_id!r} is not active: it has ended, or never was."
+            raise RunNotFound(message, run_id=run_id)
+        return active
+
+    def _drain(self) -> None:
+        while self._agenda:
+            run_id, event = self._agenda.popleft()
+            active = self.active.get(run_id)
+            if active is not None:
+                self._apply(active, advance(active.workflow, active.state, event))
+
+    # Runs --------------------------------------------------------------------
+
+    def _start(self, message: StartRun) -> None:
+        workflow = message.workflow
+        self._save_definition(workflow)
+        active = Active(message.run_id, message.case_id, workflow, State(), message.parent)
+        self.active[message.run_id] = active
+        parent = None if message.parent is None else "/".join(message.parent)
+        self._work.batch.runs.append(
+            RunRow(
+                message.run_id,
+                message.case_id,
+                workflow.name,
+                workflow.digest,
+                workflow.version,
+                parent,
+                int(self._now * 1e6),
+            ),
+        )
+        active.began[""] = self._now
+        self._apply(active, start(workflow, message.inputs, run_id=message.run_id))
+
+    def _save_definition(self, workflow: Workflow) -> None:
+        if workflow.digest in self._saved:
+            return
+        self._saved.add(workflow.digest)
+        self._work.batch.definitions.append(
+            DefinitionRow(workflow.digest, workflow.name, workflow.version, workflow.to_json(), int(self._now * 1e6)),
+        )
+
+    def adopt(self, active: Active, transitions: Iterable[tuple[float, Transition]], now: float) -> None:
+        """Take over a run from its history: what its commands still mean is set up again.
+
+        Parameters
+        ----------
+        active
+            The run, with its state folded from the history.
+        transitions
+            What the folding gave, each with the time of its event.
+        now
+            The present time.
+        """
+        self._now, self._work = now, Work()
+        self.active[active.run_id] = active
+        self._saved.add(active.workflow.digest)
+        for then, transition in transitions:
+            self._now = then
+            for command in transition.commands:
+                if isinstance(command, SetTimer | OpenWait) and command.step_id in active.state.steps:
+                    self._carry_out(active, command)
+
+    def resume(self, run_ids: Iterable[str], now: float) -> Work:
+        """Begin again what the runs that were adopted had begun or were about to begin."""
+        self._now, self._work = now, Work()
+        for run_id in run_ids:
+            active = self.active.get(run_id)
+            if active is None:
+                continue
+            for step in list(active.state.steps.values()):
+                if step.status is StepStatus.PENDING:
+                    self._carry_out(active, RunStep(step.id))
+                elif step.status is StepStatus.RUNNING and step.kind in (Kind.TASK, Kind.COMPENSATION):
+                    self._run_again(active, step.id)
+            self._drain()
+        self._fire_timers()
+        self._fill_slots()
+        self._work.batch.rows = [row for row in self._work.batch.rows if row is not None]
+        return self._work
+
+    def _run_again(self, active: Active, step_id: str) -> None:
+        """Repeat the attempt that a crash cut off: its outcome is not known."""
+        step = active.state.steps[step_id]
+        task = active.workflow.node(step.node)
+        assert isinstance(task, Task)  # noqa: S101 -- only tasks have attempts
+        if self._is_parked(active, step_id, task):
+            return
+        keys = self.slots.keys(task)
+        if not self.slots.take(keys):
+            self.slots.queue.append((active.run_id, step_id, keys))
+            return
+        self._row(active, Record(step.kind, StepStatus.RUNNING, step.node, step_id, step.attempt, payload={"resumed": True}))
+        self._dispatch(active, step_id, task, keys)
+
+    def unpark(self, now: float) -> Work:
+        """Try again the steps whose handler was missing."""
+        waiting, self.parked = list(self.parked), {}
+        self._now, self._work = now, Work()
+        for run_id, step_id in waiting:
+            active = self.active.get(run_id)
+            if active is None or step_id not in active.state.steps:
+                continue
+            if active.state.steps[step_id].status is StepStatus.RUNNING:
+                self._run_again(active, step_id)
+            else:
+                self._carry_out(active, RunStep(step_id))
+            self._drain()
+        self._work.batch.rows = [row for row in self._work.batch.rows if row is not None]
+        return self._work
+
+    def _apply(self, active: Active, transition: Transition) -> None:
+        active.state = transition.state
+        self._work.touched[active.run_id] = active
+        for record in transition.records:
+            self._row(active, record)
+        for command in transition.commands:
+            self._carry_out(active, command)
+
+    # Commands ----------------------------------------------------------------
+
+    def _carry_out(self, active: Active, command: Any) -> None:  # noqa: ANN401 -- a Command
+        match command:
+            case RunStep(step_id):
+                self._run_step(active, step_id)
+            case SetTimer(step_id, purpose, delay_s, until_s):
+                due = until_s if until_s is not None else self._now + delay_s
+                self._set_timer(due, active.run_id, step_id, purpose.value)
+            case OpenWait():
+                self._open_wait(active, command)
+            case StartChild():
+                self._start_child(active, command)
+            case StopStep(step_id):
+                self._stop(active, step_id)
+            case Finish():
+                self._finish(active, command)
+
+    def _run_step(self, active: Active, step_id: str) -> None:
+        step = active.state.steps.get(step_id)
+        if step is None or self.draining:
+            return
+        task = active.workflow.node(step.node)
+        assert isinstance(task, Task)  # noqa: S101 -- only tasks are run
+        if self._is_parked(active, step_id, task):
+            return
+        keys = self.slots.keys(task)
+        if self.slots.take(keys):
+            self._begin(active, step_id, task, keys)
+        else:
+            self.slots.queue.append((active.run_id, step_id, keys))
+
+    def _is_parked(self, active: Active, step_id: str, task: Task) -> bool:
+        executor = self.settings.executors.get(task.executor)
+        problem = executor.problem_with(task) if executor is not None else _no_executor(task, self.settings.executors)
+        if problem is None:
+            return False
+        self.parked[active.run_id, step_id] = problem
+        return True
+
+    def _begin(self, active: Active, step_id: str, task: Task, keys: tuple[str, ...]) -> None:
+        transition = advance(active.workflow, active.state, StepStarted(step_id))
+        self._drop_pending(active.run_id, step_id)
+        self._apply(active, transition)
+        self._dispatch(active, step_id, task, keys)
+
+    def _drop_pending(self, run_id: str, step_id: str) -> None:
+        """Leave out the PENDING row of a step that starts in the same commit."""
+        rows = self._work.batch.rows
+        for position in range(len(rows) - 1, max(-1, len(rows) - 12), -1):
+            row = rows[position]
+            if row is not None and row.step_id == step_id and row.run_id == run_id and row.status == "PENDING":
+                rows[position] = None  # type: ignore[call-overload]  # taken out when the turn ends
+                return
+
+    def _dispatch(self, active: Active, step_id: str, task: Task, keys: tuple[str, ...]) -> None:
+        step = active.state.steps[step_id]
+        variables = active.state.variables_of(step_id)
+        active.began[step_id] = self._now
+        self.running[active.run_id, step_id, step.attempt] = keys
+        attempt = Attempt(
+            task=task,
+            run_id=active.run_id,
+            case_id=active.case_id,
+            workflow=active.workflow.name,
+            step_id=step_id,
+            attempt=step.attempt,
+            variables=variables,
+            idempotency_key=self._key(active, step_id, task, variables),
+            systems=self.settings.systems,
+            secrets=self.settings.secrets,
+        )
+        self._work.effects.append(Dispatch(attempt))
+        if task.timeout_s is not None:
+            self._set_timer(self._now + task.timeout_s, active.run_id, step_id, "attempt", step.attempt)
+        if task.heartbeat_s is not None:
+            active.beats[step_id] = self._now
+            self._set_timer(self._now + task.heartbeat_s, active.run_id, step_id, "heartbeat", step.attempt)
+
+    def _key(self, active: Active, step_id: str, task: Task, variables: Mapping[str, Any]) -> str:
+        if task.idempotency_key is not None:
+            try:
+                return str(render(task.idempotency_key, variables))
+            except ExpressionError:
+                pass  # the executor reports it
+        return f"{active.run_id}:{step_id}"
+
+    def _outcome(self, outcome: Outcome) -> None:
+        keys = self.running.pop((outcome.run_id, outcome.step_id, outcome.attempt), None)
+        if keys is not None:
+            self.slots.release(keys)
+        active = self.active.get(outcome.run_id)
+        step = None if active is None else active.state.steps.get(outcome.step_id)
+        if active is None or step is None or step.attempt != outcome.attempt or step.status is not StepStatus.RUNNING:
+            return  # too late: it had timed out or was given up
+        if outcome.failure is None:
+            event: Event = StepCompleted(outcome.step_id, outcome.output)
+        else:
+            event = StepFailed(outcome.step_id, outcome.failure)
+        self._agenda.append((outcome.run_id, event))
+
+    def _fill_slots(self) -> None:
+        """Begin what queues, first come first served among those whose limits have room."""
+        if not self.slots.queue or self.draining:
+            return
+        still: deque[tuple[str, str, tuple[str, ...]]] = deque()
+        full: set[str] = set()
+        while self.slots.queue:
+            run_id, step_id, keys = entry = self.slots.queue.popleft()
+            active = self.active.get(run_id)
+            step = None if active is None else active.state.steps.get(step_id)
+            if active is None or step is None:
+                continue
+            if full.intersection(keys) or not self.slots.take(keys):
+                still.append(entry)
+                full.update(key for key in keys if self.slots.used[key] >= self.slots.limits[key])
+                if _WHOLE in full:
+                    break
+                continue
+            task = active.workflow.node(step.node)
+            assert isinstance(task, Task)  # noqa: S101 -- only tasks queue
+            if step.status is StepStatus.RUNNING:
+                self.slots.release(keys)
+                self._run_again(active, step_id)
+            else:
+                self._begin(active, step_id, task, keys)
+            self._drain()
+        still.extend(self.slots.queue)
+        self.slots.queue = still
+
+    # Waits, events, children ---------------------------------------------------
+
+    def _open_wait(self, active: Active, command: OpenWait) -> None:
+        active.waits[command.step_id] = command
+        if command.kind is WaitKind.EVENT:
+            self.events[command.subject].add((active.run_id, command.step_id))
+        elif active.mailbox.get(command.subject):
+            payload = active.mailbox[command.subject].popleft()
+            self._agenda.append((active.run_id, _wait_event(command.step_id, payload)))
+
+    def _complete_wait(self, message: CompleteWait) -> None:
+        active = self._found(message.run_id)
+        content = message.failure or message.payload
+        for step_id, wait in active.waits.items():
+            live = step_id in active.state.steps and wait.kind is WaitKind.CALLBACK
+            if live and message.name in (wait.subject, active.state.steps[step_id].node):
+                self._agenda.append((active.run_id, _wait_event(step_id, content)))
+                return
+        names = _callbacks_of(active.workflow)
+        if message.name not in names and not any("${" in name for name in names):
+            text = f"Run {message.run_id!r} of {active.workflow.name!r} has no callback {message.name!r}.{nearest(message.name, names)}"
+            raise WaitNotFound(text, run_id=message.run_id)
+        # It came before its wait opened: kept, durably, until then.
+        active.mailbox.setdefault(message.name, deque()).append(content)
+        payload = {"subject": message.name, "output": message.payload}
+        self._row(active, Record(Kind.CALLBACK, "RECEIVED", payload=payload, failure=message.failure))
+
+    def _publish(self, message: Publish) -> int:
+        taken = 0
+        for run_id, step_id in sorted(self.events.get(message.name, ())):
+            active = self.active.get(run_id)
+            if active is None or step_id not in active.state.steps:
+                self.events[message.name].discard((run_id, step_id))
+                continue
+            if self._matches(active, step_id, message.payload):
+                self._agenda.append((run_id, CallbackReceived(step_id, message.payload)))
+                taken += 1
+        return taken
+
+    def _matches(self, active: Active, step_id: str, payload: Any) -> bool:  # noqa: ANN401 -- JSON
+        match = active.waits[step_id].match
+        if match is None:
+            return True
+        try:
+            return bool(parse(match).evaluate({**active.state.variables_of(step_id), "event": payload}))
+        except ExpressionError:
+            return False  # an event of another shape is not the one that is waited for
+
+    def _start_child(self, active: Active, command: StartChild) -> None:
+        workflow = active.workflow.called(command.workflow)
+        if workflow is None:
+            text = self.reader.latest_definition(command.workflow)
+            workflow = None if text is None else Workflow.from_json(text)
+        if workflow is None:
+            message = f"There is no workflow {command.workflow!r}: embed it, or keep {command.workflow}.yaml beside the caller."
+            failure = Failure(ErrorClass.PERMANENT, "UnknownWorkflow", message, active.state.steps[command.step_id].node)
+            self._agenda.append((active.run_id, ChildEnded(command.step_id, RunStatus.FAILED, failure=failure)))
+            return
+        child = _child_id(active.run_id, command.step_id)
+        self._start(StartRun(child, active.case_id, workflow, command.inputs, (active.run_id, command.step_id)))
+
+    def _stop(self, active: Active, step_id: str) -> None:
+        wait = active.waits.pop(step_id, None)
+        if wait is not None and wait.kind is WaitKind.EVENT:
+            self.events[wait.subject].discard((active.run_id, step_id))
+        self.parked.pop((active.run_id, step_id), None)
+        child = _child_id(active.run_id, step_id)
+        if child in self.active:
+            self._agenda.append((child, CancelAsked("The caller has given it up.")))
+
+    def _finish(self, active: Active, finish: Finish) -> None:
+        del self.active[active.run_id]
+        for step_id, wait in active.waits.items():
+            if wait.kind is WaitKind.EVENT:
+                self.events[wait.subject].discard((active.run_id, step_id))
+        variables = active.state.variables
+        self._work.effects.append(Ended(active.run_id, finish, variables))
+        if active.parent is not None:
+            run_id, step_id = active.parent
+            self._agenda.append((run_id, ChildEnded(step_id, finish.status, variables, finish.failure)))
+
+    # Timers ------------------------------------------------------------------
+
+    def _set_timer(self, due: float, run_id: str, step_id: str, purpose: str, attempt: int = 0) -> None:
+        self._timer_serial += 1
+        heapq.heappush(self.timers, (due, self._timer_serial, run_id, step_id, purpose, attempt))
+
+    def _is_live(self, timer: tuple[float, int, str, str, str, int]) -> bool:
+        _, _, run_id, step_id, purpose, attempt = timer
+        active = self.active.get(run_id)
+        step = None if active is None else active.state.steps.get(step_id)
+        if step is None:
+            return False
+        match purpose:
+            case "retry":
+                return step.status is StepStatus.RETRYING
+            case "attempt" | "heartbeat":
+                return step.status is StepStatus.RUNNING and step.attempt == attempt
+            case _:
+                return True
+
+    def _fire_timers(self) -> None:
+        while True:
+            due = self.next_timer()
+            if due is None or due > self._now:
+                return
+            _, _, run_id, step_id, purpose, attempt = heapq.heappop(self.timers)
+            active = self.active[run_id]
+            if purpose in ("attempt", "heartbeat"):
+                self._attempt_timer(active, step_id, purpose, attempt)
+            else:
+                self._agenda.append((run_id, TimerFired(step_id, TimerPurpose(purpose))))
+            self._drain()
+
+    def _attempt_timer(self, active: Active, step_id: str, purpose: str, attempt: int) -> None:
+        task = active.workflow.node(active.state.steps[step_id].node)
+        assert isinstance(task, Task)  # noqa: S101 -- only tasks have attempts
+        if purpose == "attempt":
+            failure = Failure(ErrorClass.TIMEOUT, "Timeout", f"No outcome within {task.timeout_s} s.")
+        else:
+            due = active.beats[step_id] + (task.heartbeat_s or 0.0)
+            if due > self._now:
+                self._set_timer(due, active.run_id, step_id, "heartbeat", attempt)
+                return
+            failure = Failure(ErrorClass.TIMEOUT, "HeartbeatLost", f"No heartbeat for {task.heartbeat_s} s.")
+        self._agenda.append((active.run_id, StepFailed(step_id, failure)))
+
+    # Rows --------------------------------------------------------------------
+
+    def _row(self, active: Active, record: Record) -> None:
+        failure = record.failure
+        payload = None if record.payload is None else as_json(record.payload)
+        duration_s = None
+        if record.status not in ("PENDING", "RUNNING", "WAITING", "RETRYING", "COMPENSATING"):
+            began = active.began.pop(record.step_id or "", None) if record.kind is not Kind.GATEWAY else None
+            duration_s = None if began is None else self._now - began
+        elif record.step_id is not None and record.status in ("RUNNING", "WAITING"):
+            active.began[record.step_id] = self._now
+        redact = self.redact.text
+        self._work.batch.rows.append(
+            HistoryRow(
+                active.run_id,
+                active.case_id,
+                active.workflow.name,
+                active.workflow.digest,
+                record.step_id,
+                record.node,
+                record.kind.value,
+                str(record.status),
+                record.attempt,
+                int(self._now * 1e6),
+                duration_s,
+                None,
+                None if failure is None else failure.error_class.value,
+                None if failure is None else failure.type,
+                None if failure is None else redact(failure.message),
+                None,
+                None,
+                redact(payload),
+            ),
+        )
+
+
+def _child_id(run_id: str, step_id: str) -> str:
+    return run_id_of(run_id, step_id)
+
+
+def _wait_event(step_id: str, content: Any) -> Event:  # noqa: ANN401 -- JSON, or a Failure
+    if isinstance(content, Failure):
+        return StepFailed(step_id, content)
+    return CallbackReceived(step_id, content)
+
+
+def _callbacks_of(workflow: Workflow) -> list[str]:
+    return [
+        name
+        for node in all_nodes(workflow)
+        if isinstance(node, Wait) and node.kind is WaitKind.CALLBACK
+        for name in {node.subject or node.name, node.name}
+    ]
+
+
+def _no_executor(task: Task, executors: Mapping[str, TaskExecutor]) -> Exception:
+    message = f"Task {task.name!r}: there is no executor {task.executor!r}.{nearest(task.executor, executors)}"
+    return RunNotFound(message)
+

@@ -1,0 +1,175 @@
+"""Recovery: the history of a run is folded through the machine, and gives the state in which it stopped."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from orchkit.decisions import Question, QuestionKind, answer
+from orchkit.engine.core import Active
+from orchkit.events import (
+    CallbackReceived,
+    CancelAsked,
+    ChildEnded,
+    Event,
+    Failure,
+    Kind,
+    OpenWait,
+    StepCompleted,
+    StepFailed,
+    StepStarted,
+    TimerFired,
+    TimerPurpose,
+)
+from orchkit.machine import Transition, advance, start
+from orchkit.model.definition import Workflow
+from orchkit.model.states import ErrorClass, RunStatus
+
+__all__ = ["Folded", "fold"]
+
+
+class Row(Protocol):
+    """A row of the history, as the fold reads it."""
+
+    @property
+    def run_id(self) -> str: ...
+    @property
+    def case_id(self) -> str: ...
+    @property
+    def step_id(self) -> str | None: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def occurred_at(self) -> int: ...
+    @property
+    def error_class(self) -> str | None: ...
+    @property
+    def error_type(self) -> str | None: ...
+    @property
+    def error_message(self) -> str | None: ...
+    @property
+    def payload(self) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A run as its history tells it, and each transition with the time of its event."""
+
+    active: Active
+    transitions: list[tuple[float, Transition]]
+
+
+class _Recorded:
+    """Answers splits with what the history says was chosen, in its order."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self.decisions = deque(_payload(row)["decision"] for row in rows if row.kind == Kind.GATEWAY)
+
+    def __call__(self, question: Question) -> Any:  # noqa: ANN401 -- a decision
+        if question.kind is QuestionKind.SPLIT and self.decisions:
+            return self.decisions.popleft()
+        return answer(question)
+
+
+def fold(workflow: Workflow, rows: Iterable[Row], parent: tuple[str, str] | None = None) -> Folded:
+    """Fold a run's rows, ordered by ``seq``, into its state."""
+    listed = list(rows)
+    first = listed[0]
+    decide = _Recorded(listed)
+    then = first.occurred_at / 1e6
+    inputs = _payload(first).get("inputs", {})
+    transition = start(workflow, inputs, run_id=first.run_id, decide=decide)
+    transitions = [(then, transition)]
+    active = Active(first.run_id, first.case_id, workflow, transition.state, parent)
+    active.began[""] = then
+    for row in listed[1:]:
+        then = row.occurred_at / 1e6
+        if row.kind == Kind.CALLBACK:
+            content = _failure(row) if row.error_class else _payload(row).get("output")
+            active.mailbox.setdefault(_payload(row)["subject"], deque()).append(content)
+            continue
+        event = _event(row)
+        if event is None:
+            continue
+        transition = advance(workflow, active.state, event, decide=decide)
+        active.state = transition.state
+        _empty_mailbox(active, transition)
+        if row.step_id is not None and row.status in ("RUNNING", "WAITING"):
+            active.began[row.step_id] = then
+        if transition.records:
+            transitions.append((then, transition))
+    active.began = {key: value for key, value in active.began.items() if not key or key in active.state.steps}
+    active.durable = active.state
+    return Folded(active, transitions)
+
+
+def _empty_mailbox(active: Active, transition: Transition) -> None:
+    """Take out the callbacks that waits found when they opened; their completion is in the rows that follow."""
+    for command in transition.commands:
+        if isinstance(command, OpenWait) and active.mailbox.get(command.subject):
+            active.mailbox[command.subject].popleft()
+
+
+def _event(row: Row) -> Event | None:
+    """Return the event that a row stands for; None for what follows from others."""
+    step_id = row.step_id or ""
+    match row.kind:
+        case Kind.TASK | Kind.COMPENSATION:
+            return _task_event(row, step_id)
+        case Kind.WAIT:
+            return _wait_event(row, step_id)
+        case Kind.CALL if row.status in (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED):
+            failure = _failure(row) if row.error_class else None
+            variables = _payload(row).get("output") or {}
+            return ChildEnded(step_id, RunStatus(row.status), variables, failure)
+        case Kind.TIMER:
+            return TimerFired(step_id, TimerPurpose(_payload(row)["purpose"]))
+        case Kind.CANCEL:
+            return CancelAsked(_payload(row).get("reason", "cancelled"))
+        case _:
+            return None
+
+
+def _task_event(row: Row, step_id: str) -> Event | None:
+    match row.status:
+        case "RUNNING":
+            return StepStarted(step_id)
+        case "COMPLETED":
+            return StepCompleted(step_id, _payload(row).get("output"))
+        case "FAILED" if row.error_type == "DeadlineExceeded":
+            return TimerFired(step_id, TimerPurpose.DEADLINE)
+        case "FAILED":
+            return StepFailed(step_id, _failure(row))
+        case _:
+            return None
+
+
+def _wait_event(row: Row, step_id: str) -> Event | None:
+    match row.status:
+        case "COMPLETED":
+            return CallbackReceived(step_id, _payload(row).get("output"))
+        case "FAILED" if row.error_class == ErrorClass.TIMEOUT and row.error_type == "Timeout":
+            return TimerFired(step_id, TimerPurpose.TIMEOUT)
+        case "FAILED":
+            return StepFailed(step_id, _failure(row))
+        case _:
+            return None
+
+
+def _failure(row: Row) -> Failure:
+    return Failure(
+        ErrorClass(row.error_class or "permanent"),
+        row.error_type or "Error",
+        row.error_message or "",
+        retry_after_s=_payload(row).get("retry_after_s", 0.0),
+    )
+
+
+def _payload(row: Row) -> Mapping[str, Any]:
+    return json.loads(row.payload) if row.payload else {}
+

@@ -1,0 +1,125 @@
+"""Run: a handle on one execution of a workflow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from orchkit.errors import RunFailed
+from orchkit.events import Failure
+from orchkit.model.definition import Workflow
+from orchkit.model.states import RunStatus
+from orchkit.units import Duration
+
+if TYPE_CHECKING:
+    from orchkit.engine.engine import Engine
+
+__all__ = ["Run", "Snapshot"]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What is durably known of a run at a moment."""
+
+    status: RunStatus
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    error: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run of a workflow; what it tells is read from the engine each time it is asked.
+
+    Attributes
+    ----------
+    id
+        The same for the same workflow and case.
+    case_id
+        The user's key.
+    """
+
+    id: str
+    case_id: str
+    workflow: Workflow = field(repr=False)
+    _engine: Engine = field(repr=False, compare=False)
+
+    @property
+    def status(self) -> RunStatus:
+        """The state of the run."""
+        return self._engine.snapshot(self.id).status
+
+    @property
+    def variables(self) -> Mapping[str, Any]:
+        """The variables, JSON values."""
+        return self._engine.snapshot(self.id).variables
+
+    @property
+    def error(self) -> Failure | None:
+        """Why the run failed, or None."""
+        return self._engine.snapshot(self.id).error
+
+    @property
+    def node_statuses(self) -> Mapping[str, str]:
+        """The last status of each node that the run has visited."""
+        history = self.history()
+        steps = history[history["node"].notna() & history["kind"].isin(["task", "wait", "scope", "call", "compensation"])]
+        return dict(zip(steps["node"], steps["status"], strict=True))
+
+    def history(self) -> pd.DataFrame:
+        """Return the history of the run, a row a change of state, ordered by ``seq``."""
+        return self._engine.history(self.id)
+
+    def steps(self) -> pd.DataFrame:
+        """Return the steps of the run, a row an attempt, with the columns of an event log's steps."""
+        return self._engine.steps(self.id)
+
+    def wait(self, timeout: Duration | None = None) -> Run:
+        """Wait until the run has ended, and return it.
+
+        Raises
+        ------
+        TimeoutError
+            It has not ended in time; it goes on.
+        """
+        self._engine.wait(self.id, timeout)
+        return self
+
+    async def wait_async(self, timeout: Duration | None = None) -> Run:
+        """Await the end of the run, and return it."""
+        await self._engine.wait_async(self.id, timeout)
+        return self
+
+    def complete(self, callback: str, payload: Any = None) -> None:  # noqa: ANN401 -- a JSON value
+        """Complete a callback that the run waits for, or will."""
+        self._engine.complete(self, callback, payload)
+
+    def fail(self, callback: str, message: str = "failed") -> None:
+        """Fail a callback that the run waits for, or will."""
+        self._engine.fail(self, callback, message)
+
+    def cancel(self, reason: str = "cancelled") -> None:
+        """Ask the run to end; sagas are compensated first."""
+        self._engine.cancel(self, reason)
+
+    def raise_for_status(self) -> Run:
+        """Return the run where it has completed.
+
+        Raises
+        ------
+        RunFailed
+            It has ended otherwise.
+        """
+        found = self._engine.snapshot(self.id)
+        if found.status.is_final and found.status is not RunStatus.COMPLETED:
+            why = "" if found.error is None else f" at {found.error.node!r}: {found.error.type}: {found.error.message}"
+            message = f"Run of case {self.case_id!r} ended {found.status}{why}"
+            raise RunFailed(message, run_id=self.id)
+        return self
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        from orchkit.view.diagram import draw  # noqa: PLC0415 -- a value may draw itself
+
+        return draw(self)._repr_mimebundle_(include, exclude)

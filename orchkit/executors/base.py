@@ -1,0 +1,66 @@
+"""What an executor is given and what it must be able to do."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from orchkit.model.nodes import Task
+
+__all__ = ["Attempt", "TaskExecutor"]
+
+
+def _no_heartbeat() -> None:
+    """Do nothing: nobody listens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of a step.
+
+    Attributes
+    ----------
+    task
+        The node.
+    run_id, case_id, workflow, step_id, attempt
+        Which try of what; ``attempt`` counts from 1.
+    variables
+        What the step sees; not to be changed.
+    idempotency_key
+        The same for every attempt and after every recovery.
+    systems, secrets
+        Base URLs and secrets by name, for settings such as ``${systems.crm}``.
+    heartbeat
+        To be called by long work at least every ``task.heartbeat_s``.
+    """
+
+    task: Task
+    run_id: str
+    case_id: str
+    workflow: str
+    step_id: str
+    attempt: int
+    variables: Mapping[str, Any]
+    idempotency_key: str
+    systems: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    heartbeat: Callable[[], None] = _no_heartbeat
+
+    @property
+    def names(self) -> dict[str, Any]:
+        """The names that expressions in settings see: variables, ``systems``, ``secrets`` and ``run``."""
+        run = {"id": self.run_id, "case_id": self.case_id, "workflow": self.workflow, "step_id": self.step_id}
+        return {"systems": self.systems, "secrets": self.secrets, "run": run, **self.variables}
+
+
+class TaskExecutor(Protocol):
+    """Does the work of tasks."""
+
+    def problem_with(self, task: Task) -> Exception | None:
+        """Return why this task cannot be run here, or None."""
+        ...
+
+    def prepare(self, attempt: Attempt) -> Callable[[], Any] | Callable[[], Awaitable[Any]]:
+        """Return the work, bound to its arguments; a coroutine function's runs on the engine's event loop."""
+        ...

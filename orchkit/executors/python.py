@@ -1,0 +1,144 @@
+"""Python tasks: handlers are plain or async functions that take variables by parameter name."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from orchkit.errors import HandlerNotFound, PermanentError, WorkflowError, nearest
+from orchkit.executors.base import Attempt
+from orchkit.model.expressions import render
+from orchkit.model.nodes import Task
+
+__all__ = ["Handlers", "PythonExecutor", "handlers_by_name"]
+
+Handler = Callable[..., Any]
+Handlers = Mapping[str, Handler] | Iterable[Handler] | ModuleType
+
+
+def handlers_by_name(handlers: Handlers | None) -> dict[str, Handler]:
+    """Return handlers by name, from a mapping, functions or a module.
+
+    Examples
+    --------
+    >>> handlers_by_name([len])["len"]("four")
+    4
+    """
+    if handlers is None:
+        return {}
+    if isinstance(handlers, ModuleType):
+        return {
+            name: value
+            for name, value in vars(handlers).items()
+            if inspect.isfunction(value) and not name.startswith("_") and value.__module__ == handlers.__name__
+        }
+    if isinstance(handlers, Mapping):
+        found = dict(handlers)
+    else:
+        found = {}
+        for handler in handlers:
+            name = getattr(handler, "__name__", None)
+            if name is None or name == "<lambda>":
+                message = f"{handler!r} has no name of its own: give handlers as a mapping, name to function."
+                raise WorkflowError(message)
+            found[name] = handler
+    for name, handler in found.items():
+        if not callable(handler):
+            message = f"The handler of {name!r} is {handler!r}, which cannot be called."
+            raise WorkflowError(message)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Signature:
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+    takes_all: bool
+
+
+@functools.lru_cache(maxsize=4096)
+def _signature_of(handler: Handler) -> _Signature:
+    try:
+        parameters = inspect.signature(handler).parameters.values()
+    except (TypeError, ValueError):
+        return _Signature((), (), takes_all=False)
+    named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    return _Signature(
+        tuple(p.name for p in named if p.default is p.empty),
+        tuple(p.name for p in named if p.default is not p.empty),
+        takes_all=any(p.kind is p.VAR_KEYWORD for p in parameters),
+    )
+
+
+class PythonExecutor:
+    """Calls the handler named by ``settings.handler``, or else by the task.
+
+    A handler gets the variables that its parameters name. ``idempotency_key``, ``attempt``, ``case_id``,
+    ``run_id``, ``heartbeat`` and ``error`` may be taken as well; ``settings.arguments`` gives others.
+    """
+
+    def __init__(self, handlers: Handlers | None = None) -> None:
+        self.handlers = handlers_by_name(handlers)
+
+    def problem_with(self, task: Task) -> Exception | None:
+        """Return why this task cannot be run here, or None."""
+        name = _name_of(task)
+        if name in self.handlers:
+            return None
+        hint = nearest(name, self.handlers) or " Pass it: Engine(handlers=[…])."
+        return HandlerNotFound(f"Task {task.name!r} has no handler {name!r}.{hint}")
+
+    def prepare(self, attempt: Attempt) -> Callable[[], Any]:
+        """Return the handler, bound to its arguments."""
+        problem = self.problem_with(attempt.task)
+        if problem is not None:
+            raise problem
+        handler = self.handlers[_name_of(attempt.task)]
+        return functools.partial(handler, **_arguments(handler, attempt))
+
+
+def _name_of(task: Task) -> str:
+    return str(task.settings.get("handler", task.name))
+
+
+def _arguments(handler: Handler, attempt: Attempt) -> dict[str, Any]:
+    signature = _signature_of(handler)
+    given = attempt.task.settings.get("arguments")
+    if given is not None:
+        chosen = {name: render(value, attempt.names) for name, value in given.items()}
+    elif signature.takes_all:
+        chosen = dict(attempt.variables)
+    else:
+        chosen = {}
+    about = {
+        "idempotency_key": attempt.idempotency_key,
+        "attempt": attempt.attempt,
+        "case_id": attempt.case_id,
+        "run_id": attempt.run_id,
+        "heartbeat": attempt.heartbeat,
+    }
+    for name in (*signature.required, *signature.optional):
+        if name in chosen:
+            continue
+        if name in attempt.variables:
+            chosen[name] = attempt.variables[name]
+        elif name in about:
+            chosen[name] = about[name]
+        elif name in signature.required:
+            hint = nearest(name, attempt.variables)
+            message = f"Handler of {attempt.task.name!r} wants {name!r}, and there is no such variable.{hint}"
+            raise PermanentError(message)
+    # A handler may change what it gets; the state of the run must not change with it.
+    return {name: _copied(value) for name, value in chosen.items()}
+
+
+def _copied(value: Any) -> Any:  # noqa: ANN401 -- a JSON value
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_copied(item) for item in value]
+    return value
