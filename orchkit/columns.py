@@ -83,7 +83,16 @@ _REQUIRED = ("case_id", "activity", "completed")
 _KNOWN_AS = {
     "case_id": ("case", "caseid", "trace", "trace id", "run id", "id"),
     "activity": ("event", "task", "step", "node", "activity name", "name"),
-    "completed": ("timestamp", "time", "complete", "complete timestamp", "end", "end time", "finished", "date"),
+    "completed": (
+        "timestamp",
+        "time",
+        "complete",
+        "complete timestamp",
+        "end",
+        "end time",
+        "finished",
+        "date",
+    ),
 }
 
 # A time of day with its offset at the end: a bare date's "-31" is none.

@@ -56,35 +56,43 @@ class EventLog:
     Parameters
     ----------
     steps
-        A row an attempt. ``case_id``, ``activity`` and ``completed`` are required; the other columns of
-        ``STEP_COLUMNS`` are filled with typed missing values, ``attempt`` with 1, and ``status`` with COMPLETED,
-        RUNNING or PENDING by the times that are there. ``completed`` is missing for a step that is still open. Other
-        columns are attributes, kept at the end. XES's names (``case:concept:name``, ``concept:name``,
-        ``time:timestamp``, ``start_timestamp``, ``org:resource``, ``org:role``, ``cost:total``) are recognized,
-        and other columns that begin with ``case:`` go to the cases, unless ``cases`` is given.
+        A row an attempt. ``case_id``, ``activity`` and ``completed`` are required; ``completed`` is missing
+        where a step is still open, and then ``started`` or ``enabled`` must be there. The other columns of
+        ``STEP_COLUMNS`` are filled: ``attempt`` with 1, ``status`` with COMPLETED, RUNNING or PENDING by the
+        times that are there, the rest with missing values of their type. All other columns are attributes,
+        kept at the end. XES's names (``case:concept:name``, ``concept:name``, ``time:timestamp``,
+        ``start_timestamp``, ``org:resource``, ``org:role``, ``cost:total``) are recognized, and the other
+        columns that begin with ``case:`` go to the cases, unless ``cases`` is given.
     cases
-        A row a case: ``case_id`` is required, and ``workflow`` where a ``case_id`` went through several. What is missing
-        is derived from the steps; other columns are attributes of the case. Cases without steps are kept.
+        A row a case: ``case_id`` is required, and ``workflow`` where a ``case_id`` went through several. What
+        is missing is derived from the steps; other columns are attributes of the case. Cases without steps
+        are kept.
+
+    Attributes
+    ----------
+    case_codes, activity_codes, resource_codes
+        An integer for each row of ``steps``: the row in ``cases``, the position in ``activities`` and in
+        ``resources`` (-1: none).
+    offsets
+        One more than there are cases: the steps of case ``i`` are the rows ``offsets[i]`` to
+        ``offsets[i + 1]``.
 
     Raises
     ------
     LogError
-        The frame is not an event log: a required column or value is missing, a timestamp has no time zone, a status is
-        unknown, a case occurs twice.
+        The frame is not an event log: a required column or value is missing, a timestamp has no time zone, a
+        status is unknown, a case occurs twice.
 
     Notes
     -----
     A case is told apart by ``case_id``, ``workflow`` and ``replication`` together: an order may go through two
-    workflows, and each replication of a simulation counts its cases anew. Cases are sorted by these, steps by case,
-    then ``completed`` (open steps last), then ``started``; steps of a case at the same instant keep their order.
+    workflows, and each replication of a simulation counts its cases anew. Cases are sorted by these; steps by
+    case, then ``completed`` (open ones last), then ``started``. Steps of a case at the same instant keep the
+    order in which they were given. ``len(log)`` is the number of cases.
 
-    Timestamps must be UTC-aware or carry an offset, and are held in UTC, in microseconds. Identifiers and names are held
-    as text. ``len(log)`` is the number of cases. A derived case status is RUNNING while a step is open, else that of
-    the last step (FAILED, COMPENSATED or CANCELLED), else COMPLETED.
-
-    ``case_codes``, ``activity_codes`` and ``resource_codes`` have an integer for each row of ``steps``: its row in
-    ``cases``, its position in ``activities`` and in ``resources`` (-1: none). ``offsets`` has one more element than there
-    are cases: the steps of case ``i`` are the rows ``offsets[i]`` to ``offsets[i + 1]``.
+    Timestamps must have a time zone or an offset, and are held in UTC, in microseconds. Identifiers and names
+    become text; in ``steps``, text that repeats is held as categoricals. A case whose status is not given is
+    RUNNING while a step is open, else FAILED, COMPENSATED or CANCELLED where its last step is, else COMPLETED.
 
     Examples
     --------
@@ -128,8 +136,8 @@ class EventLog:
         case_codes = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
         put = object.__setattr__  # how a frozen dataclass with its own __init__ sets its fields
         put(self, "case_codes", _locked(case_codes))
-        put(self, "activity_codes", _locked(rows["activity"].cat.codes.to_numpy(dtype=np.int32)))
-        put(self, "resource_codes", _locked(rows["resource"].cat.codes.to_numpy(dtype=np.int32)))
+        put(self, "activity_codes", _locked(rows["activity"].cat.codes.to_numpy().astype(np.int32)))
+        put(self, "resource_codes", _locked(rows["resource"].cat.codes.to_numpy().astype(np.int32)))
         put(self, "offsets", _locked(np.concatenate([[0], np.cumsum(sizes)])))
         put(self, "_steps", _filled(rows, table, case_codes))
         put(self, "_cases", table)
@@ -161,8 +169,8 @@ class EventLog:
     def to_xes_names(self) -> pd.DataFrame:
         """Return the steps under the column names of XES, with each case's columns as ``case:…``.
 
-        Columns without a value are left out; cases without a step cannot be shown. ``EventLog`` takes the frame back,
-        with ``lifecycle:transition`` as an attribute.
+        Columns without a value are left out, as are cases without steps. ``EventLog`` takes the frame back, with
+        ``lifecycle:transition`` as an attribute.
 
         Examples
         --------
@@ -173,7 +181,13 @@ class EventLog:
         >>> list(log.to_xes_names())[:5]
         ['case:concept:name', 'concept:name', 'time:timestamp', 'lifecycle:transition', 'org:resource']
         """
-        first = [XES_NAMES["case_id"], XES_NAMES["activity"], XES_NAMES["completed"], _LIFECYCLE, XES_NAMES["resource"]]
+        first = [
+            XES_NAMES["case_id"],
+            XES_NAMES["activity"],
+            XES_NAMES["completed"],
+            _LIFECYCLE,
+            XES_NAMES["resource"],
+        ]
         own = [name for name in self._cases if name not in (*_KEY, "version")]
         cases = self._cases[own].add_prefix(CASE_PREFIX).take(self.case_codes).reset_index(drop=True)
         steps = self._steps.drop(columns=[*XES_NAMES.values(), *cases], errors="ignore").rename(columns=XES_NAMES)
@@ -243,7 +257,7 @@ def _derive_cases(rows: pd.DataFrame, starts: NDArray[np.intp], lengths: NDArray
 
 
 def _split(rows: pd.DataFrame, starts: NDArray[np.intp]) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """Return the steps without their columns ``case:…``, and the cases with them: a case has the values of its first row."""
+    """Return the steps without the columns ``case:…``, and the cases with them, each as its first row has them."""
     names = [name for name in rows if str(name).startswith(CASE_PREFIX)]
     return rows.drop(columns=names), rows[[*_KEY, *names]].take(starts) if names else None
 
@@ -283,7 +297,8 @@ def _filled(rows: pd.DataFrame, table: pd.DataFrame, case_codes: NDArray[np.int3
 
 
 def _microseconds(times: pd.Series) -> NDArray[np.int64]:
-    return times.dt.tz_localize(None).to_numpy().view(np.int64)
+    microseconds: NDArray[np.int64] = times.dt.tz_localize(None).to_numpy().view(np.int64)
+    return microseconds
 
 
 def _timestamps(microseconds: NDArray[np.int64]) -> pd.Series:

@@ -42,15 +42,15 @@ def failures(log: EventLog) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row for each ``activity``, ``error_class``, ``error_type`` and ``attempt`` that failed, sorted by ``cases_lost``,
-        then by ``count``:
+        A row for each ``activity``, ``error_class``, ``error_type`` and ``attempt`` that failed, sorted by
+        ``cases_lost``, then by ``count``:
 
         ================== ==========================================================================
         ``count``          failed attempts
         ``cases``          cases with such a failure
         ``share_of_cases`` these, of all cases of the log
-        ``cases_lost``     cases whose last failure it was, and that ended FAILED, DEAD_LETTERED or
-                           COMPENSATED: each lost case is counted in one row
+        ``cases_lost``     cases that ended FAILED, DEAD_LETTERED or COMPENSATED and whose last failure
+                           that no retry saved was this one: a lost case is counted in one row
         ``share_lost``     these, of all cases of the log
         ``saved_by_retry`` share of these failures after which a later attempt of the same step
                            completed
@@ -61,8 +61,8 @@ def failures(log: EventLog) -> pd.DataFrame:
 
     Notes
     -----
-    The attempts of a step have its ``step_id``. Where the log has none, they are the rows of the activity in the case,
-    as long as ``attempt`` rises.
+    The attempts of a step have its ``step_id``. Where the log has none, they are the rows of the activity in the
+    case, as long as ``attempt`` rises.
 
     Examples
     --------
@@ -87,7 +87,8 @@ def failures(log: EventLog) -> pd.DataFrame:
     failed["case"] = log.case_codes[is_failure]
     failed["saved"] = _saved(log)[is_failure]
     is_lost = log.cases["status"].isin(LOST).to_numpy()
-    failed["lost"] = is_lost[failed["case"]] & ~failed["case"].duplicated(keep="last")
+    last = ~failed["case"].where(~failed["saved"]).duplicated(keep="last")
+    failed["lost"] = is_lost[failed["case"]] & ~failed["saved"] & last
     table = (
         failed.sort_values("completed", kind="stable")
         .groupby(_BY, dropna=False, as_index=False)

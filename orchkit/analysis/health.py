@@ -49,8 +49,9 @@ def metrics(log: EventLog) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row a metric: ``workflow``, ``metric``, ``value`` (float, missing where the log cannot tell) and ``unit``. Several
-        workflows are followed by the rows of ``"all"``, which is also the name of a single one without a name.
+        A row a metric: ``workflow``, ``metric``, ``value`` (float, missing where the log cannot tell) and
+        ``unit``. The rows of several workflows are followed by those of ``"all"``, which is also what a single
+        workflow without a name is called.
 
         ========================= ======== ================================================================
         metric                    unit     value
@@ -139,14 +140,17 @@ def _durations(cases: pd.DataFrame) -> dict[str, float]:
 
 
 def _queue(steps: pd.DataFrame) -> dict[str, float]:
-    # A wait is enabled and never starts, so only what started later, or is still pending, has stood in a queue.
-    pending = steps["status"] == StepStatus.PENDING
-    queued = steps[steps["enabled"].notna() & (pending | (steps["started"] > steps["enabled"]))]
     if steps["enabled"].isna().all():
         return {"queue_depth": float("nan"), "queue_depth_max": float("nan")}
-    # At one instant those that leave go before those that enter; a step that is still pending leaves last (NaT).
+    # A wait is enabled and never starts: only what started later, or is still pending, has stood in a queue.
+    queued = steps[(steps["started"] > steps["enabled"]) | _still_queued(steps)]
+    # At one instant those that leave go before those that enter; who is still there leaves last (NaT).
     times = [queued[name].dt.tz_localize(None).to_numpy() for name in ("started", "enabled")]
     replications = np.tile(queued["replication"].fillna(-1).to_numpy(dtype=np.int64), 2)
     order = np.lexsort((np.concatenate(times), replications))
     depth = np.cumsum(np.repeat([-1, 1], len(queued))[order])
-    return {"queue_depth": float(pending.sum()), "queue_depth_max": float(depth.max(initial=0))}
+    return {"queue_depth": float(_still_queued(queued).sum()), "queue_depth_max": float(depth.max(initial=0))}
+
+
+def _still_queued(steps: pd.DataFrame) -> pd.Series[bool]:
+    return (steps["status"] == StepStatus.PENDING) & steps["enabled"].notna() & steps["started"].isna()
