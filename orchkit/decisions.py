@@ -1,11 +1,12 @@
-"""The questions that the machine asks about data, and their answers from expressions.
+"""The questions that the machine asks about data, and their answers: from expressions, or from a history.
 
-Recovery answers splits with what the history recorded; a simulation with draws.
+A simulation may answer with draws.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -16,7 +17,7 @@ from orchkit.model.expressions import parse, render
 from orchkit.model.nodes import Flow, ForEach, Gateway, GatewayKind, NodeBase, Wait, While
 from orchkit.units import seconds
 
-__all__ = ["Decide", "Question", "QuestionKind", "answer"]
+__all__ = ["Decide", "Question", "QuestionKind", "answer", "recorded"]
 
 
 class QuestionKind(StrEnum):
@@ -77,6 +78,32 @@ def answer(question: Question) -> Any:  # noqa: ANN401 -- depends on the kind of
             return render(question.template, variables)
 
 
+def recorded(decisions: Iterable[Sequence[int] | None]) -> Decide:
+    """Answer splits with what a history says was chosen, so that no expression is evaluated again.
+
+    Parameters
+    ----------
+    decisions
+        ``payload["decision"]`` of the records of kind ``gateway``, in order; None where the expression had no value.
+        Once they are used up, expressions answer.
+
+    Examples
+    --------
+    >>> split = Gateway(name="in_stock", kind=GatewayKind.EXCLUSIVE)
+    >>> question = Question(QuestionKind.SPLIT, split, {"qty": 9}, (Flow("in_stock", "ship", "qty < 5"),))
+    >>> decide = recorded([[0]])
+    >>> decide(question), decide(question)
+    ([0], [])
+    """
+    left = deque(decisions)
+
+    def decide(question: Question) -> Any:  # noqa: ANN401 -- depends on the kind of question
+        decision = left.popleft() if question.kind is QuestionKind.SPLIT and left else None
+        return answer(question) if decision is None else list(decision)
+
+    return decide
+
+
 def _split(question: Question) -> list[int]:
     inclusive = not (isinstance(question.node, Gateway) and question.node.kind is GatewayKind.EXCLUSIVE)
     taken: list[int] = []
@@ -107,7 +134,7 @@ def _delay(node: Wait, variables: Mapping[str, Any]) -> float | datetime:
     value = parse(node.subject or "0").evaluate(variables)
     try:
         return seconds(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         moment = _moment(value)
     if moment is None:
         message = (

@@ -256,7 +256,9 @@ class Loop:
 
     def copy(self) -> Loop:
         """Return a copy that can be changed."""
-        return Loop(self.items, dict(self.results), self.next, self.active, self.failed, self.closed, self.first_failure)
+        return Loop(
+            self.items, dict(self.results), self.next, self.active, self.failed, self.closed, self.first_failure
+        )
 
 
 @dataclass(slots=True)

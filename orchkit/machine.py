@@ -142,8 +142,10 @@ def _take(turn: Turn, event: Event) -> None:
             _completed(turn, step, event.output)
         case StepFailed() if step.status is StepStatus.RUNNING and step.kind in _ATTEMPTED:
             _attempt_failed(turn, step, event.failure)
-        case CallbackReceived() if step.kind is Kind.WAIT and not _is_timer(turn, step):
+        case CallbackReceived() if step.kind is Kind.WAIT:
             _completed(turn, step, event.payload)
+        case StepFailed() if step.kind is Kind.WAIT:
+            _wait_failed(turn, step, event.failure)
         case ChildEnded() if step.kind is Kind.CALL:
             _child_ended(turn, step, event)
         case TimerFired():
@@ -191,6 +193,13 @@ def _retry(turn: Turn, step: Step, policy: Retry, failure: Failure) -> None:
     turn.commands.append(SetTimer(step.id, TimerPurpose.RETRY, delay_s))
 
 
+def _wait_failed(turn: Turn, step: Step, failure: Failure) -> None:
+    """Fail a wait, which has no further attempt, because who was to call back says so."""
+    failure = replace(failure, error_class=_own_class(failure), node=step.node)
+    turn.become(step, StepStatus.FAILED, failure=failure)
+    fail(turn, step, failure)
+
+
 def _failed_for_good(turn: Turn, step: Step, failure: Failure) -> None:
     if step.kind is Kind.COMPENSATION:
         undone(turn, step, failure)
@@ -204,9 +213,12 @@ def _class_for(task: Task, failure: Failure) -> ErrorClass:
         return ErrorClass.PERMANENT
     if failure.type in task.retry_on:
         return ErrorClass.TRANSIENT
-    if failure.error_class is ErrorClass.CANCELLED:  # only the machine cancels; an attempt that gave up has failed
-        return ErrorClass.PERMANENT
-    return failure.error_class
+    return _own_class(failure)
+
+
+def _own_class(failure: Failure) -> ErrorClass:
+    """Return the class of a failure from outside: only the machine cancels, what gave up out there has failed."""
+    return ErrorClass.PERMANENT if failure.error_class is ErrorClass.CANCELLED else failure.error_class
 
 
 # Timers, children, cancel --------------------------------------------------------
@@ -218,7 +230,7 @@ def _timer_fired(turn: Turn, step: Step, purpose: TimerPurpose) -> None:
             if step.status is StepStatus.RETRYING:
                 turn.commands.append(RunStep(step.id))
         case TimerPurpose.TIMER:
-            if step.kind is Kind.WAIT and _is_timer(turn, step):
+            if step.kind is Kind.WAIT and expect(turn.node_of(step), Wait).kind is WaitKind.TIMER:
                 _completed(turn, step, None)
         case TimerPurpose.DEADLINE:
             if step.kind in _ATTEMPTED:
@@ -228,10 +240,6 @@ def _timer_fired(turn: Turn, step: Step, purpose: TimerPurpose) -> None:
             if step.kind not in _ATTEMPTED:
                 text = f"No outcome within {turn.node_of(step).timeout_s} s (timeout)."
                 _out_of_time(turn, step, Failure(ErrorClass.TIMEOUT, "Timeout", text, step.node))
-
-
-def _is_timer(turn: Turn, step: Step) -> bool:
-    return expect(turn.workflow.node(step.node), Wait).kind is WaitKind.TIMER
 
 
 def _out_of_time(turn: Turn, step: Step, failure: Failure) -> None:
@@ -258,30 +266,27 @@ def _is_failing(turn: Turn, step: Step) -> bool:
 
 def _child_ended(turn: Turn, step: Step, event: ChildEnded) -> None:
     output = dict(event.variables)
-    if event.status is RunStatus.COMPLETED:
-        if step.failure is None:
-            _completed(turn, step, output)
-            return
-        keep(turn, step, output)  # too late, but done: a saga has to undo it
+    done = event.status is RunStatus.COMPLETED
+    if done and step.failure is None:
+        _completed(turn, step, output)
+        return
     failure = step.failure or _child_failure(step, event)
+    payload: dict[str, Any] = {"status": event.status.value}
+    if done:  # too late, but done: a saga has to undo it
+        payload["output"] = output
+        keep(turn, step, output)
     if turn.state.instances[step.instance].mode is Mode.RUNNING:
-        turn.become(step, StepStatus.FAILED, failure=failure)
+        turn.become(step, StepStatus.FAILED, failure=failure, payload=payload)
     else:
-        turn.become(step, StepStatus.CANCELLED)
+        turn.become(step, StepStatus.CANCELLED, payload=payload)
     fail(turn, step, failure)
 
 
 def _child_failure(step: Step, event: ChildEnded) -> Failure:
     text = f"The called run ended {event.status}."
     cause = event.failure or Failure(ErrorClass.PERMANENT, "ChildFailed", text)
-    cancelled = cause.error_class is ErrorClass.CANCELLED  # the child was; this run was not
-    return replace(
-        cause,
-        error_class=ErrorClass.PERMANENT if cancelled else cause.error_class,
-        node=step.node,
-        exhausted=event.status is RunStatus.DEAD_LETTERED,
-        compensated=False,
-    )
+    exhausted = event.status is RunStatus.DEAD_LETTERED
+    return replace(cause, error_class=_own_class(cause), node=step.node, exhausted=exhausted, compensated=False)
 
 
 def _cancel(turn: Turn, event: CancelAsked) -> None:

@@ -57,7 +57,10 @@ _FIRST = {
 _FAULTS = {
     FaultKind.UNSAFE: ("UnsafeWorkflow", "A second token reached {!r}, which is still busy with the first one."),
     FaultKind.NO_FLOW: ("NoFlow", "No condition of {!r} holds, and it has no default flow."),
-    FaultKind.LIVELOCK: ("Livelock", "The token goes around {!r} in a circle without end, and nothing there takes time."),
+    FaultKind.LIVELOCK: (
+        "Livelock",
+        "The token goes around {!r} in a circle without end, and nothing there takes time.",
+    ),
 }
 
 
@@ -162,12 +165,19 @@ def _way_out(turn: Turn, step: Step, instance: Instance, failure: Failure, seen:
 def _split(turn: Turn, node: Node, net: Net, flows: Sequence[int], seen: Mapping[str, Any]) -> list[int]:
     """Decide a split, and record the decision."""
     question = Question(QuestionKind.SPLIT, node, seen, flows=tuple(net.flows[flow] for flow in flows))
-    decision = list(turn.decide(question))
+    try:
+        decision = list(turn.decide(question))
+    except ExpressionError as error:
+        failure = expression_failure(error, node.name)
+        turn.records.append(
+            Record(Kind.GATEWAY, StepStatus.FAILED, node.name, failure=failure, payload={"decision": None}),
+        )
+        error.node = node.name
+        raise
     chosen = [flows[position] for position in decision]
     payload = {"decision": decision, "to": [net.flows[flow].target for flow in chosen]}
     turn.records.append(Record(Kind.GATEWAY, StepStatus.COMPLETED, node.name, payload=payload))
     return chosen
-
 
 
 # Tokens --------------------------------------------------------------------------
@@ -215,12 +225,7 @@ def _leave(turn: Turn, step: Step, flows: Sequence[int] | None) -> None:
 
 
 def _choose(turn: Turn, instance: Instance, net: Net, number: int, flows: Sequence[int]) -> list[int]:
-    node = net.nodes[number]
-    try:
-        return _split(turn, node, net, flows, turn.state.variables_in(instance.frame))
-    except ExpressionError as error:
-        error.node = node.name
-        raise
+    return _split(turn, net.nodes[number], net, flows, turn.state.variables_in(instance.frame))
 
 
 def _settled(turn: Turn, instance: Instance, net: Net, settled: Settled) -> None:

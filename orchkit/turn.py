@@ -75,7 +75,7 @@ def expect(value: object, wanted: type[T]) -> T:
     """Return the value, which the rules guarantee to be of this type."""
     if not isinstance(value, wanted):
         message = f"{value!r} where the machine expects a {wanted.__name__}"
-        raise AssertionError(message)
+        raise TypeError(message)
     return value
 
 
