@@ -270,6 +270,13 @@ class TestXes:
         assert_frame_equal(back.steps.drop(columns="lifecycle:transition"), log.steps)
         assert_frame_equal(back.cases, log.cases)
 
+    def test_export_has_each_name_once(self) -> None:
+        both = but(self.xes(), case_id=["o1", "o2"], amount=[1, 2])
+        named = EventLog(both, pd.DataFrame({"case_id": ["o1", "o2"], "amount": [7, 8]})).to_xes_names()
+        assert named.columns.is_unique
+        assert named["case:concept:name"].tolist() == ["o1", "o2"]
+        assert named["case:amount"].tolist() == [7, 8]
+
     def test_export_twice_is_the_same(self) -> None:
         named = EventLog(self.xes()).to_xes_names()
         assert_frame_equal(EventLog(named).to_xes_names(), named)

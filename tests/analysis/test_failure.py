@@ -123,6 +123,33 @@ def test_attempts_of_one_step_are_told_by_its_id() -> None:
     assert table["saved_by_retry"].to_dict() == {("Busy", 2): 0.0, ("Blocked", 1): 1.0, ("Busy", 1): 0.0}
 
 
+def test_a_completion_before_the_failure_saves_nothing() -> None:
+    frame = pd.DataFrame(
+        {
+            "case_id": "o1",
+            "activity": "ship",
+            "attempt": [1, 2],
+            "status": ["COMPLETED", "FAILED"],
+            "completed": [at("08:00"), at("08:10")],
+        }
+    )
+    assert failures(EventLog(frame))["saved_by_retry"].tolist() == [0.0]
+
+
+def test_steps_with_and_without_an_id_are_not_mixed() -> None:
+    frame = pd.DataFrame(
+        {
+            "case_id": "o1",
+            "activity": ["check", "ship"],
+            "step_id": [None, "ship#1"],
+            "attempt": [1, 2],
+            "status": ["FAILED", "COMPLETED"],
+            "completed": [at("08:00"), at("08:10")],
+        }
+    )
+    assert failures(EventLog(frame))["saved_by_retry"].tolist() == [0.0]
+
+
 def test_the_same_step_id_in_two_cases_is_two_steps() -> None:
     frame = pd.DataFrame(
         {
