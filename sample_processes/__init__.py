@@ -8,11 +8,26 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+from pathlib import Path
 
 import pandas as pd
 
-__all__ = ["orders"]
+from orchkit.model import Workflow, read_workflow
+
+__all__ = ["orders", "workflow"]
+
+_FOLDER = Path(__file__).parent
+
+
+def workflow(name: str) -> Workflow:
+    """Return one of the sample workflows, by the name of its file.
+
+    Examples
+    --------
+    >>> workflow("order_routing")
+    <Workflow 'order_routing' version 1: 6 nodes, digest ...>
+    """
+    return read_workflow(_FOLDER / f"{name}.yaml")
 
 
 def orders() -> pd.DataFrame:
@@ -21,8 +36,8 @@ def orders() -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``case_id`` and ``order``, a dict: ``id, customer, email, country, placed_at, currency, total, card`` and ``items``,
-        a list of dicts: ``sku, name, quantity, price, blocked, backorder``. Money is in cents.
+        ``case_id`` and ``order``, a dict: ``id, customer, email, country, placed_at, currency, total, card`` and
+        ``items``, a list of dicts: ``sku, name, quantity, price, blocked, backorder``. Money is in cents.
 
     Examples
     --------
@@ -30,9 +45,8 @@ def orders() -> pd.DataFrame:
     >>> frame.order[0]["country"], len(frame)
     ('US', 500)
     """
-    data = files(__name__) / "data"
-    with (data / "orders.csv").open() as heads, (data / "order_lines.csv").open() as lines:
-        return _nest(pd.read_csv(heads), pd.read_csv(lines))
+    data = _FOLDER / "data"
+    return _nest(pd.read_csv(data / "orders.csv"), pd.read_csv(data / "order_lines.csv"))
 
 
 def _nest(heads: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:

@@ -37,8 +37,8 @@ create table if not exists requests (
     recorded_at text not null, primary key (request, attempt)
 );
 """
-_EFFECTS = "select effect_id, kind, case_id, idempotency_key, amount, reverses, recorded_at, details from effects order by rowid"
-_REQUESTS = "select request, attempt, path, fault, idempotency_key, recorded_at from requests order by rowid"
+_EFFECTS = "select * from effects order by rowid"
+_REQUESTS = "select * from requests order by rowid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +190,8 @@ def read_requests(path: str | Path) -> pd.DataFrame:
 def reconcile(books: pd.DataFrame) -> pd.DataFrame:
     """Return what does not add up in the books; an empty frame means that they balance.
 
-    The rules, for each case: it is shipped at most once; a payment is captured at most once; a refund gives back what was
-    captured; and where a payment was captured, the goods are shipped or the money is back, and not both.
+    The rules, for each case: it is shipped at most once; a payment is captured at most once; a refund gives back what
+    was captured; and where a payment was captured, the goods are shipped or the money is back, and not both.
 
     Parameters
     ----------
@@ -216,13 +216,15 @@ def reconcile(books: pd.DataFrame) -> pd.DataFrame:
       case_id          rule        found
     0       7  shipped once  2 shipments
     """
-    moves = pd.DataFrame({
-        "shipped": (books.kind == "shipment") & ~books.effect_id.isin(books.reverses.dropna()),
-        "captured": books.kind == "capture",
-        "refunded": books.kind == "refund",
-        "paid": books.amount.where(books.kind == "capture", 0).fillna(0),
-        "repaid": books.amount.where(books.kind == "refund", 0).fillna(0),
-    })
+    moves = pd.DataFrame(
+        {
+            "shipped": (books.kind == "shipment") & ~books.effect_id.isin(books.reverses.dropna()),
+            "captured": books.kind == "capture",
+            "refunded": books.kind == "refund",
+            "paid": books.amount.where(books.kind == "capture", 0).fillna(0),
+            "repaid": books.amount.where(books.kind == "refund", 0).fillna(0),
+        }
+    )
     cases = moves.groupby(books.case_id).sum()
     goods, money = cases.shipped > 0, cases.captured > cases.refunded
     sums = cases.paid.astype(int).astype(str) + " captured, " + cases.repaid.astype(int).astype(str) + " refunded"

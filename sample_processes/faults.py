@@ -138,9 +138,9 @@ class Faults:
     def fate(self, path: str, request: str, *, attempt: int, seed: int) -> Fate:
         """Return what an attempt of a request meets."""
         here = self.at(path)
-        if random.Random(f"{seed}/{request}").random() < here.rejected:  # noqa: S311 -- a model, not a secret
+        if random.Random(f"{seed}/{request}").random() < here.rejected:
             return Fate(Fault.REJECTED, here.latency_s)
-        draw = random.Random(f"{seed}/{request}/{attempt}")  # noqa: S311 -- a model, not a secret
+        draw = random.Random(f"{seed}/{request}/{attempt}")
         fault = here._fault(draw.random())
         spread = math.exp(draw.gauss(0.0, here.latency_spread))
         return Fate(fault, here.slow_s if fault is Fault.SLOW else here.latency_s * spread)

@@ -26,7 +26,7 @@ Json = dict[str, Any]
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[a-z]{2,}")
 
 
-# --- order to cash -----------------------------------------------------------------------------------------------------
+# Order to cash ------------------------------------------------------------------------------------
 
 
 def validate_order(order: Json) -> Json:
@@ -78,7 +78,7 @@ def require_approval(vendor_answer: Json) -> str:
     return str(vendor_answer["id"])
 
 
-# --- order notification, routing and lines -----------------------------------------------------------------------------
+# Order notification, routing and lines ------------------------------------------------------------
 
 
 def update_crm(order: Json) -> str:
@@ -111,7 +111,7 @@ def process_line_item(item: Json) -> Json:
     return {"sku": item["sku"], "quantity": item["quantity"]}
 
 
-# --- document processing -----------------------------------------------------------------------------------------------
+# Document processing ------------------------------------------------------------------------------
 
 
 def approve_document(document: Json) -> str:

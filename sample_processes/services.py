@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NoReturn
 
 from sample_processes.catalog import CATALOG, CURRENCIES
 
@@ -56,7 +56,7 @@ class Effect:
 Service = Callable[[Body], Effect]
 
 
-class Refusal(Exception):  # noqa: N818 -- the system's answer, not its error
+class Refusal(Exception):
     """A request that a system will not carry out, however often it is asked."""
 
     def __init__(self, status: HTTPStatus, reason: str) -> None:
@@ -64,45 +64,45 @@ class Refusal(Exception):  # noqa: N818 -- the system's answer, not its error
         self.status, self.reason = status, reason
 
 
-def _refuse(reason: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> Refusal:
-    return Refusal(status, reason)
+def _refuse(reason: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> NoReturn:
+    raise Refusal(status, reason)
 
 
-# --- what a body must hold ---------------------------------------------------------------------------------------------
+# What a body must hold ----------------------------------------------------------------------------
 
 
 def _text(body: Body, name: str) -> str:
     value = body.get(name)
     if not isinstance(value, str) or not value.strip():
-        raise _refuse(f"{name} is missing")
+        _refuse(f"{name} is missing")
     return value
 
 
 def _count(body: Body, name: str) -> int:
     value = body.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
-        raise _refuse(f"{name} must be a whole number above 0, not {value!r}")
+        _refuse(f"{name} must be a whole number above 0, not {value!r}")
     return value
 
 
 def _email(body: Body, name: str) -> str:
     value = _text(body, name)
     if not _EMAIL.fullmatch(value):
-        raise _refuse(f"{name} is not an e-mail address: {value!r}")
+        _refuse(f"{name} is not an e-mail address: {value!r}")
     return value
 
 
 def _country(body: Body) -> str:
     value = _text(body, "country")
     if value not in CURRENCIES:
-        raise _refuse(f"we do not ship to {value!r}")
+        _refuse(f"we do not ship to {value!r}")
     return value
 
 
 def _line(line: Body) -> tuple[str, int]:
     sku = _text(line, "sku")
     if sku not in CATALOG:
-        raise _refuse(f"unknown SKU {sku!r}")
+        _refuse(f"unknown SKU {sku!r}")
     return sku, _count(line, "quantity")
 
 
@@ -110,11 +110,11 @@ def _items(body: Body) -> int:
     """Return how many pieces the lines of a body hold."""
     lines = body.get("items")
     if not isinstance(lines, list) or not lines:
-        raise _refuse("items is empty")
+        _refuse("items is empty")
     return sum(_line(line)[1] for line in lines)
 
 
-# --- the systems -------------------------------------------------------------------------------------------------------
+# The systems --------------------------------------------------------------------------------------
 
 
 def _log_activity(body: Body) -> Effect:
@@ -128,7 +128,7 @@ def _reserve_stock(body: Body) -> Effect:
 def _reserve_credit(body: Body) -> Effect:
     amount = _count(body, "amount")
     if amount > CREDIT_LIMIT:
-        raise _refuse(f"{amount} is above the credit limit of {CREDIT_LIMIT}", HTTPStatus.PAYMENT_REQUIRED)
+        _refuse(f"{amount} is above the credit limit of {CREDIT_LIMIT}", HTTPStatus.PAYMENT_REQUIRED)
     return Effect("credit", _text(body, "order_id"), amount=amount)
 
 
@@ -153,7 +153,7 @@ def _ship(body: Body) -> Effect:
 
 def _capture(body: Body) -> Effect:
     if _text(body, "card").endswith("_declined"):
-        raise _refuse("the card was declined", HTTPStatus.PAYMENT_REQUIRED)
+        _refuse("the card was declined", HTTPStatus.PAYMENT_REQUIRED)
     return Effect("capture", _text(body, "order_id"), amount=_count(body, "amount"))
 
 
@@ -177,18 +177,20 @@ def _grant_access(body: Body) -> Effect:
 def _submit_document(body: Body) -> Effect:
     document = body.get("document")
     if not isinstance(document, dict):
-        raise _refuse("document is missing")
+        _refuse("document is missing")
     url = body.get("callback_url")
     if url is not None and not (isinstance(url, str) and url.startswith(("http://", "https://"))):
-        raise _refuse(f"callback_url is not an address: {url!r}")
-    return Effect("document", _text(document, "id"), details={"title": _text(document, "title")}, status=HTTPStatus.ACCEPTED)
+        _refuse(f"callback_url is not an address: {url!r}")
+    return Effect(
+        "document", _text(document, "id"), details={"title": _text(document, "title")}, status=HTTPStatus.ACCEPTED
+    )
 
 
 def _book(agency: str, kind: str) -> Service:
     def book(body: Body) -> Effect:
         destination = _text(body, "destination")
         if (agency, destination) in _SOLD_OUT:
-            raise _refuse(f"no {agency} in {destination}", HTTPStatus.CONFLICT)
+            _refuse(f"no {agency} in {destination}", HTTPStatus.CONFLICT)
         return Effect(kind, _text(body, "trip_id"), details={"destination": destination})
 
     return book

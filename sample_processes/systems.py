@@ -1,7 +1,8 @@
 """The outside world: one small HTTP service that plays every system an order passes through, and fails like them.
 
-CRM, ERP, warehouse, billing, mail, travel agencies, identity, and a vendor that calls back, all on one loopback port. Each
-effect goes to the systems' own books, apart from the engine's history, so that the one can be checked against the other.
+CRM, ERP, warehouse, billing, mail, travel agencies, identity, and a vendor that calls back, all on one loopback
+port. Each effect goes to the systems' own books, apart from the engine's history, so that the one can be checked
+against the other.
 
 >>> import json, urllib.request
 >>> order = {"order_id": "O-7", "activity": "called"}
@@ -26,6 +27,7 @@ import hashlib
 import json
 import random
 import signal
+import sys
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -53,8 +55,9 @@ _APPROVED_SHARE = 0.95
 class Systems:
     """All the systems, listening from construction until `close`.
 
-    A POST with the header ``Idempotency-Key`` has its effect once: the same key gets the same answer again, and 422 where
-    the body is another one. Only good answers are kept: a request that was refused may be corrected under its key.
+    A POST with the header ``Idempotency-Key`` has its effect once: the same key gets the same answer again, and 422
+    where the body is another one. Only good answers are kept: a request that was refused may be corrected under its
+    key.
 
     Parameters
     ----------
@@ -149,7 +152,9 @@ class Systems:
         fingerprint = _fingerprint(request)
         known = self._books.answer_to(request.key) if request.key else None
         if known is not None and known.fingerprint != fingerprint:
-            return Reply(HTTPStatus.UNPROCESSABLE_ENTITY, {"error": "this Idempotency-Key was used for another request"})
+            return Reply(
+                HTTPStatus.UNPROCESSABLE_ENTITY, {"error": "this Idempotency-Key was used for another request"}
+            )
         if known is not None:
             return Reply(known.status, known.body)
         try:
@@ -192,7 +197,7 @@ class Systems:
 
     def _draw(self, *purpose: str) -> float:
         """Return a number in [0, 1) that depends on the seed and the purpose alone."""
-        return random.Random("/".join((str(self._seed), *purpose))).random()  # noqa: S311 -- a model, not a secret
+        return random.Random("/".join((str(self._seed), *purpose))).random()
 
 
 def _unknown(request: Request) -> Reply | None:
@@ -224,14 +229,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--db", help="file of the books; without it they are in memory")
     parser.add_argument("--faults", choices=PRESETS, default="none", help="what goes wrong (default: none)")
     parser.add_argument("--seed", type=int, default=0, help="of the faults (default: 0)")
-    parser.add_argument("--vendor-delay", type=float, default=0.2, help="seconds before the vendor decides (default: 0.2)")
+    parser.add_argument(
+        "--vendor-delay", type=float, default=0.2, help="seconds before the vendor decides (default: 0.2)"
+    )
     options = parser.parse_args(arguments)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     faults = PRESETS[options.faults]()
-    with Systems(options.db, faults, seed=options.seed, vendor_delay_s=options.vendor_delay, port=options.port) as systems:
-        print(systems.url, flush=True)
+    with Systems(
+        options.db, faults, seed=options.seed, vendor_delay_s=options.vendor_delay, port=options.port
+    ) as systems:
+        sys.stdout.write(f"{systems.url}\n")
+        sys.stdout.flush()
         stop.wait()
 
 

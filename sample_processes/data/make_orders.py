@@ -24,7 +24,19 @@ ORDERS_AT_HOUR = [1, 1, 1, 1, 1, 2, 4, 8, 12, 15, 16, 15, 13, 14, 15, 14, 12, 9,
 FIRST_NAMES = ["Amara", "Ben", "Carla", "Daniel", "Elena", "Farid", "Grace", "Hugo", "Ines", "Jonas", "Keiko"]
 FIRST_NAMES += ["Liam", "Maya", "Noah", "Olga", "Paulo", "Quinn", "Rosa", "Samir", "Tessa", "Uma", "Victor"]
 LAST_NAMES = ["Adams", "Becker", "Chen", "Dubois", "Evans", "Fischer", "Garcia", "Hughes", "Ivanova", "Jansen", "Kim"]
-LAST_NAMES += ["Lopez", "Martin", "Nguyen", "Okafor", "Patel", "Rossi", "Schmidt", "Taylor", "Visser", "Walker", "Young"]
+LAST_NAMES += [
+    "Lopez",
+    "Martin",
+    "Nguyen",
+    "Okafor",
+    "Patel",
+    "Rossi",
+    "Schmidt",
+    "Taylor",
+    "Visser",
+    "Walker",
+    "Young",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +80,15 @@ def _times(count: int, rng: np.random.Generator) -> list[datetime]:
     """Return when orders are placed: two weeks, half as many at weekends, few at night."""
     by_hour = np.array(ORDERS_AT_HOUR) / sum(ORDERS_AT_HOUR)
     by_day = np.array([2, 2, 2, 2, 2, 1, 1] * 2) / 24
-    days, hours, seconds = rng.choice(14, count, p=by_day), rng.choice(24, count, p=by_hour), rng.integers(0, 3600, count)
+    days, hours, seconds = (
+        rng.choice(14, count, p=by_day),
+        rng.choice(24, count, p=by_hour),
+        rng.integers(0, 3600, count),
+    )
     zipped = zip(days, hours, seconds, strict=True)
-    return sorted(FIRST_DAY + timedelta(days=int(day), hours=int(hour), seconds=int(second)) for day, hour, second in zipped)
+    return sorted(
+        FIRST_DAY + timedelta(days=int(day), hours=int(hour), seconds=int(second)) for day, hour, second in zipped
+    )
 
 
 def _order(number: int, placed_at: datetime, rng: np.random.Generator) -> Order:
@@ -134,11 +152,13 @@ def main() -> None:
     orders = make_orders()
     heads = pd.DataFrame([asdict(order) for order in orders]).drop(columns="lines")
     heads["placed_at"] = heads.placed_at.dt.strftime("%Y-%m-%dT%H:%M:%SZ")
-    lines = pd.DataFrame([
-        {"order_id": order.order_id, "line": number, **asdict(line)}
-        for order in orders
-        for number, line in enumerate(order.lines, start=1)
-    ])
+    lines = pd.DataFrame(
+        [
+            {"order_id": order.order_id, "line": number, **asdict(line)}
+            for order in orders
+            for number, line in enumerate(order.lines, start=1)
+        ]
+    )
     heads.to_csv(HERE / "orders.csv", index=False, lineterminator="\n")
     lines.to_csv(HERE / "order_lines.csv", index=False, lineterminator="\n")
 

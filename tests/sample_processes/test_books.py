@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pandas as pd
@@ -45,10 +46,16 @@ def test_books_that_balance_have_no_violations(effects: tuple[Effect, ...]) -> N
     [
         ((CAPTURE, SHIPMENT, SHIPMENT), {"shipped once": "2 shipments"}),
         ((CAPTURE, CAPTURE, SHIPMENT), {"captured once": "2 captures"}),
-        ((CAPTURE, CAPTURE, REFUND, SHIPMENT), {"captured once": "2 captures", "refund equals capture": "1980 captured, 990 refunded"}),
+        (
+            (CAPTURE, CAPTURE, REFUND, SHIPMENT),
+            {"captured once": "2 captures", "refund equals capture": "1980 captured, 990 refunded"},
+        ),
         ((CAPTURE,), {"paid orders are shipped or refunded": "990 captured, 0 refunded, not shipped"}),
         ((CAPTURE, SHIPMENT, REFUND), {"refunded orders are not shipped": "990 captured, 990 refunded, shipped"}),
-        ((CAPTURE, SHIPMENT, CANCELLATION), {"paid orders are shipped or refunded": "990 captured, 0 refunded, not shipped"}),
+        (
+            (CAPTURE, SHIPMENT, CANCELLATION),
+            {"paid orders are shipped or refunded": "990 captured, 0 refunded, not shipped"},
+        ),
     ],
 )
 def test_a_planted_violation_is_found(effects: tuple[Effect, ...], violations: dict[str, str]) -> None:
@@ -60,9 +67,9 @@ def test_a_planted_violation_is_found(effects: tuple[Effect, ...], violations: d
 
 def test_an_effect_that_is_rolled_back_is_not_in_the_books() -> None:
     books = Books()
-    with pytest.raises(RuntimeError, match="power cut"), books.transaction():
+    with contextlib.suppress(KeyboardInterrupt), books.transaction():
         books.record(SHIPMENT, key=None)
-        raise RuntimeError("power cut")
+        raise KeyboardInterrupt
     assert books.effects().empty
     books.close()
 

@@ -13,7 +13,7 @@ def faults_met(faults: Faults, *, seed: int = 0, attempt: int = 1, requests: int
     return [faults.fate("/crm", str(request), attempt=attempt, seed=seed).fault for request in range(requests)]
 
 
-@pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.NONE])
+@pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.NONE], ids=lambda fault: fault.name)
 def test_each_fault_has_its_share(fault: Fault) -> None:
     shares: dict[str, Any] = {fault.value: 0.1}
     met = faults_met(Faults(**shares))

@@ -27,7 +27,10 @@ def test_25_of_the_30_invalid_orders_are_seen_without_asking_the_erp() -> None:
 
 def test_a_parcel_ends_before_a_blocked_line_and_leaves_out_back_orders() -> None:
     assert parcel(DESK, LAMP)["amount"] == 210
-    assert parcel(DESK, LAMP | {"blocked": True}, LAMP) == {"items": [{"sku": "DESK-140", "quantity": 2}], "amount": 200}
+    assert parcel(DESK, LAMP | {"blocked": True}, LAMP) == {
+        "items": [{"sku": "DESK-140", "quantity": 2}],
+        "amount": 200,
+    }
     assert parcel(DESK | {"backorder": True}, LAMP)["amount"] == 10
 
 

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from queue import Queue
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import pytest
@@ -92,7 +92,7 @@ def test_what_is_done_can_be_undone_once(path: str, before: str, systems: System
     assert systems.books().reverses.tolist()[1:] == [done]
 
 
-def test_the_pieces_that_go_back_are_those_that_were_picked(systems: Systems, client: httpx.Client) -> None:
+def test_the_pieces_that_go_back_are_those_that_were_picked(client: httpx.Client) -> None:
     for sku in ("MON-27", "LAMP-LED"):
         client.post("/warehouse/picks", json={"order_id": "7", "sku": sku, "quantity": 1})
     lamp, desk = ({"order_id": "7", "sku": sku} for sku in ("LAMP-LED", "DESK-140"))
@@ -111,7 +111,12 @@ def test_a_refund_gives_back_what_was_captured(systems: Systems, client: httpx.C
     [
         ("/erp/reservations", {"items": []}, 400, "items is empty"),
         ("/erp/reservations", {"items": [{"sku": "MON-99", "quantity": 1}]}, 400, "unknown SKU 'MON-99'"),
-        ("/erp/reservations", {"items": [{"sku": "MON-27", "quantity": 0}]}, 400, "quantity must be a whole number above 0, not 0"),
+        (
+            "/erp/reservations",
+            {"items": [{"sku": "MON-27", "quantity": 0}]},
+            400,
+            "quantity must be a whole number above 0, not 0",
+        ),
         ("/erp/reservations", {"order_id": None}, 400, "order_id is missing"),
         ("/erp/credits", {"amount": 9_999_999}, 402, "9999999 is above the credit limit of 400000"),
         ("/warehouse/shipments", {"country": None}, 400, "country is missing"),
@@ -145,7 +150,9 @@ def test_an_unknown_path_names_the_nearest(client: httpx.Client) -> None:
 
 
 def test_the_same_key_gets_the_same_answer_and_no_second_effect(systems: Systems, client: httpx.Client) -> None:
-    first, second = (client.post("/billing/captures", json=GOOD["/billing/captures"], headers=key("k")) for _ in range(2))
+    first, second = (
+        client.post("/billing/captures", json=GOOD["/billing/captures"], headers=key("k")) for _ in range(2)
+    )
     assert first.json() == second.json() == {"id": "capture-7-1", "kind": "capture", "amount": 990}
     assert len(systems.books()) == 1
 
@@ -231,7 +238,9 @@ def test_a_slow_answer_comes_after_its_effect() -> None:
     assert time.monotonic() - before < 5  # closing does not wait for slow answers
 
 
-@pytest.mark.parametrize(("faults", "status"), [(Faults(unavailable=1, retry_after_s=7), 503), (Faults(throttled=1, retry_after_s=7), 429)])
+@pytest.mark.parametrize(
+    ("faults", "status"), [(Faults(unavailable=1, retry_after_s=7), 503), (Faults(throttled=1, retry_after_s=7), 429)]
+)
 def test_a_busy_system_says_when_to_come_back(faults: Faults, status: int) -> None:
     with Systems(faults=faults) as systems:
         reply = httpx.post(f"{systems.url}/billing/captures", json=GOOD["/billing/captures"])
@@ -249,7 +258,12 @@ def test_faults_come_at_their_configured_share_and_the_same_every_time() -> None
             return faults
 
     first = met()
-    assert {fault: first.count(fault) for fault in sorted(set(first))} == {"none": 265, "rejected": 18, "throttled": 40, "unavailable": 77}
+    assert {fault: first.count(fault) for fault in sorted(set(first))} == {
+        "none": 265,
+        "rejected": 18,
+        "throttled": 40,
+        "unavailable": 77,
+    }
     assert met() == first
 
 
@@ -281,7 +295,7 @@ class Receiver:
         self.server = HTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}/answers/7"
 
-    def __enter__(self) -> Receiver:
+    def __enter__(self) -> Self:
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
@@ -324,7 +338,15 @@ def test_a_document_can_be_asked_after() -> None:
 
 
 def test_as_a_process_it_prints_its_address_and_stops_on_sigterm(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "sample_processes.systems", "--db", str(tmp_path / "books.sqlite"), "--faults", "default"]
+    command = [
+        sys.executable,
+        "-m",
+        "sample_processes.systems",
+        "--db",
+        str(tmp_path / "books.sqlite"),
+        "--faults",
+        "default",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
