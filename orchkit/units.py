@@ -20,12 +20,12 @@ _UNITS = {
     "w": 604_800.0,
 }
 _NAMES = {
-    **{name: "ms" for name in ("ms", "millisecond", "milliseconds")},
-    **{name: "s" for name in ("s", "sec", "secs", "second", "seconds")},
-    **{name: "m" for name in ("m", "min", "mins", "minute", "minutes")},
-    **{name: "h" for name in ("h", "hr", "hrs", "hour", "hours")},
-    **{name: "d" for name in ("d", "day", "days")},
-    **{name: "w" for name in ("w", "week", "weeks")},
+    **dict.fromkeys(("ms", "millisecond", "milliseconds"), "ms"),
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), "s"),
+    **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), "m"),
+    **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), "h"),
+    **dict.fromkeys(("d", "day", "days"), "d"),
+    **dict.fromkeys(("w", "week", "weeks"), "w"),
 }
 _PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*(?:,|and)?")
 _ISO = re.compile(
@@ -57,11 +57,14 @@ def seconds(duration: Duration) -> float:
         value = duration.total_seconds()
     elif isinstance(duration, bool) or not isinstance(duration, str | int | float):
         message = f"{duration!r} is not a duration: give {_EXPECTED}."
-        raise ValueError(message)
+        raise ValueError(message)  # noqa: TRY004 -- one error for all that is not a duration
     elif isinstance(duration, str):
         value = _parse(duration)
     else:
-        value = float(duration)
+        try:
+            value = float(duration)
+        except OverflowError:
+            value = math.inf
     if not math.isfinite(value) or value < 0:
         message = f"{duration!r} is not a duration: it must be finite and not negative."
         raise ValueError(message)
@@ -72,9 +75,7 @@ def _parse(text: str) -> float:
     folded = text.strip()
     iso = _ISO.fullmatch(folded.upper())
     if iso and any(iso.groups()):
-        return sum(
-            float(part) * _UNITS[unit] for part, unit in zip(iso.groups(), "wdhms", strict=True) if part
-        )
+        return sum(float(part) * _UNITS[unit] for part, unit in zip(iso.groups(), "wdhms", strict=True) if part)
     folded = folded.lower()
     total, position = 0.0, 0
     while position < len(folded):
@@ -101,14 +102,17 @@ def format_duration(duration_s: float) -> str:
     >>> format_duration(0.25), format_duration(5400), format_duration(200_000)
     ('250ms', '1h 30m', '2d 8h')
     """
-    if duration_s < 1:
+    if duration_s < 0.9995:  # noqa: PLR2004 -- what rounds to 1,000 ms is a second
         return "0s" if duration_s == 0 else f"{duration_s * 1000:.3g}ms"
-    if duration_s < 60:  # noqa: PLR2004 -- seconds in a minute
+    if duration_s < 59.95:  # noqa: PLR2004 -- what rounds to 60 s is a minute
         return f"{duration_s:.3g}s"
-    whole = round(duration_s)
+    sizes = [_UNITS[unit] for unit in "wdhms"]
+    largest = next(position for position, size in enumerate(sizes) if duration_s >= size or size == 1)
+    smallest = sizes[min(largest + 1, len(sizes) - 1)]
+    whole = round(duration_s / smallest) * smallest
     parts = []
-    for unit in "wdhms":
-        count, whole = divmod(whole, int(_UNITS[unit]))
+    for unit, size in zip("wdhms", sizes, strict=True):
+        count, whole = divmod(whole, size)
         if count:
-            parts.append(f"{count}{unit}")
-    return " ".join(parts[:2])
+            parts.append(f"{count:.0f}{unit}")
+    return " ".join(parts)

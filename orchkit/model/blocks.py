@@ -268,16 +268,19 @@ class _Graph:
         if isinstance(node, End):
             return None
         paths: list[_Loose | None] = [done]
-        for branch in _error_paths(step, node):
-            paths.append(self.sequence(branch.steps, _Loose(node.name, branch.condition, FlowKind.ERROR)))
+        paths.extend(
+            self.sequence(branch.steps, _Loose(node.name, branch.condition, FlowKind.ERROR))
+            for branch in _error_paths(step, node)
+        )
         if step.on_timeout is not None:
             paths.append(self.sequence(step.on_timeout, _Loose(node.name, None, FlowKind.TIMEOUT)))
         return self.join(f"{node.name}_join", GatewayKind.EXCLUSIVE, paths)
 
 
 def _error_paths(step: Step, node: Node) -> tuple[Branch, ...]:
-    if step.substitute is None or not isinstance(node, Activity):
+    task = None if step.substitute is None else step.substitute.node
+    if step.substitute is None or not isinstance(task, Task) or not isinstance(node, Activity):
         return step.on_error
     # The substitute's result takes the place of the one that is missing.
-    stand_in = replace(step.substitute, node=replace(step.substitute.node, output=node.output_name))
+    stand_in = replace(step.substitute, node=replace(task, output=node.output_name))
     return (*step.on_error, Branch(None, (stand_in,)))

@@ -6,27 +6,34 @@ import copy
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from orchkit.errors import WorkflowError, nearest
-from orchkit.model.nodes import Flow, Node, NodeBase, Scope, Task
+from orchkit.model.durations import duration_s
+from orchkit.model.nodes import Activity, Flow, Node, Scope, Task
 from orchkit.model.records import (
     Record,
     canonical_json,
+    checked_fields,
+    checked_records,
+    checked_text,
     flow_from_record,
     flow_record,
     node_from_record,
     node_record,
+    retry_from_record,
     values_record,
 )
 from orchkit.model.retry import Retry
-from orchkit.units import Duration, seconds
+from orchkit.units import Duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
 __all__ = ["Alert", "Trigger", "Workflow", "all_nodes"]
+
+_SEVERITIES = ("info", "warning", "critical")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +49,12 @@ class Alert:
     severity: str = "warning"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "window", seconds(self.window))
+        object.__setattr__(self, "window", duration_s(self.window, f"alert {self.name!r}: window"))
+        if self.severity not in _SEVERITIES:
+            known = ", ".join(_SEVERITIES)
+            hint = nearest(str(self.severity), _SEVERITIES)
+            message = f"alert {self.name!r}: severity is one of {known}, not {self.severity!r}.{hint}"
+            raise WorkflowError(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +136,16 @@ class Workflow:
         for name in ("inputs", "waive"):
             keep(self, name, copy.deepcopy(dict(getattr(self, name))))
         if self.sla is not None:
-            keep(self, "sla", seconds(self.sla))
+            keep(self, "sla", duration_s(self.sla, f"workflow {self.name!r}: sla"))
         index: dict[str, Node] = {}
         _index_graph(self.nodes, self.flows, index, where=f"workflow {self.name!r}")
         keep(self, "_index", index)
-        text = canonical_json(self.to_record())
-        keep(self, "digest", hashlib.sha256(text.encode()).hexdigest()[:16])
+        try:
+            text = canonical_json(self.to_record()).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            message = f"Workflow {self.name!r} holds what is not a JSON value: {error}"
+            raise WorkflowError(message) from None
+        keep(self, "digest", hashlib.sha256(text).hexdigest()[:16])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Workflow) and self.digest == other.digest
@@ -180,17 +196,53 @@ class Workflow:
 
     @classmethod
     def from_record(cls, record: Record) -> Workflow:
-        """Return the workflow of a canonical form."""
+        """Return the workflow of a canonical form.
+
+        Raises
+        ------
+        WorkflowError
+            An unknown field, a value of the wrong type.
+        """
+        known = ("workflow", *(field.name for field in fields(cls) if field.init and field.name != "name"))
+        for key in record:
+            if key not in known:
+                message = f"A workflow has no {key!r}.{nearest(str(key), known)} Known: {', '.join(known)}."
+                raise WorkflowError(message)
+        name = checked_text(record.get("workflow"), "workflow")
+        values: Record = {
+            key: checked_text(record[key], f"workflow {name!r}: {key}")
+            for key in ("version", "description")
+            if key in record
+        }
+        for key in ("inputs", "waive", "retry"):
+            values[key] = record.get(key, {})
+            if not isinstance(values[key], Mapping):
+                message = f"workflow {name!r}: {key} must be a mapping, not {values[key]!r}."
+                raise WorkflowError(message)
+        values["retry"] = retry_from_record(values["retry"])
+        many = {
+            key: checked_records(record.get(key, ()), f"workflow {name!r}: {key}")
+            for key in ("nodes", "flows", "triggers", "alerts", "workflows")
+        }
         return cls(
-            name=record["workflow"],
-            nodes=tuple(node_from_record(item) for item in record.get("nodes", ())),
-            flows=tuple(flow_from_record(item) for item in record.get("flows", ())),
-            retry=Retry(**record.get("retry", {})),
-            triggers=tuple(Trigger(**item) for item in record.get("triggers", ())),
-            alerts=tuple(Alert(**item) for item in record.get("alerts", ())),
-            workflows=tuple(cls.from_record(item) for item in record.get("workflows", ())),
-            **{key: record[key] for key in ("version", "description", "inputs", "sla", "waive") if key in record},
+            name,
+            nodes=tuple(node_from_record(item) for item in many["nodes"]),
+            flows=tuple(flow_from_record(item) for item in many["flows"]),
+            triggers=tuple(Trigger(**checked_fields(item, Trigger, "a trigger")) for item in many["triggers"]),
+            alerts=tuple(Alert(**checked_fields(item, Alert, "an alert")) for item in many["alerts"]),
+            workflows=tuple(cls.from_record(item) for item in many["workflows"]),
+            sla=record.get("sla"),
+            **values,
         )
+
+    def _repr_mimebundle_(
+        self,
+        include: Container[str] | None = None,
+        exclude: Container[str] | None = None,
+    ) -> dict[str, Any]:
+        from orchkit.view.diagram import draw  # noqa: PLC0415 -- a value may draw itself, and only that looks up
+
+        return draw(self)._repr_mimebundle_(include, exclude)
 
     def to_json(self) -> str:
         """Return the canonical form as text; its hash is the digest."""
@@ -198,31 +250,51 @@ class Workflow:
 
     @classmethod
     def from_json(cls, text: str) -> Workflow:
-        """Return the workflow of a canonical form as text."""
-        return cls.from_record(json.loads(text))
+        """Return the workflow of a canonical form as text.
+
+        Raises
+        ------
+        WorkflowError
+            Not JSON, or not a workflow.
+        """
+        try:
+            record = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            message = f"This is not the JSON of a workflow: {error}"
+            raise WorkflowError(message) from None
+        if not isinstance(record, dict):
+            message = f"This is not the JSON of a workflow: expected an object, not {type(record).__name__}."
+            raise WorkflowError(message)
+        return cls.from_record(record)
 
 
-def _index_graph(nodes: Iterable[NodeBase], flows: Iterable[Flow], index: dict[str, Node], where: str) -> None:
+def _index_graph(nodes: Iterable[Node], flows: Iterable[Flow], index: dict[str, Node], where: str) -> None:
     """Enter the nodes of a graph and its scopes; refuse duplicates and flows to nowhere."""
     here: set[str] = set()
     for node in nodes:
-        inner = [node, node.compensate] if isinstance(getattr(node, "compensate", None), Task) else [node]
-        for item in inner:
-            if not item.name:
-                message = f"A node of {where} has no name."
-                raise WorkflowError(message)
-            if item.name in index and (item is node or index[item.name] != item):  # a compensation may be shared
-                message = f"Two nodes are called {item.name!r}: names are unique in the whole workflow."
-                raise WorkflowError(message, node=item.name)
-            index[item.name] = item  # type: ignore[assignment]  # members of the union, seen as their base
+        _enter(node, index, where)
+        undo = node.compensate if isinstance(node, Activity) else None
+        if isinstance(undo, Task) and index.get(undo.name) != undo:  # two tasks may share one
+            _enter(undo, index, where)
         here.add(node.name)
         if isinstance(node, Scope):
             _index_graph(node.nodes, node.flows, index, where=f"scope {node.name!r}")
     for flow in flows:
         for end in (flow.source, flow.target):
             if end not in here:
-                message = f"A flow of {where} goes {flow.source!r} -> {flow.target!r}, but there is no node {end!r} in it.{nearest(end, here)}"
+                way = f"{flow.source!r} -> {flow.target!r}"
+                message = f"A flow of {where} goes {way}, but there is no node {end!r} in it.{nearest(end, here)}"
                 raise WorkflowError(message, node=end)
+
+
+def _enter(node: Node, index: dict[str, Node], where: str) -> None:
+    if not node.name:
+        message = f"A node of {where} has no name."
+        raise WorkflowError(message)
+    if node.name in index:
+        message = f"Two nodes are called {node.name!r}: names are unique in the whole workflow."
+        raise WorkflowError(message, node=node.name)
+    index[node.name] = node
 
 
 def all_nodes(workflow: Workflow) -> Iterator[Node]:

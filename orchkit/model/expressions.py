@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,11 +22,14 @@ from simpleeval import DEFAULT_OPERATORS, EvalWithCompoundTypes, InvalidExpressi
 from orchkit.errors import ExpressionError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = ["FUNCTIONS", "Expression", "evaluate", "names_in", "parse", "render"]
 
 _MAX_LENGTH = 10_000
+_MAX_DEPTH = 200
+_MAX_BITS = 10_000
+_MAX_WIDTH = 1_000
 _TEMPLATE = re.compile(r"\$\{((?:[^{}\"']|\"[^\"]*\"|'[^']*'|\{[^{}]*\})*)\}")
 _CONSTANTS: dict[str, object] = {"true": True, "false": False, "null": None}
 
@@ -38,7 +43,24 @@ def _upper(text: str) -> str:
 
 
 def _get(mapping: Mapping[str, Any], key: str, default: object = None) -> object:
+    if not isinstance(mapping, Mapping):
+        message = f"get() looks into a mapping, not into {type(mapping).__name__}"
+        raise TypeError(message)
     return mapping.get(key, default)
+
+
+def _power(base: float, exponent: float) -> Any:  # noqa: ANN401 -- a number
+    if isinstance(base, int) and isinstance(exponent, int) and base.bit_length() * exponent > _MAX_BITS:
+        message = f"the power has more than {_MAX_BITS} bits"
+        raise ValueError(message)
+    return base**exponent
+
+
+def _remainder(left: float, right: float) -> float:
+    if isinstance(left, str):  # in Python this formats, and a width may ask for all the memory there is
+        message = "text has no remainder"
+        raise TypeError(message)
+    return left % right
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -90,8 +112,21 @@ _ALLOWED = (
 )
 
 
+_OPERATORS = {**DEFAULT_OPERATORS, ast.Pow: _power, ast.Mod: _remainder}
+
+
 class _Evaluator(EvalWithCompoundTypes):  # type: ignore[misc]  # simpleeval has no types
     """simpleeval with attributes as keys of mappings, and nothing else."""
+
+    def _check_disallowed_items(self, item: object) -> None:
+        """Skip simpleeval's walk through each value: no Python object can get in."""
+
+    def _eval_name(self, node: ast.Name) -> object:
+        try:
+            return self.names[node.id]
+        except KeyError:
+            message = f"there is no variable {node.id!r}.{nearest(node.id, self.names)}"
+            raise ExpressionError(message) from None
 
     def _eval_attribute(self, node: ast.Attribute) -> object:
         value = self._eval(node.value)
@@ -104,6 +139,24 @@ class _Evaluator(EvalWithCompoundTypes):  # type: ignore[misc]  # simpleeval has
                 raise ExpressionError(message) from None
         message = f"{ast.unparse(node.value)} has no keys, so {ast.unparse(node)} has no value"
         raise ExpressionError(message)
+
+    def _eval_formattedvalue(self, node: ast.FormattedValue) -> object:
+        spec = self._eval(node.format_spec) if node.format_spec else ""
+        if any(int(width) > _MAX_WIDTH for width in re.findall(r"\d+", spec)):
+            message = f"a format has a width of at most {_MAX_WIDTH}"
+            raise ValueError(message)
+        return format(self._eval(node.value), spec)
+
+
+class _OfThread(threading.local):
+    """An evaluator for each thread: making one takes longer than evaluating."""
+
+    def __init__(self) -> None:
+        # simpleeval adds functions of its own to the mapping that it is given, hence the copy.
+        self.evaluator = _Evaluator(names={}, functions=dict(FUNCTIONS), operators=_OPERATORS)
+
+
+_OF_THREAD = _OfThread()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,20 +185,30 @@ class Expression:
         """
         if isinstance(self.tree, ast.Name) and self.tree.id in variables:
             return variables[self.tree.id]
-        evaluator = _Evaluator(names={**_CONSTANTS, **variables}, functions=FUNCTIONS, operators=DEFAULT_OPERATORS)
-        evaluator._max_count = 1_000_000
+        evaluator = _OF_THREAD.evaluator
+        evaluator.names = {**_CONSTANTS, **variables}
         try:
             value = evaluator.eval(self.text, previously_parsed=self.tree)
         except ExpressionError as error:
             message = f"{self.text!r}: {error.message}"
             raise ExpressionError(message) from None
-        except (InvalidExpression, ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
-            missing = next((name for name in self.names if name not in variables), None)
-            if missing is not None:
-                message = f"{self.text!r}: there is no variable {missing!r}.{nearest(missing, variables)}"
-            else:
-                message = f"{self.text!r}: {error}"
+        except (
+            InvalidExpression,
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            MemoryError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ) as error:
+            message = f"{self.text!r}: {error}"
             raise ExpressionError(message) from error
+        finally:
+            evaluator.names = {}
+        if isinstance(value, complex) or (isinstance(value, float) and not math.isfinite(value)):
+            message = f"{self.text!r} gives {value}, which is not a number that JSON has."
+            raise ExpressionError(message)
         return list(value) if isinstance(value, tuple) else value
 
 
@@ -170,33 +233,66 @@ def parse(text: str) -> Expression:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else "it cannot be parsed"
-        message = f"{text!r} is not an expression: {reason}."
+        message = f"{_short(text)!r} is not an expression: {reason}."
         offset = error.offset - 1 if isinstance(error, SyntaxError) and error.offset and error.lineno == 1 else None
         raise ExpressionError(message, offset=offset) from None
-    for node in ast.walk(tree):
-        if not isinstance(node, _ALLOWED):
-            message = f"{text!r}: {type(node).__name__} is not part of the expression language."
-            raise ExpressionError(message, offset=getattr(node, "col_offset", None))
-        if isinstance(node, ast.Call) and (not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS):
-            called = ast.unparse(node.func)
-            known = ", ".join(sorted(FUNCTIONS))
-            message = f"{text!r}: there is no function {called!r}.{nearest(called, FUNCTIONS)} Known: {known}."
-            raise ExpressionError(message, offset=node.col_offset)
+    _refuse_foreign(text, tree)
     return Expression(text, tree, tuple(dict.fromkeys(_free_names(tree))))
 
 
-def _free_names(tree: ast.expr) -> Iterator[str]:
-    bound = {
-        name.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.comprehension)
-        for name in ast.walk(node.target)
-        if isinstance(name, ast.Name)
-    }
-    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and id(node) not in called and node.id not in bound | _CONSTANTS.keys():
-            yield node.id
+def _refuse_foreign(text: str, tree: ast.expr) -> None:
+    """Raise where the tree holds what is not part of the language, or is too deep to evaluate."""
+    level: list[ast.AST] = [tree]
+    depth = 0
+    while level:
+        depth += 1
+        if depth > _MAX_DEPTH:
+            message = f"{_short(text)!r} is nested more than {_MAX_DEPTH} deep."
+            raise ExpressionError(message)
+        for node in level:
+            if not isinstance(node, _ALLOWED) or (isinstance(node, ast.Constant) and not _is_json(node.value)):
+                what = f"{node.value!r}" if isinstance(node, ast.Constant) else type(node).__name__
+                message = f"{_short(text)!r}: {what} is not part of the expression language."
+                raise ExpressionError(message, offset=getattr(node, "col_offset", None))
+            if isinstance(node, ast.Call) and not (isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS):
+                called = node.func.id if isinstance(node.func, ast.Name) else ast.get_source_segment(text, node.func)
+                message = f"{_short(text)!r}: there is no function {called!r}.{nearest(str(called), FUNCTIONS)}"
+                message += f" Known: {', '.join(sorted(FUNCTIONS))}."
+                raise ExpressionError(message, offset=node.col_offset)
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+
+
+def _is_json(value: object) -> bool:
+    return value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _short(text: str, limit: int = 200) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _free_names(tree: ast.expr) -> list[str]:
+    """Return the variables read, in order of appearance; what a comprehension binds is none."""
+    found = sorted(_unbound(tree, frozenset(_CONSTANTS)), key=lambda name: (name.lineno, name.col_offset))
+    return [name.id for name in found]
+
+
+def _unbound(node: ast.AST, bound: frozenset[str]) -> Iterator[ast.Name]:
+    if isinstance(node, ast.Name):
+        if node.id not in bound:
+            yield node
+        return
+    children: Iterable[ast.AST] = ast.iter_child_nodes(node)
+    if isinstance(node, ast.Call):
+        children = node.args
+    elif isinstance(node, ast.ListComp | ast.GeneratorExp):
+        first = node.generators[0].iter
+        yield from _unbound(first, bound)  # evaluated outside
+        names = {name.id for part in node.generators for name in ast.walk(part.target) if isinstance(name, ast.Name)}
+        bound |= names
+        children = [node.elt, *(child for part in node.generators for child in ast.iter_child_nodes(part))]
+        children = [child for child in children if child is not first]
+    for child in children:
+        yield from _unbound(child, bound)
 
 
 def evaluate(text: str, variables: Mapping[str, Any]) -> Any:  # noqa: ANN401 -- a JSON value

@@ -135,7 +135,7 @@ def _short(text: str, limit: int = 60) -> str:
 
 
 def locate(text: str, path: str | None = None) -> Located:
-    """Return the value of a YAML (or JSON) text, with places.
+    r"""Return the value of a YAML (or JSON) text, with places.
 
     Raises
     ------
@@ -145,7 +145,7 @@ def locate(text: str, path: str | None = None) -> Located:
 
     Examples
     --------
-    >>> located = locate("steps:\\n  - task: ship")
+    >>> located = locate("steps:\n  - task: ship")
     >>> located.plain(), located.value["steps"].line
     ({'steps': [{'task': 'ship'}]}, 2)
     """
@@ -170,7 +170,7 @@ def _events(text: str, path: str | None) -> Iterator[Event]:
         line, column = _place_of(text, getattr(error, "position", None))
         message = f"This is not YAML: {str(error).splitlines()[0]}."
         raise WorkflowFileError(message, path=path, line=line, column=column) from None
-    except Exception as error:  # the scanner leaks ValueError, IndexError, AttributeError … on odd input
+    except Exception as error:  # noqa: BLE001 -- the scanner leaks ValueError, IndexError … on odd input
         message = f"This is not YAML: {error}."
         raise WorkflowFileError(message, path=path) from None
 
@@ -226,8 +226,9 @@ class _Builder:
     def node(self, event: NodeEvent) -> None:
         if isinstance(event, AliasEvent) or event.anchor is not None:
             self.fail(event, "Anchors and aliases (&name, *name) are not read: write the value out where it is used.")
-        if getattr(event, "tag", None) is not None:
-            self.fail(event, f"Tags ({event.tag}) are not read: a workflow holds plain JSON values.")
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            self.fail(event, f"Tags ({tag}) are not read: a workflow holds plain JSON values.")
         if self.open and isinstance(self.open[-1].value, dict) and self.key[-1] is None:
             self.take_key(event)
             return
@@ -279,7 +280,7 @@ class _Builder:
 
 
 def _joined(text: str) -> str:
-    """Join the halves of characters that JSON escapes in two (``\\ud83d\\ude00``)."""
+    r"""Join the halves of characters that JSON escapes in two (``\ud83d\ude00``)."""
     if text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text):
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

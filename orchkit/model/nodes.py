@@ -315,7 +315,7 @@ Node = Start | End | Task | Gateway | Wait | Scope | ForEach | While | Saga | Ca
 
 
 def kind_of(node: NodeBase) -> str:
-    """Return the kind of a node as text: ``"task"``, ``"exclusive"``, ``"for_each"`` …
+    """Return the kind of a node as text, such as ``"task"``, ``"exclusive"`` or ``"for_each"``.
 
     Examples
     --------

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchkit.errors import WorkflowError, WorkflowFileError, nearest
 from orchkit.model import converters as to
 from orchkit.model import patterns
 from orchkit.model.blocks import Branch, Step
+from orchkit.model.building import flows_of
 from orchkit.model.definition import Workflow
 from orchkit.model.nodes import Flow, Gateway, GatewayKind, Start
 
@@ -23,6 +24,7 @@ __all__ = ["Find", "read_definition"]
 # workflows that are being read, outermost first.
 Find = Callable[[str, tuple[str, ...]], Workflow | None]
 
+_Made = TypeVar("_Made")
 _MAX_DEFINITIONS = 1_000
 
 _ABOUT: dict[str, Converter] = {"description": to.text, "waive": to.reasons}
@@ -103,8 +105,8 @@ class _Reader:
             "task": lambda at: self.named(at, "task", patterns.task),
             "choice": self.choice,
             "parallel": self.parallel,
-            "for_each": lambda at: self.loop(at, "for_each", "items", patterns.for_each),
-            "repeat_while": lambda at: self.loop(at, "repeat_while", "condition", patterns.repeat_while),
+            "for_each": lambda at: self.loop(at, "for_each", patterns.for_each),
+            "repeat_while": lambda at: self.loop(at, "repeat_while", patterns.repeat_while),
             "saga": lambda at: self.scope(at, "saga", patterns.saga),
             "scope": lambda at: self.scope(at, "scope", patterns.scope),
             "wait_for": self.wait_for,
@@ -118,7 +120,9 @@ class _Reader:
         self.definition_at = at
         self.budget[0] -= 1
         if self.budget[0] < 0:
-            at.fail(f"The workflows called by workflows are more than {_MAX_DEFINITIONS}, each counted where it is called.")
+            at.fail(
+                f"The workflows called by workflows are more than {_MAX_DEFINITIONS}, each counted where it is called."
+            )
         if not isinstance(at.value, dict) or "workflow" not in at.value:
             at.fail(f"Expected a mapping that begins with 'workflow: <name>', not {at.describe()}.")
         own = to.name(at.value["workflow"])
@@ -179,7 +183,7 @@ class _Reader:
                 found.append(definition)
         return found
 
-    def make(self, at: Located, build: Callable[..., Any], *arguments: Any, **values: Any) -> Any:  # noqa: ANN401
+    def make(self, at: Located, build: Callable[..., _Made], *arguments: Any, **values: Any) -> _Made:  # noqa: ANN401
         """Call a builder; what it refuses is a fault of the file, at the node that it names."""
         try:
             return build(*arguments, **values)
@@ -247,7 +251,9 @@ class _Reader:
             parent.fail_at_key(name, "A node needs a name.")
         line, column = parent.keys[name]
         self.places[name] = _moved(at, line, column)
-        values = {} if body is None or body.value is None else to.mapping(body, f"{kind} {name!r}", self.free_table(kind))
+        values = (
+            {} if body is None or body.value is None else to.mapping(body, f"{kind} {name!r}", self.free_table(kind))
+        )
         return self.free(name, kind, values, body or at)
 
     def free_table(self, kind: str) -> Mapping[str, Converter]:
@@ -279,7 +285,8 @@ class _Reader:
                 return self.looped(at, patterns.repeat_while, condition, values | {"name": name})
             case "scope" | "saga":
                 self.inside(at, values)
-                return self.make(at, getattr(patterns, kind), name=name, **values)
+                build = patterns.saga if kind == "saga" else patterns.scope
+                return self.make(at, build, name=name, **values)
             case _:
                 return Step(node=Gateway(name=name, kind=GatewayKind(kind), **values))
 
@@ -289,16 +296,16 @@ class _Reader:
         return str(values.pop(key))
 
     def flows(self, at: Located) -> list[tuple[Flow, Located]]:
-        found = []
+        found: list[tuple[Flow, Located]] = []
         for item in to.items(at, "flows such as 'a -> b'"):
             if isinstance(item.value, str):
-                found.extend((flow, item) for flow in self.make(item, patterns.flows_of, item.value))
+                found.extend((flow, item) for flow in self.make(item, flows_of, item.value))
             elif isinstance(item.value, dict) and "source" in item.value:
                 found.append((self.long_flow(item), item))
             elif isinstance(item.value, dict):
                 for chain, condition in item.value.items():
                     place = _moved(item, *item.keys[chain], text=chain)
-                    flows = self.make(place, patterns.flows_of, chain, to.expression(condition))
+                    flows = self.make(place, flows_of, chain, to.expression(condition))
                     found.extend((flow, place) for flow in flows)
             else:
                 item.fail(f"Expected a flow such as 'a -> b' or {{a -> b: condition}}, not {item.describe()}.")
@@ -348,7 +355,7 @@ class _Reader:
         self.inside(at, values)
         return self.make(at, build, **values)
 
-    def loop(self, at: Located, word: str, key: str, build: Callable[..., Step]) -> Step:
+    def loop(self, at: Located, word: str, build: Callable[..., Step]) -> Step:
         expression = to.expression(at.value[word])
         values = self.values(at, word, word)
         del values[word]
@@ -406,7 +413,9 @@ class _Reader:
 
     def parallel(self, at: Located) -> Block:
         values = to.mapping(at, "a step with parallel", {"parallel": _leave, "name": to.name} | _ABOUT)
-        branches = [self.arm(item) for item in to.items(values.pop("parallel"), "branches, each a step or a list of steps")]
+        branches = [
+            self.arm(item) for item in to.items(values.pop("parallel"), "branches, each a step or a list of steps")
+        ]
         self.declare(values.get("name"), at)
         return self.make(at, patterns.parallel, *branches, **values)
 
@@ -430,10 +439,10 @@ class _Reader:
             block = self.block(at)
             assert isinstance(block, Step)  # noqa: S101 -- it has a task
             return block
-        if isinstance(at.value, str) and at.value:
-            self.declare(at.value, at)
-            return at.value
-        at.fail(f"Expected {{task: name}}, the name of a task, or none, not {at.describe()}.")
+        if not isinstance(at.value, str) or not at.value:
+            at.fail(f"Expected {{task: name}}, the name of a task, or none, not {at.describe()}.")
+        self.declare(at.value, at)
+        return at.value
 
     def python(self, at: Located) -> str | dict[str, Any]:
         if isinstance(at.value, str):

@@ -6,12 +6,15 @@ definition does not change when orchkit learns a new field.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 
 from orchkit.errors import WorkflowError, nearest
+from orchkit.model.durations import duration_s
 from orchkit.model.nodes import (
     Call,
     End,
@@ -33,11 +36,36 @@ from orchkit.model.nodes import (
 )
 from orchkit.model.retry import Retry
 
-__all__ = ["canonical_json", "flow_from_record", "flow_record", "node_from_record", "node_record", "retry_from_record"]
+__all__ = [
+    "Record",
+    "canonical_json",
+    "checked_fields",
+    "checked_records",
+    "checked_text",
+    "flow_from_record",
+    "flow_record",
+    "node_from_record",
+    "node_record",
+    "retry_from_record",
+    "values_record",
+]
 
 Record = dict[str, Any]
+_Kind = TypeVar("_Kind", bound=StrEnum)
 
-_CLASSES: dict[str, type[NodeBase]] = {
+_Class = (
+    type[Start]
+    | type[End]
+    | type[Task]
+    | type[Gateway]
+    | type[Wait]
+    | type[Scope]
+    | type[ForEach]
+    | type[While]
+    | type[Saga]
+    | type[Call]
+)
+_CLASSES: dict[str, _Class] = {
     "start": Start,
     "end": End,
     "task": Task,
@@ -83,7 +111,7 @@ def _plain(item: object) -> object:
             return values_record(item)
         case tuple() | list():
             return [_plain(part) for part in item]
-        case dict():
+        case Mapping():
             return {str(key): _plain(part) for key, part in item.items()}
         case _:
             return item
@@ -104,7 +132,7 @@ def node_record(node: NodeBase) -> Record:
     return {"name": node.name, "kind": kind_of(node), **record}
 
 
-def node_from_record(record: Record) -> Node:
+def node_from_record(record: Mapping[str, Any]) -> Node:
     """Return the node of a record.
 
     Raises
@@ -117,37 +145,110 @@ def node_from_record(record: Record) -> Node:
     >>> node_from_record({"name": "ship", "kind": "task", "timeout_s": 30.0})
     Task(name='ship', description='', waive={}, output=None, timeout_s=30.0, ...)
     """
-    values = dict(record)
-    name, kind = str(values.pop("name", "")), str(values.pop("kind", "task"))
+    name = checked_text(record.get("name", ""), "a node: name")
+    kind = checked_text(record.get("kind", "task"), f"node {name!r}: kind")
     cls = _CLASSES.get(kind)
     if cls is None:
         message = f"node {name!r}: there is no kind {kind!r}.{nearest(kind, _CLASSES)}"
         raise WorkflowError(message, node=name)
-    if cls is Gateway:
-        values["kind"] = GatewayKind(kind)
+    values = {key: value for key, value in record.items() if key not in ("name", "kind") and value is not None}
     if cls is Wait:
-        values["kind"] = WaitKind(values.pop("wait", "timer"))
-    known = {field.name for field in fields(cls)}
-    for key in values:
-        if key not in known:
+        values["kind"] = _member(WaitKind, values.pop("wait", None), f"node {name!r}: wait")
+    known = {field.name for field in fields(cls)} - {"name", "kind"}
+    for key, value in values.items():
+        if key not in known and not (cls is Wait and key == "kind"):
             message = f"node {name!r}: a {kind} has no {key!r}.{nearest(key, known)}"
             raise WorkflowError(message, node=name)
-    if "retry" in values:
-        values["retry"] = retry_from_record(values["retry"])
-    if isinstance(values.get("compensate"), dict):
-        values["compensate"] = node_from_record(values["compensate"])
-    if "nodes" in values:
-        values["nodes"] = tuple(node_from_record(item) for item in values["nodes"])
-    if "flows" in values:
-        values["flows"] = tuple(flow_from_record(item) for item in values["flows"])
-    for key in ("retry_on", "fail_on"):
-        if key in values:
-            values[key] = tuple(str(item) for item in values[key])
+        values[key] = _converted(key, value, name)
+    if cls is Gateway:
+        values["kind"] = GatewayKind(kind)
+    required = {field.name for field in fields(cls) if field.default is MISSING and field.default_factory is MISSING}
+    for key in sorted(required - {"name"} - values.keys()):
+        message = f"node {name!r}: a {kind} needs {key!r}."
+        raise WorkflowError(message, node=name)
+    return cls(name=name, **values)
+
+
+# What a field's value must be, and what the message says that it is.
+_TEXT, _FLAG, _WHOLE, _NUMBER = (str,), (bool,), (int,), (int, float)
+_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
+    **dict.fromkeys(("description", "output", "alert", "executor", "role", "idempotency_key"), (_TEXT, "text")),
+    **dict.fromkeys(("subject", "match", "items", "item", "condition", "workflow"), (_TEXT, "text")),
+    **dict.fromkeys(("continue_when", "exit_when", "error"), (_TEXT, "text")),
+    **dict.fromkeys(("timeout_s", "deadline_s", "heartbeat_s", "duration_s"), (_NUMBER, "seconds")),
+    **dict.fromkeys(("concurrency", "max_iterations"), (_WHOLE, "a whole number")),
+    **dict.fromkeys(("settings", "inputs", "waive"), ((Mapping,), "a mapping")),
+    **dict.fromkeys(("retry_on", "fail_on", "nodes", "flows"), ((list, tuple), "a list")),
+    "retry": ((Mapping,), "a mapping"),
+    "compensate": ((str, Mapping), "a task's record or 'none'"),
+    "terminate": (_FLAG, "true or false"),
+    "tolerated_failures": ((int, str), "a count or a share"),
+}
+
+
+def _converted(key: str, value: Any, node: str) -> Any:  # noqa: ANN401 -- any field's value
+    """Return a field's value from its JSON value."""
+    types, expected = _TYPES.get(key, ((object,), ""))
+    fits: bool = isinstance(value, types)
+    if not fits or (isinstance(value, bool) and not {bool, object} & set(types)):
+        message = f"node {node!r}: {key} must be {expected}, not {value!r}."
+        raise WorkflowError(message, node=node)
+    match key:
+        case "retry":
+            return retry_from_record(value)
+        case "compensate" if isinstance(value, Mapping):
+            return node_from_record(value)
+        case "nodes":
+            return tuple(node_from_record(item) for item in checked_records(value, f"node {node!r}: nodes"))
+        case "flows":
+            return tuple(flow_from_record(item) for item in checked_records(value, f"node {node!r}: flows"))
+        case "retry_on" | "fail_on":
+            return tuple(str(item) for item in value)
+        case "waive":
+            return {str(rule): checked_text(reason, f"node {node!r}: waive: {rule}") for rule, reason in value.items()}
+        case _ if key.endswith("_s"):
+            return duration_s(value, f"node {node!r}: {key}")
+        case _:
+            return copy.deepcopy(value)
+
+
+def checked_text(value: object, where: str) -> str:
+    """Return a text, or raise a `WorkflowError` that begins with ``where``."""
+    if not isinstance(value, str):
+        message = f"{where} must be text, not {value!r}."
+        raise WorkflowError(message)
+    return value
+
+
+def checked_records(value: object, where: str) -> list[Record]:
+    """Return a list of mappings, or raise a `WorkflowError` that begins with ``where``."""
+    if not isinstance(value, list | tuple) or not all(isinstance(item, Mapping) for item in value):
+        message = f"{where} must be a list of mappings."
+        raise WorkflowError(message)
+    return [dict(item) for item in value]
+
+
+def checked_fields(record: Mapping[str, Any], cls: type, where: str) -> Record:
+    """Return a record whose keys are fields of a dataclass, those without a default among them."""
+    known = [field.name for field in fields(cls)]
+    for key in record:
+        if key not in known:
+            message = f"{where}: there is no {key!r}.{nearest(str(key), known)} Known: {', '.join(known)}."
+            raise WorkflowError(message)
+    for field in fields(cls):
+        if field.default is MISSING and field.default_factory is MISSING and field.name not in record:
+            message = f"{where}: {field.name} is missing."
+            raise WorkflowError(message)
+    return dict(record)
+
+
+def _member(cls: type[_Kind], value: object, where: str) -> _Kind:
     try:
-        return cls(name=name, **values)  # type: ignore[return-value]  # the table holds the union's members
-    except TypeError as error:
-        message = f"node {name!r}: {error}"
-        raise WorkflowError(message, node=name) from error
+        return cls(str(value))
+    except ValueError:
+        known = ", ".join(cls)
+        message = f"{where} must be one of {known}, not {value!r}.{nearest(str(value), list(cls))}"
+        raise WorkflowError(message) from None
 
 
 def retry_from_record(record: Mapping[str, Any]) -> Retry:
@@ -163,18 +264,7 @@ def retry_from_record(record: Mapping[str, Any]) -> Retry:
     >>> retry_from_record({"max_attempts": 5, "initial_delay": "2s"}).initial_delay
     2.0
     """
-    known = [field.name for field in fields(Retry)]
-    for key in record:
-        if key not in known:
-            message = f"retry: there is no {key!r}.{nearest(str(key), known)} Known: {', '.join(known)}."
-            raise WorkflowError(message)
-    try:
-        return Retry(**record)
-    except WorkflowError:
-        raise
-    except (TypeError, ValueError) as error:
-        message = f"retry: {error}"
-        raise WorkflowError(message) from error
+    return Retry(**checked_fields(record, Retry, "retry"))
 
 
 def flow_record(flow: Flow) -> Record:
@@ -188,7 +278,7 @@ def flow_record(flow: Flow) -> Record:
     return {key: str(value) for key, value in values_record(flow).items()}
 
 
-def flow_from_record(record: Record) -> Flow:
+def flow_from_record(record: Mapping[str, Any]) -> Flow:
     """Return the flow of a record.
 
     Examples
@@ -196,10 +286,7 @@ def flow_from_record(record: Record) -> Flow:
     >>> flow_from_record({"source": "pay", "target": "ship"})
     Flow(source='pay', target='ship', condition=None, kind=<FlowKind.NORMAL: 'normal'>)
     """
-    condition = record.get("condition")
-    return Flow(
-        str(record["source"]),
-        str(record["target"]),
-        None if condition is None else str(condition),
-        FlowKind(record.get("kind", "normal")),
-    )
+    values = checked_fields({key: value for key, value in record.items() if value is not None}, Flow, "a flow")
+    where = f"flow {values['source']!r} -> {values['target']!r}"
+    kind = _member(FlowKind, values.pop("kind", FlowKind.NORMAL), f"{where}: kind")
+    return Flow(**{key: checked_text(value, f"{where}: {key}") for key, value in values.items()}, kind=kind)

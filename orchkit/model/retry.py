@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import math
 from dataclasses import dataclass
 
 from orchkit.errors import WorkflowError
+from orchkit.model.durations import duration_s
 from orchkit.units import Duration, seconds
 
 __all__ = ["Retry", "uniform"]
 
 _MASK = (1 << 64) - 1
+_LARGEST = 1e300
 
 
 def uniform(seed: int, attempt: int) -> float:
@@ -23,6 +27,10 @@ def uniform(seed: int, attempt: int) -> float:
     value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK
     return ((value ^ (value >> 31)) >> 11) / (1 << 53)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,29 +65,29 @@ class Retry:
     jitter: float = 0.1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "initial_delay", seconds(self.initial_delay))
-        object.__setattr__(self, "max_delay", seconds(self.max_delay))
+        keep = object.__setattr__
+        keep(self, "initial_delay", duration_s(self.initial_delay, "retry: initial_delay"))
+        keep(self, "max_delay", duration_s(self.max_delay, "retry: max_delay"))
         if isinstance(self.max_attempts, bool) or not isinstance(self.max_attempts, int) or self.max_attempts < 1:
             message = f"retry: max_attempts must be a whole number of at least 1, not {self.max_attempts!r}."
             raise WorkflowError(message)
-        if not self.multiplier >= 1:
-            message = f"retry: multiplier must be at least 1, not {self.multiplier!r}."
+        if not _is_number(self.multiplier) or not self.multiplier >= 1:
+            message = f"retry: multiplier must be a number of at least 1, not {self.multiplier!r}."
             raise WorkflowError(message)
-        if not 0 <= self.jitter <= 1:
+        if not _is_number(self.jitter) or not 0 <= self.jitter <= 1:
             message = f"retry: jitter is a share between 0 and 1, not {self.jitter!r}."
             raise WorkflowError(message)
-        object.__setattr__(self, "multiplier", float(self.multiplier))
-        object.__setattr__(self, "jitter", float(self.jitter))
+        keep(self, "multiplier", float(self.multiplier))
+        keep(self, "jitter", float(self.jitter))
 
     def delay_s(self, attempt: int, seed: str | int = 0) -> float:
         """Return the delay in seconds after the failure of ``attempt`` (from 1).
 
         A pure function of policy, attempt and seed.
         """
-        try:
+        delay = 0.0 if self.initial_delay == 0 else math.inf
+        with contextlib.suppress(OverflowError):
             delay = seconds(self.initial_delay) * self.multiplier ** (attempt - 1)
-        except OverflowError:
-            delay = seconds(self.max_delay)
         delay = min(delay, seconds(self.max_delay))
         if not self.jitter:
             return delay
