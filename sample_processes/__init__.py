@@ -3,6 +3,7 @@
 - ``*.yaml``: the workflows, one for each pattern; ``order_to_cash.yaml`` has them all
 - ``handlers.py``: what their Python tasks do
 - ``systems.py``: CRM, ERP, warehouse, billing …, with faults to order and books to check against
+- ``callbacks.py``: where the vendor's calls arrive
 - ``data/``: the orders
 """
 
