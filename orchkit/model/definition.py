@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from orchkit.errors import WorkflowError, nearest
@@ -26,10 +26,14 @@ from orchkit.model.records import (
     values_record,
 )
 from orchkit.model.retry import Retry
+from orchkit.model.tables import Frames, frames_of, graph_of, record_of_frames, record_of_graph
 from orchkit.units import Duration
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
+
+    import networkx as nx
+    import pandas as pd
 
 __all__ = ["Alert", "Trigger", "Workflow", "all_nodes"]
 
@@ -266,6 +270,80 @@ class Workflow:
             message = f"This is not the JSON of a workflow: expected an object, not {type(record).__name__}."
             raise WorkflowError(message)
         return cls.from_record(record)
+
+    def to_frames(self) -> Frames:
+        """Return the two tables: a row a node, a row a flow; see `Frames` for the columns.
+
+        Examples
+        --------
+        >>> nodes, _ = Workflow("w", nodes=(Task(name="pay", role="clerk"), Task(name="ship"))).to_frames()
+        >>> nodes[["node", "kind", "role"]]
+           node  kind   role
+        0   pay  task  clerk
+        1  ship  task    NaN
+        """
+        return frames_of(self.to_record())
+
+    @classmethod
+    def from_frames(
+        cls,
+        nodes: pd.DataFrame,
+        flows: pd.DataFrame,
+        name: str | None = None,
+        **values: Any,  # noqa: ANN401 -- the constructor's
+    ) -> Workflow:
+        """Return the workflow of two tables.
+
+        Parameters
+        ----------
+        nodes
+            Needs the column ``node``; a row without ``kind`` is a task. Any field of a node may be a column.
+        flows
+            Needs the columns ``source`` and ``target``.
+        name, **values
+            What is not in the tables: ``version``, ``inputs`` … Frames of `to_frames` carry them in ``attrs``.
+
+        Raises
+        ------
+        WorkflowError
+            An unknown column, a missing one, a value of the wrong type, a scope that is not there.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> nodes = pd.DataFrame({"node": ["pay", "ship"]})
+        >>> Workflow.from_frames(nodes, pd.DataFrame({"source": ["pay"], "target": ["ship"]}), "order").flows
+        (Flow(source='pay', target='ship', condition=None, kind=<FlowKind.NORMAL: 'normal'>),)
+        """
+        return replace(cls.from_record(record_of_frames(nodes, flows, name)), **values)
+
+    @property
+    def graph(self) -> nx.MultiDiGraph[str]:
+        """The graph of all nodes, those in scopes included.
+
+        Nodes have the attributes ``kind``, ``scope`` (None at the top) and the fields that differ from their
+        defaults; edges have ``condition``, ``kind``, ``scope`` and ``order``.
+        """
+        return graph_of(self.to_record())
+
+    @classmethod
+    def from_graph(cls, graph: nx.Graph[Any], name: str | None = None, **values: Any) -> Workflow:  # noqa: ANN401
+        """Return the workflow of a directed graph: of `graph`, or made by hand.
+
+        A node without ``kind`` is a task; edges need no attribute.
+
+        Raises
+        ------
+        WorkflowError
+            Not directed, an unknown attribute of a node, a value of the wrong type, a scope that is not there.
+
+        Examples
+        --------
+        >>> import networkx as nx
+        >>> Workflow.from_graph(nx.path_graph(["pay", "ship"], create_using=nx.DiGraph), "order")
+        <Workflow 'order' version 1: 2 nodes, digest ...>
+        """
+        return replace(cls.from_record(record_of_graph(graph, name)), **values)
 
 
 def _index_graph(nodes: Iterable[Node], flows: Iterable[Flow], index: dict[str, Node], where: str) -> None:
