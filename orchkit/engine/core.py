@@ -241,7 +241,7 @@ class Core:
         self.slots = _Slots(settings.limits)
         self.parked: dict[tuple[str, str], Exception] = {}
         self.draining = False
-        self.running: dict[tuple[str, str, int], tuple[str, ...]] = {}
+        self.running: dict[tuple[str, str], tuple[int, tuple[str, ...]]] = {}
         self._saved: set[str] = set()
         self._timer_serial = 0
         self._now = 0.0
@@ -488,7 +488,7 @@ class Core:
         step = active.state.steps[step_id]
         variables = active.state.variables_of(step_id)
         active.began[step_id] = self._now
-        self.running[active.run_id, step_id, step.attempt] = keys
+        self.running[active.run_id, step_id] = step.attempt, keys
         attempt = Attempt(
             task=task,
             run_id=active.run_id,
@@ -517,9 +517,7 @@ class Core:
         return f"{active.run_id}:{step_id}"
 
     def _outcome(self, outcome: Outcome) -> None:
-        keys = self.running.pop((outcome.run_id, outcome.step_id, outcome.attempt), None)
-        if keys is not None:
-            self.slots.release(keys)
+        self._release(outcome.run_id, outcome.step_id, outcome.attempt)
         active = self.active.get(outcome.run_id)
         step = None if active is None else active.state.steps.get(outcome.step_id)
         if active is None or step is None or step.attempt != outcome.attempt or step.status is not StepStatus.RUNNING:
@@ -529,6 +527,13 @@ class Core:
         else:
             event = StepFailed(outcome.step_id, outcome.failure)
         self._agenda.append((outcome.run_id, event))
+
+    def _release(self, run_id: str, step_id: str, attempt: int | None = None) -> None:
+        """Free what an attempt holds; one that hangs holds nothing once it has been given up."""
+        held = self.running.get((run_id, step_id))
+        if held is not None and attempt in (None, held[0]):
+            del self.running[run_id, step_id]
+            self.slots.release(held[1])
 
     def _fill_slots(self) -> None:
         """Begin what queues, first come first served among those whose limits have room."""
@@ -625,6 +630,7 @@ class Core:
         if wait is not None and wait.kind is WaitKind.EVENT:
             self.events[wait.subject].discard((active.run_id, step_id))
         self.parked.pop((active.run_id, step_id), None)
+        self._release(active.run_id, step_id)
         child = _child_id(active.run_id, step_id)
         if child in self.active:
             self._agenda.append((child, CancelAsked("The caller has given it up.")))
@@ -684,6 +690,7 @@ class Core:
                 self._set_timer(due, active.run_id, step_id, "heartbeat", attempt)
                 return
             failure = Failure(ErrorClass.TIMEOUT, "HeartbeatLost", f"No heartbeat for {task.heartbeat_s} s.")
+        self._release(active.run_id, step_id)
         self._agenda.append((active.run_id, StepFailed(step_id, failure)))
 
     # Rows --------------------------------------------------------------------

@@ -125,8 +125,8 @@ def _event(row: Row) -> Event | None:
             return _wait_event(row, step_id)
         case Kind.CALL if row.status in (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED):
             failure = _failure(row) if row.error_class else None
-            variables = _payload(row).get("output") or {}
-            return ChildEnded(step_id, RunStatus(row.status), variables, failure)
+            told = _payload(row)
+            return ChildEnded(step_id, RunStatus(told.get("status", row.status)), told.get("output") or {}, failure)
         case Kind.TIMER:
             return TimerFired(step_id, TimerPurpose(_payload(row)["purpose"]))
         case Kind.CANCEL:
