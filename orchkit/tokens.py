@@ -20,9 +20,23 @@ from orchkit.model.nodes import Activity, End, Flow, FlowKind, Gateway, GatewayK
 if TYPE_CHECKING:
     from orchkit.model.nodes import Node
 
-__all__ = ["Fault", "FaultKind", "Net", "Settled", "alternatives", "begin", "exits", "net_of", "settle", "settle_all"]
+__all__ = [
+    "Fault",
+    "FaultKind",
+    "Net",
+    "Settled",
+    "alternatives",
+    "begin",
+    "exits",
+    "has_choice",
+    "net_of",
+    "settle",
+    "settle_all",
+]
 
-_SETTLE_LIMIT = 100_000
+# A settling that moves more tokens than this (and a few for each flow) goes in a circle of gateways.
+_MOVES = 1_000
+_MOVES_PER_FLOW = 4
 
 # Given a node and the flows that it may take, the flows that it takes.
 Choose = Callable[[int, tuple[int, ...]], Sequence[int]]
@@ -47,11 +61,28 @@ class Fault:
 
 @dataclass(slots=True)
 class Settled:
-    """What a settling gives: the marking, the nodes that opened in order, ends that were reached."""
+    """What a settling gives.
+
+    Attributes
+    ----------
+    marking
+        The new one.
+    opened
+        Nodes that opened, in order.
+    ends
+        Ends that were reached.
+    moved
+        Flows that a token went along, in order.
+    terminated
+        The end that ended all else.
+    fault
+        What went wrong; the rest is as far as it had come.
+    """
 
     marking: int
     opened: list[int] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)
+    moved: list[int] = field(default_factory=list)
     terminated: int | None = None
     fault: Fault | None = None
 
@@ -203,7 +234,7 @@ def settle(net: Net, marking: int, flows: Iterable[int], choose: Choose) -> Sett
 
 def _play(net: Net, settled: Settled, agenda: list[tuple[int, int]], choose: Choose) -> None:
     agenda.reverse()
-    budget = _SETTLE_LIMIT
+    moves = _MOVES + _MOVES_PER_FLOW * len(net.flows)
     while settled.fault is None and settled.terminated is None:
         if not agenda:
             join = _enabled_inclusive_join(net, settled.marking) if net.joins else None
@@ -213,10 +244,12 @@ def _play(net: Net, settled: Settled, agenda: list[tuple[int, int]], choose: Cho
             _split(net, join, agenda, choose, settled)
             continue
         node, flow = agenda.pop()
-        budget -= 1
-        if not budget:
-            settled.fault = Fault(FaultKind.LIVELOCK, node, flow)
-            return
+        if flow >= 0:
+            settled.moved.append(flow)
+            moves -= 1
+            if not moves:
+                settled.fault = Fault(FaultKind.LIVELOCK, node, flow)
+                return
         _arrive(net, settled, node, flow, agenda, choose)
 
 
@@ -228,6 +261,7 @@ def _arrive(
     agenda: list[tuple[int, int]],
     choose: Choose,
 ) -> None:
+    """Let a token arrive at a node."""
     node = net.nodes[number]
     if isinstance(node, Activity):
         bit = net.open_bit(number)
@@ -237,8 +271,7 @@ def _arrive(
         settled.marking |= bit
         settled.opened.append(number)
     elif isinstance(node, Gateway):
-        many = len(net.incoming[number]) > 1
-        if many and node.kind in (GatewayKind.PARALLEL, GatewayKind.INCLUSIVE):
+        if len(net.incoming[number]) > 1 and node.kind in (GatewayKind.PARALLEL, GatewayKind.INCLUSIVE):
             bit = 1 << flow
             if settled.marking & bit:
                 settled.fault = Fault(FaultKind.UNSAFE, number, flow)
@@ -260,19 +293,23 @@ def _arrive(
         _push(net, agenda, net.outgoing[number])
 
 
-def _split(net: Net, number: int, agenda: list[tuple[int, int]], choose: Choose, settled: Settled) -> None:
+def has_choice(net: Net, number: int) -> bool:
+    """Return whether a node is a gateway that asks which of its flows to take."""
     node = net.nodes[number]
+    if not isinstance(node, Gateway) or node.kind not in (GatewayKind.EXCLUSIVE, GatewayKind.INCLUSIVE):
+        return False
     flows = net.outgoing[number]
-    exclusive = isinstance(node, Gateway) and node.kind is GatewayKind.EXCLUSIVE
-    inclusive = isinstance(node, Gateway) and node.kind is GatewayKind.INCLUSIVE
-    if (exclusive or inclusive) and (len(flows) > 1 or any(net.flows[flow].condition is not None for flow in flows)):
-        chosen = tuple(choose(number, flows))
-        if not chosen:
+    return len(flows) > 1 or any(net.flows[flow].condition is not None for flow in flows)
+
+
+def _split(net: Net, number: int, agenda: list[tuple[int, int]], choose: Choose, settled: Settled) -> None:
+    flows: Sequence[int] = net.outgoing[number]
+    if has_choice(net, number):
+        flows = choose(number, net.outgoing[number])
+        if not flows:
             settled.fault = Fault(FaultKind.NO_FLOW, number)
             return
-        _push(net, agenda, chosen)
-    else:
-        _push(net, agenda, flows)
+    _push(net, agenda, flows)
 
 
 def _push(net: Net, agenda: list[tuple[int, int]], flows: Sequence[int]) -> None:
@@ -299,56 +336,64 @@ def _enabled_inclusive_join(net: Net, marking: int) -> int | None:
     return None
 
 
-def exits(net: Net, number: int) -> list[tuple[int, ...]]:
-    """Return every set of flows that the end of an activity may send tokens along.
+def exits(net: Net, number: int) -> Iterator[tuple[int, ...]]:
+    """Yield every set of flows that the end of an activity may send tokens along.
 
     The normal outcome first (with each choice of an implicit split), then one set for each error and timeout flow.
     """
     flows = net.outgoing[number]
     fixed = tuple(flow for flow in flows if net.flows[flow].condition is None)
     optional = [flow for flow in flows if net.flows[flow].condition is not None]
-    sets = [tuple(sorted((*fixed, *some))) for size in range(len(optional), -1, -1) for some in combinations(optional, size)]
-    sets.extend((flow,) for flow in (*net.on_error[number], *net.on_timeout[number]))
-    return sets
+    for size in range(len(optional), -1, -1):
+        for some in combinations(optional, size):
+            yield tuple(sorted((*fixed, *some)))
+    for flow in (*net.on_error[number], *net.on_timeout[number]):
+        yield (flow,)
 
 
-def alternatives(net: Net, number: int) -> list[tuple[int, ...]]:
-    """Return every set of flows that a gateway with a choice may take.
+def alternatives(net: Net, number: int) -> Iterator[tuple[int, ...]]:
+    """Yield every set of flows that a gateway with a choice may take.
 
     An exclusive one takes one flow; an inclusive one any set of those with conditions, or the default.
     """
     node = net.nodes[number]
     flows = net.outgoing[number]
-    if isinstance(node, Gateway) and node.kind is GatewayKind.INCLUSIVE:
-        optional = [flow for flow in flows if net.flows[flow].condition is not None]
-        default = [(flow,) for flow in flows if net.flows[flow].condition is None]
-        return [some for size in range(1, len(optional) + 1) for some in combinations(optional, size)] + default
-    return [(flow,) for flow in flows]
+    if not (isinstance(node, Gateway) and node.kind is GatewayKind.INCLUSIVE):
+        yield from ((flow,) for flow in flows)
+        return
+    optional = [flow for flow in flows if net.flows[flow].condition is not None]
+    for size in range(1, len(optional) + 1):
+        yield from combinations(optional, size)
+    yield from ((flow,) for flow in flows if net.flows[flow].condition is None)
 
 
-def settle_all(net: Net, marking: int, flows: Iterable[int] | None) -> list[Settled]:
-    """Return every settling, one for each way to decide the splits; ``flows=None`` begins at the starts."""
+def settle_all(net: Net, marking: int, flows: Iterable[int] | None) -> Iterator[Settled]:
+    """Yield every settling, one for each way to decide the splits; ``flows=None`` begins at the starts.
+
+    A split decides the same way each time that a token passes it in one settling, since no variable changes in between.
+    """
     going = None if flows is None else tuple(flows)
-    results: list[Settled] = []
-    scripts: list[list[tuple[int, ...]]] = [[]]
-    while scripts:
-        script = scripts.pop()
-        taken: list[tuple[int, ...]] = []
+    # The decisions of one settling, in the order of the splits' first visits, and what is left to try for each.
+    choices: list[tuple[int, ...]] = []
+    others: list[Iterator[tuple[int, ...]]] = []
+    while True:
+        decided: dict[int, tuple[int, ...]] = {}
 
-        def choose(
-            node: int,
-            _: tuple[int, ...],
-            script: list[tuple[int, ...]] = script,
-            taken: list[tuple[int, ...]] = taken,
-        ) -> tuple[int, ...]:
-            if len(taken) < len(script):
-                choice = script[len(taken)]
-            else:
-                choice, *others = alternatives(net, node)
-                if len(taken) <= len(net.nodes):  # longer: a cycle of gateways, whose choices have all been seen
-                    scripts.extend([*taken, other] for other in others)
-            taken.append(choice)
-            return choice
+        def choose(node: int, _: tuple[int, ...], decided: dict[int, tuple[int, ...]] = decided) -> tuple[int, ...]:
+            if node not in decided:
+                if len(decided) == len(choices):
+                    others.append(alternatives(net, node))
+                    choices.append(next(others[-1]))
+                decided[node] = choices[len(decided)]
+            return decided[node]
 
-        results.append(begin(net, choose) if going is None else settle(net, marking, going, choose))
-    return results
+        yield begin(net, choose) if going is None else settle(net, marking, going, choose)
+        while others:
+            following = next(others[-1], None)
+            if following is not None:
+                choices[-1] = following
+                break
+            others.pop()
+            choices.pop()
+        else:
+            return
