@@ -38,7 +38,7 @@ def dot_source(scene: Scene) -> str:
             "compound": "true",
             "newrank": "true",  # otherwise flows to and from a group are only wishes
             "nodesep": "0.3",
-            "ranksep": "0.45",
+            "ranksep": "0.45" if across else "0.6",  # downwards, the names of groups take a part of it
             "fontname": "Arial",
             "fontsize": "13",
             "labeljust": "l",

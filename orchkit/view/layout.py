@@ -17,11 +17,12 @@ from orchkit.errors import RenderError
 from orchkit.units import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["Layout", "Route", "find_graphviz", "lay_out"]
 
 _HOW = "Install it with 'pip install graphviz-pure', or set ORCHKIT_DOT to the path of Graphviz's program dot."
+_SCRIPTS = (str(Path(sys.executable).parent), sysconfig.get_path("scripts"))
 Point = tuple[float, float]
 
 
@@ -45,11 +46,11 @@ class Layout:
     routes: Mapping[str, Route]
 
 
-def find_graphviz() -> str:
+def find_graphviz(folders: Sequence[str] = _SCRIPTS) -> str:
     """Return the path of the program.
 
     Looked for, in this order: what the environment variable ``ORCHKIT_DOT`` names, ``graphviz-pure``
-    beside the interpreter, ``dot`` on the path.
+    in the folders beside the interpreter, ``dot`` on the path.
 
     Raises
     ------
@@ -63,8 +64,7 @@ def find_graphviz() -> str:
             message = f"ORCHKIT_DOT is {wanted!r}, but there is no such program. {_HOW}"
             raise RenderError(message)
         return program
-    beside = os.pathsep.join((str(Path(sys.executable).parent), sysconfig.get_path("scripts")))
-    program = shutil.which("graphviz-pure", path=beside) or shutil.which("dot")
+    program = shutil.which("graphviz-pure", path=os.pathsep.join(folders)) or shutil.which("dot")
     if program is None:
         message = f"Graphviz, which lays out the diagrams, was not found. {_HOW}"
         raise RenderError(message)
@@ -125,12 +125,13 @@ def _parse(found: dict[str, Any]) -> Layout:
         x0, y0, x1, y1 = text.split(",")
         return *place(f"{x0},{y1}"), *place(f"{x1},{y0}")
 
-    objects = [item for item in found.get("objects", ()) if "id" in item]
+    objects = found.get("objects", ())
+    clusters = [item for item in objects if item["name"].startswith("cluster_")]
     return Layout(
         right - left,
         high - low,
-        {item["id"]: place(item["pos"]) for item in objects if "pos" in item},
-        {item["id"]: box(item["bb"]) for item in objects if "bb" in item},
+        {item["name"]: place(item["pos"]) for item in objects if "pos" in item},
+        {item["name"].removeprefix("cluster_"): box(item["bb"]) for item in clusters},
         {item["id"]: _route(item, place) for item in found.get("edges", ()) if "pos" in item},
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from orchkit.view.text import text_width
+from orchkit.view.text import clean, shorten, text_width
 from orchkit.view.theme import look_of, most_pressing
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def standing_of(statuses: Iterable[str | Mapping[str, int]]) -> Standing | None:
     counts: Counter[str] = Counter()
     for status in statuses:
         counts.update({status: 1} if isinstance(status, str) else status)
-    left = {str(status): count for status, count in counts.items() if count > 0}
+    left = {clean(shorten(str(status))): count for status, count in counts.items() if count > 0}
     ordered = []
     while left:
         status = most_pressing(list(left))
