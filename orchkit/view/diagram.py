@@ -142,7 +142,7 @@ class Diagram:
             return picked(
                 {
                     # A picture that is much wider than the page is scrolled, not made illegible.
-                    "text/html": lambda: f'<div style="overflow-x:auto">{self.svg}</div>',
+                    "text/html": lambda: f'<div style="overflow-x:auto" tabindex="0">{self.svg}</div>',
                     "image/svg+xml": lambda: self.svg,
                     "image/png": lambda: self.png,
                     "text/plain": lambda: self.text,

@@ -504,7 +504,7 @@ def test_a_notebook_gets_every_form_or_those_it_asks_for():
     diagram = draw(sequence("pay"))
     bundle = diagram._repr_mimebundle_()
     assert list(bundle) == ["text/html", "image/svg+xml", "image/png", "text/plain"]
-    assert bundle["text/html"] == f'<div style="overflow-x:auto">{diagram.svg}</div>'
+    assert bundle["text/html"] == f'<div style="overflow-x:auto" tabindex="0">{diagram.svg}</div>'
     assert bundle["text/plain"] == "sequence, version 1\n  pay: python task"
     assert set(diagram._repr_mimebundle_(include={"text/plain"})) == {"text/plain"}
     assert "image/png" not in diagram._repr_mimebundle_(exclude={"image/png"})
