@@ -6,14 +6,27 @@ out its effects: intent before effect. Tests drive the same core in virtual time
 
 from __future__ import annotations
 
-import hashlib
 import heapq
-import json
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from orchkit.engine.messages import (
+    Active,
+    CancelRun,
+    CompleteWait,
+    Dispatch,
+    Ended,
+    Heartbeat,
+    Message,
+    Outcome,
+    Publish,
+    Settings,
+    StartRun,
+    Work,
+    run_id_of,
+)
+from orchkit.engine.slots import WHOLE, Slots
 from orchkit.engine.values import as_json
 from orchkit.errors import ExpressionError, RunNotFound, WaitNotFound, nearest
 from orchkit.events import (
@@ -43,137 +56,9 @@ from orchkit.model.definition import Workflow, all_nodes
 from orchkit.model.expressions import parse, render
 from orchkit.model.nodes import Task, Wait, WaitKind
 from orchkit.model.states import ErrorClass, RunStatus, StepStatus
-from orchkit.store import Batch, DefinitionRow, HistoryRow, Redactor, RunRow
+from orchkit.store import DefinitionRow, HistoryRow, Redactor, RunRow
 
-__all__ = [
-    "Active",
-    "CancelRun",
-    "CompleteWait",
-    "Core",
-    "Dispatch",
-    "Ended",
-    "Heartbeat",
-    "Message",
-    "Outcome",
-    "Publish",
-    "Settings",
-    "StartRun",
-    "Work",
-    "run_id_of",
-]
-
-_WHOLE = "*"
-
-
-# Messages: what the core is told -------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class StartRun:
-    """Begin a run, unless one of this id exists."""
-
-    run_id: str
-    case_id: str
-    workflow: Workflow
-    inputs: Mapping[str, Any]
-    parent: tuple[str, str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """An attempt has ended. ``text`` is the output as JSON."""
-
-    run_id: str
-    step_id: str
-    attempt: int
-    failure: Failure | None = None
-    output: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
-    """An attempt is alive."""
-
-    run_id: str
-    step_id: str
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class CompleteWait:
-    """A callback has come, with its payload or as a failure."""
-
-    run_id: str
-    name: str
-    payload: Any = None
-    failure: Failure | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Publish:
-    """An event for every run that waits for it."""
-
-    name: str
-    payload: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class CancelRun:
-    """The run shall end."""
-
-    run_id: str
-    reason: str = "cancelled"
-
-
-Message = StartRun | Outcome | Heartbeat | CompleteWait | Publish | CancelRun
-
-
-# Effects: what the shell does once the rows are durable ---------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Dispatch:
-    """Begin an attempt."""
-
-    attempt: Attempt
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A run has ended."""
-
-    run_id: str
-    finish: Finish
-    variables: Mapping[str, Any]
-
-
-@dataclass(slots=True)
-class Work:
-    """What a turn gives: rows to make durable, then effects, then answers to the messages.
-
-    ``answers`` holds, by the position of the message, an exception or a value.
-    """
-
-    batch: Batch = field(default_factory=Batch)
-    effects: list[Dispatch | Ended] = field(default_factory=list)
-    answers: dict[int, Any] = field(default_factory=dict)
-    touched: dict[str, Active] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Active:
-    """A run in memory."""
-
-    run_id: str
-    case_id: str
-    workflow: Workflow
-    state: State
-    parent: tuple[str, str] | None = None
-    began: dict[str, float] = field(default_factory=dict)
-    waits: dict[str, OpenWait] = field(default_factory=dict)
-    mailbox: dict[str, deque[Any]] = field(default_factory=dict)
-    beats: dict[str, float] = field(default_factory=dict)
-    durable: State | None = None
+__all__ = ["Core"]
 
 
 class _Reader(Protocol):
@@ -181,51 +66,6 @@ class _Reader(Protocol):
 
     def known_runs(self, run_ids: list[str]) -> Mapping[str, RunRow]: ...
     def latest_definition(self, name: str) -> str | None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the core is set up with."""
-
-    executors: Mapping[str, TaskExecutor]
-    systems: Mapping[str, str] = field(default_factory=dict)
-    secrets: Mapping[str, str] = field(default_factory=dict)
-    limits: Mapping[str, int] = field(default_factory=dict)
-
-
-def run_id_of(workflow: str, case_id: str) -> str:
-    """Return the id of the run of a case: the same case gives the same run.
-
-    Examples
-    --------
-    >>> run_id_of("order", "A-1") == run_id_of("order", "A-1")
-    True
-    """
-    return hashlib.blake2b(f"{workflow}\0{case_id}".encode(), digest_size=8).hexdigest()
-
-
-class _Slots:
-    """Concurrency limits by role and by executor, and who queues for them."""
-
-    def __init__(self, limits: Mapping[str, int]) -> None:
-        self.limits = dict(limits)
-        self.used: dict[str, int] = defaultdict(int)
-        self.queue: deque[tuple[str, str, tuple[str, ...]]] = deque()
-
-    def keys(self, task: Task) -> tuple[str, ...]:
-        named = (_WHOLE, task.executor, task.role)
-        return tuple(name for name in named if name is not None and name in self.limits)
-
-    def take(self, keys: tuple[str, ...]) -> bool:
-        if any(self.used[key] >= self.limits[key] for key in keys):
-            return False
-        for key in keys:
-            self.used[key] += 1
-        return True
-
-    def release(self, keys: tuple[str, ...]) -> None:
-        for key in keys:
-            self.used[key] -= 1
 
 
 class Core:
@@ -238,7 +78,7 @@ class Core:
         self.active: dict[str, Active] = {}
         self.timers: list[tuple[float, int, str, str, str, int]] = []
         self.events: dict[str, set[tuple[str, str]]] = defaultdict(set)
-        self.slots = _Slots(settings.limits)
+        self.slots = Slots(settings.limits)
         self.parked: dict[tuple[str, str], Exception] = {}
         self.draining = False
         self.running: dict[tuple[str, str], tuple[int, tuple[str, ...]]] = {}
@@ -402,7 +242,9 @@ class Core:
         if not self.slots.take(keys):
             self.slots.queue.append((active.run_id, step_id, keys))
             return
-        self._row(active, Record(step.kind, StepStatus.RUNNING, step.node, step_id, step.attempt, payload={"resumed": True}))
+        self._row(
+            active, Record(step.kind, StepStatus.RUNNING, step.node, step_id, step.attempt, payload={"resumed": True})
+        )
         self._dispatch(active, step_id, task, keys)
 
     def unpark(self, now: float) -> Work:
@@ -550,7 +392,7 @@ class Core:
             if full.intersection(keys) or not self.slots.take(keys):
                 still.append(entry)
                 full.update(key for key in keys if self.slots.used[key] >= self.slots.limits[key])
-                if _WHOLE in full:
+                if WHOLE in full:
                     break
                 continue
             task = active.workflow.node(step.node)
@@ -584,7 +426,8 @@ class Core:
                 return
         names = _callbacks_of(active.workflow)
         if message.name not in names and not any("${" in name for name in names):
-            text = f"Run {message.run_id!r} of {active.workflow.name!r} has no callback {message.name!r}.{nearest(message.name, names)}"
+            hint = nearest(message.name, names)
+            text = f"Run {message.run_id!r} of {active.workflow.name!r} has no callback {message.name!r}.{hint}"
             raise WaitNotFound(text, run_id=message.run_id)
         # It came before its wait opened: kept, durably, until then.
         active.mailbox.setdefault(message.name, deque()).append(content)
@@ -618,8 +461,11 @@ class Core:
             text = self.reader.latest_definition(command.workflow)
             workflow = None if text is None else Workflow.from_json(text)
         if workflow is None:
-            message = f"There is no workflow {command.workflow!r}: embed it, or keep {command.workflow}.yaml beside the caller."
-            failure = Failure(ErrorClass.PERMANENT, "UnknownWorkflow", message, active.state.steps[command.step_id].node)
+            name = command.workflow
+            message = f"There is no workflow {name!r}: embed it, or keep {name}.yaml beside the caller."
+            failure = Failure(
+                ErrorClass.PERMANENT, "UnknownWorkflow", message, active.state.steps[command.step_id].node
+            )
             self._agenda.append((active.run_id, ChildEnded(command.step_id, RunStatus.FAILED, failure=failure)))
             return
         child = _child_id(active.run_id, command.step_id)
@@ -751,4 +597,3 @@ def _callbacks_of(workflow: Workflow) -> list[str]:
 def _no_executor(task: Task, executors: Mapping[str, TaskExecutor]) -> Exception:
     message = f"Task {task.name!r}: there is no executor {task.executor!r}.{nearest(task.executor, executors)}"
     return RunNotFound(message)
-

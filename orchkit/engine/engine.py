@@ -10,20 +10,21 @@ import queue
 import threading
 import uuid
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
 import pandas as pd
-from tqdm.auto import tqdm
 
 from orchkit.clock import Clock, SystemClock
-from orchkit.engine.core import (
+from orchkit.engine.core import Core
+from orchkit.engine.inputs import checked_inputs
+from orchkit.engine.many import Many
+from orchkit.engine.messages import (
     Active,
     CancelRun,
     CompleteWait,
-    Core,
     Dispatch,
     Ended,
     Message,
@@ -33,12 +34,11 @@ from orchkit.engine.core import (
     Work,
     run_id_of,
 )
-from orchkit.engine.inputs import checked_inputs
 from orchkit.engine.recovery import fold
 from orchkit.engine.run import Run, Snapshot
 from orchkit.engine.values import plain
 from orchkit.engine.workers import Workers
-from orchkit.errors import EngineClosed, InputError, RunNotFound, WorkflowError
+from orchkit.errors import EngineClosed, RunNotFound, WorkflowError
 from orchkit.events import Failure
 from orchkit.executors import HttpExecutor, PythonExecutor, TaskExecutor
 from orchkit.executors.python import Handlers, handlers_by_name
@@ -269,9 +269,11 @@ class Engine:
         -----
         It can be interrupted: what has been started goes on, and the same call takes up where it was.
         """
-        return _Many(self, workflow, concurrency).run(cases, progress=progress)
+        return Many(self, workflow, concurrency).run(cases, progress=progress)
 
-    async def run_many_async(self, workflow: Workflow, cases: pd.DataFrame, *, concurrency: int = 1_000) -> pd.DataFrame:
+    async def run_many_async(
+        self, workflow: Workflow, cases: pd.DataFrame, *, concurrency: int = 1_000
+    ) -> pd.DataFrame:
         """Await the end of many runs; see `run_many`."""
         return await asyncio.to_thread(self.run_many, workflow, cases, concurrency=concurrency, progress=False)
 
@@ -398,7 +400,9 @@ class Engine:
         row = outcomes.iloc[0]
         error = None
         if isinstance(row["error_class"], str):
-            error = Failure(ErrorClass(row["error_class"]), row["error_type"], row["error_message"], row["error_node"] or "")
+            error = Failure(
+                ErrorClass(row["error_class"]), row["error_type"], row["error_message"], row["error_node"] or ""
+            )
         return Snapshot(RunStatus(row["status"]), json.loads(row["variables"] or "{}"), error)
 
     @property
@@ -512,7 +516,9 @@ class Engine:
                 if self._core.draining and not posted and self._core.is_idle and not self._in_flight:
                     return
                 told = [item for item in posted if item.message is not None]
-                self._submit(self._core.handle([item.message for item in told if item.message], self._clock.now()), told)
+                self._submit(
+                    self._core.handle([item.message for item in told if item.message], self._clock.now()), told
+                )
                 if self._handlers_added:
                     self._handlers_added = False
                     self._submit(self._core.unpark(self._clock.now()), [])
@@ -602,91 +608,6 @@ class Engine:
                 return
             if item.answer is not None:
                 item.answer.set_exception(error)
-
-
-class _Many:
-    """One call of run_many: keeps a number of runs going and collects how they end."""
-
-    def __init__(self, engine: Engine, workflow: Workflow, concurrency: int) -> None:
-        self.engine = engine
-        self.workflow = workflow
-        self.room = threading.Semaphore(max(1, concurrency))
-
-    def run(self, cases: pd.DataFrame, *, progress: bool) -> pd.DataFrame:
-        rows: list[dict[str, Any]] = []
-        waiting: list[concurrent.futures.Future[Any]] = []
-        bar = tqdm(total=len(cases), disable=not progress, unit="case", desc=self.workflow.name)
-        with bar:
-            for case_id, inputs in _cases(cases):
-                self.room.acquire()
-                row: dict[str, Any] = {"case_id": case_id, "run_id": None, "status": "REJECTED"}
-                rows.append(row)
-                try:
-                    started = self.engine._start(self.workflow, inputs, case_id)
-                except InputError as error:
-                    row |= {"error_class": "permanent", "error_type": "InputError", "error_message": str(error)}
-                    self.room.release()
-                    bar.update()
-                    continue
-                done: concurrent.futures.Future[Any] = concurrent.futures.Future()
-                waiting.append(done)
-                started.add_done_callback(lambda future, row=row, done=done: self._started(future, row, done, bar))
-            for future in waiting:
-                future.result()
-        return self._outcomes(rows)
-
-    def _started(
-        self,
-        started: concurrent.futures.Future[Run],
-        row: dict[str, Any],
-        done: concurrent.futures.Future[Any],
-        bar: Any,  # noqa: ANN401 -- tqdm
-    ) -> None:
-        def ended(future: concurrent.futures.Future[Any] | None) -> None:
-            self.room.release()
-            bar.update()
-            error = None if future is None else future.exception()
-            if error is not None:
-                done.set_exception(error)
-            else:
-                done.set_result(None)
-
-        error = started.exception()
-        if error is not None:
-            ended(started)
-            return
-        run = started.result()
-        row["run_id"] = run.id
-        live = self.engine._live.get(run.id)
-        if live is None:
-            ended(None)
-        else:
-            live.ended.add_done_callback(ended)
-
-    def _outcomes(self, rows: list[dict[str, Any]]) -> pd.DataFrame:
-        columns = ["case_id", "run_id", "status", "duration_s", "error_node", "error_class", "error_type", "error_message"]
-        frame = pd.DataFrame(rows, columns=columns)
-        found = self.engine._store.run_outcomes([row["run_id"] for row in rows if row["run_id"]]).set_index("run_id")
-        known = frame["run_id"].isin(found.index)
-        for column in columns[2:]:
-            frame[column] = frame[column].astype(object)
-            frame.loc[known, column] = frame.loc[known, "run_id"].map(found[column])
-        frame["duration_s"] = frame["duration_s"].astype(float)
-        return frame
-
-
-def _cases(cases: pd.DataFrame) -> Iterable[tuple[str, dict[str, Any]]]:
-    keyed = cases.set_index("case_id") if "case_id" in cases.columns else cases
-    if not keyed.index.is_unique:
-        twice = keyed.index[keyed.index.duplicated()][0]
-        message = f"Case {twice!r} is there twice: a case has one run, so case_id must be unique."
-        raise InputError(message)
-    for case_id, row in zip(keyed.index, keyed.to_dict(orient="records"), strict=True):
-        yield str(case_id), {str(name): _missing_as_none(value) for name, value in row.items()}
-
-
-def _missing_as_none(value: Any) -> Any:  # noqa: ANN401 -- a cell
-    return None if pd.api.types.is_scalar(value) and pd.isna(value) else value
 
 
 def _pass_on(done: concurrent.futures.Future[Any], started: concurrent.futures.Future[Run], run: Run) -> None:

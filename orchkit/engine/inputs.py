@@ -36,7 +36,9 @@ def checked_inputs(workflow: Workflow, inputs: Mapping[str, Any]) -> dict[str, A
     for name in values:
         if name not in workflow.inputs:
             known = ", ".join(workflow.inputs)
-            message = f"Workflow {workflow.name!r} has no input {name!r}.{nearest(name, workflow.inputs)} Inputs: {known}."
+            message = (
+                f"Workflow {workflow.name!r} has no input {name!r}.{nearest(name, workflow.inputs)} Inputs: {known}."
+            )
             raise InputError(message)
     for name, schema in workflow.inputs.items():
         if name not in values:

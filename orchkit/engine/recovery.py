@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from orchkit.decisions import Question, QuestionKind, answer
-from orchkit.engine.core import Active
+from orchkit.engine.messages import Active
 from orchkit.events import (
     CallbackReceived,
     CancelAsked,
@@ -172,4 +172,3 @@ def _failure(row: Row) -> Failure:
 
 def _payload(row: Row) -> Mapping[str, Any]:
     return json.loads(row.payload) if row.payload else {}
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +65,9 @@ class Run:
     def node_statuses(self) -> Mapping[str, str]:
         """The last status of each node that the run has visited."""
         history = self.history()
-        steps = history[history["node"].notna() & history["kind"].isin(["task", "wait", "scope", "call", "compensation"])]
+        steps = history[
+            history["node"].notna() & history["kind"].isin(["task", "wait", "scope", "call", "compensation"])
+        ]
         return dict(zip(steps["node"], steps["status"], strict=True))
 
     def history(self) -> pd.DataFrame:
@@ -119,7 +121,11 @@ class Run:
             raise RunFailed(message, run_id=self.id)
         return self
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+    def _repr_mimebundle_(
+        self,
+        include: Container[str] | None = None,
+        exclude: Container[str] | None = None,
+    ) -> dict[str, Any]:
         from orchkit.view.diagram import draw  # noqa: PLC0415 -- a value may draw itself
 
         return draw(self)._repr_mimebundle_(include, exclude)

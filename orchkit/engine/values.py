@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import decimal
 import enum
 import json
@@ -44,7 +44,7 @@ def plain(value: object) -> Any:  # noqa: ANN401 -- a JSON value
 
     Examples
     --------
-    >>> plain({"due": datetime.date(2027, 1, 31), "lines": (1, 2)})
+    >>> plain({"due": dt.date(2027, 1, 31), "lines": (1, 2)})
     {'due': '2027-01-31', 'lines': [1, 2]}
     """
     try:
@@ -54,7 +54,7 @@ def plain(value: object) -> Any:  # noqa: ANN401 -- a JSON value
         raise PermanentError(message) from None
 
 
-def _plain(value: object) -> Any:  # noqa: ANN401, C901, PLR0911 -- one case a line
+def _plain(value: object) -> Any:  # noqa: ANN401, C901 -- one case a line
     match value:
         case enum.Enum():
             return _plain(value.value)
@@ -73,9 +73,9 @@ def _plain(value: object) -> Any:  # noqa: ANN401, C901, PLR0911 -- one case a l
             return {str(key): _plain(item) for key, item in value.items()}
         case list() | tuple() | set() | frozenset():
             return [_plain(item) for item in value]
-        case datetime.datetime() | datetime.date() | datetime.time():
+        case dt.datetime() | dt.date() | dt.time():
             return value.isoformat()
-        case datetime.timedelta():
+        case dt.timedelta():
             return value.total_seconds()
         case decimal.Decimal() | uuid.UUID() | PurePath():
             return str(value)
@@ -87,5 +87,6 @@ def _plain(value: object) -> Any:  # noqa: ANN401, C901, PLR0911 -- one case a l
             # A frame gives its rows.
             frame = method == "to_dict" and hasattr(value, "columns")
             return _plain(convert(orient="records") if frame else convert())
-    message = f"The result holds a {type(value).__name__}, which cannot be kept as JSON: return dicts, lists, text and numbers."
+    kind = type(value).__name__
+    message = f"The result holds a {kind}, which cannot be kept as JSON: return dicts, lists, text and numbers."
     raise PermanentError(message)

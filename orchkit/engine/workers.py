@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from orchkit.engine.core import Heartbeat, Outcome
+from orchkit.engine.messages import Heartbeat, Outcome
 from orchkit.engine.values import plain
 from orchkit.events import Failure
 from orchkit.executors import Attempt, TaskExecutor, failure_of
@@ -37,9 +37,13 @@ def carry_out(work: Callable[[], Any]) -> _Result:
 class Workers:
     """Carries out attempts and posts their outcomes."""
 
-    def __init__(self, executor: concurrent.futures.Executor | None, post: Callable[[Any], None], max_workers: int) -> None:
+    def __init__(
+        self, executor: concurrent.futures.Executor | None, post: Callable[[Any], None], max_workers: int
+    ) -> None:
         self._own = executor is None
-        self._executor = executor or concurrent.futures.ThreadPoolExecutor(max_workers, thread_name_prefix="orchkit-work")
+        self._executor = executor or concurrent.futures.ThreadPoolExecutor(
+            max_workers, thread_name_prefix="orchkit-work"
+        )
         self._post = post
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -56,7 +60,9 @@ class Workers:
             self._ended(attempt, _Result(failure=failure_of(error)))
             return
         if _is_async(work):
-            future: concurrent.futures.Future[_Result] = asyncio.run_coroutine_threadsafe(_await(work), self._running_loop())
+            future: concurrent.futures.Future[_Result] = asyncio.run_coroutine_threadsafe(
+                _await(work), self._running_loop()
+            )
         else:
             try:
                 future = self._executor.submit(carry_out, work)
@@ -102,7 +108,7 @@ async def _cancel_all() -> None:
 
 def _is_async(work: Callable[[], Any]) -> bool:
     function = getattr(work, "func", work)
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
 async def _await(work: Callable[[], Any]) -> _Result:

@@ -55,7 +55,9 @@ class HttpExecutor:
         unknown = sorted(set(task.settings) - _SETTINGS)
         if unknown:
             known = ", ".join(sorted(_SETTINGS))
-            return WorkflowError(f"HTTP task {task.name!r}: unknown setting {unknown[0]!r}. Known: {known}.", node=task.name)
+            return WorkflowError(
+                f"HTTP task {task.name!r}: unknown setting {unknown[0]!r}. Known: {known}.", node=task.name
+            )
         return None
 
     def prepare(self, attempt: Attempt) -> Callable[[], Any]:

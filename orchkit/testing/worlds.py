@@ -60,7 +60,9 @@ class _Writer:
                 return parallel(*(self.steps(depth - 1, in_saga=in_saga) for _ in range(self.rng.randint(2, 3))))
             case "choice":
                 left = self.steps(depth - 1, in_saga=in_saga)
-                return choice(when(f"n > {self.rng.randint(0, 9)}", left), otherwise(self.steps(depth - 1, in_saga=in_saga)))
+                return choice(
+                    when(f"n > {self.rng.randint(0, 9)}", left), otherwise(self.steps(depth - 1, in_saga=in_saga))
+                )
             case "for_each":
                 return for_each(
                     "items",

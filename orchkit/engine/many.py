@@ -1,0 +1,116 @@
+"""Many runs from a frame of cases."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+from collections.abc import Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from orchkit.engine.run import Run
+from orchkit.errors import InputError
+from orchkit.model.definition import Workflow
+
+if TYPE_CHECKING:
+    from orchkit.engine.engine import Engine
+
+__all__ = ["Many"]
+
+
+class Many:
+    """One call of run_many: keeps a number of runs going and collects how they end."""
+
+    def __init__(self, engine: Engine, workflow: Workflow, concurrency: int) -> None:
+        self.engine = engine
+        self.workflow = workflow
+        self.room = threading.Semaphore(max(1, concurrency))
+
+    def run(self, cases: pd.DataFrame, *, progress: bool) -> pd.DataFrame:
+        """Run the cases and return how they ended."""
+        rows: list[dict[str, Any]] = []
+        waiting: list[concurrent.futures.Future[Any]] = []
+        bar = tqdm(total=len(cases), disable=not progress, unit="case", desc=self.workflow.name)
+        with bar:
+            for case_id, inputs in _cases(cases):
+                self.room.acquire()
+                row: dict[str, Any] = {"case_id": case_id, "run_id": None, "status": "REJECTED"}
+                rows.append(row)
+                try:
+                    started = self.engine._start(self.workflow, inputs, case_id)
+                except InputError as error:
+                    row |= {"error_class": "permanent", "error_type": "InputError", "error_message": str(error)}
+                    self.room.release()
+                    bar.update()
+                    continue
+                done: concurrent.futures.Future[Any] = concurrent.futures.Future()
+                waiting.append(done)
+                started.add_done_callback(partial(self._started, row=row, done=done, bar=bar))
+            for future in waiting:
+                future.result()
+        return self._outcomes(rows)
+
+    def _started(
+        self,
+        started: concurrent.futures.Future[Run],
+        row: dict[str, Any],
+        done: concurrent.futures.Future[Any],
+        bar: Any,  # noqa: ANN401 -- tqdm
+    ) -> None:
+        def ended(future: concurrent.futures.Future[Any] | None) -> None:
+            self.room.release()
+            bar.update()
+            error = None if future is None else future.exception()
+            if error is not None:
+                done.set_exception(error)
+            else:
+                done.set_result(None)
+
+        error = started.exception()
+        if error is not None:
+            ended(started)
+            return
+        run = started.result()
+        row["run_id"] = run.id
+        live = self.engine._live.get(run.id)
+        if live is None:
+            ended(None)
+        else:
+            live.ended.add_done_callback(ended)
+
+    def _outcomes(self, rows: list[dict[str, Any]]) -> pd.DataFrame:
+        columns = [
+            "case_id",
+            "run_id",
+            "status",
+            "duration_s",
+            "error_node",
+            "error_class",
+            "error_type",
+            "error_message",
+        ]
+        frame = pd.DataFrame(rows, columns=columns)
+        found = self.engine._store.run_outcomes([row["run_id"] for row in rows if row["run_id"]]).set_index("run_id")
+        known = frame["run_id"].isin(found.index)
+        for column in columns[2:]:
+            frame[column] = frame[column].astype(object)
+            frame.loc[known, column] = frame.loc[known, "run_id"].map(found[column])
+        frame["duration_s"] = frame["duration_s"].astype(float)
+        return frame
+
+
+def _cases(cases: pd.DataFrame) -> Iterable[tuple[str, dict[str, Any]]]:
+    keyed = cases.set_index("case_id") if "case_id" in cases.columns else cases
+    if not keyed.index.is_unique:
+        twice = keyed.index[keyed.index.duplicated()][0]
+        message = f"Case {twice!r} is there twice: a case has one run, so case_id must be unique."
+        raise InputError(message)
+    for case_id, row in zip(keyed.index, keyed.to_dict(orient="records"), strict=True):
+        yield str(case_id), {str(name): _missing_as_none(value) for name, value in row.items()}
+
+
+def _missing_as_none(value: Any) -> Any:  # noqa: ANN401 -- a cell
+    return None if pd.api.types.is_scalar(value) and pd.isna(value) else value

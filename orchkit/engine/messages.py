@@ -1,0 +1,161 @@
+"""What the engine's core is told, and what it asks of its shell."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchkit.events import Failure, Finish, OpenWait, State
+from orchkit.executors import Attempt, TaskExecutor
+from orchkit.model.definition import Workflow
+from orchkit.store import Batch
+
+__all__ = [
+    "Active",
+    "CancelRun",
+    "CompleteWait",
+    "Dispatch",
+    "Ended",
+    "Heartbeat",
+    "Message",
+    "Outcome",
+    "Publish",
+    "Settings",
+    "StartRun",
+    "Work",
+    "run_id_of",
+]
+
+# Messages: what the core is told -------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StartRun:
+    """Begin a run, unless one of this id exists."""
+
+    run_id: str
+    case_id: str
+    workflow: Workflow
+    inputs: Mapping[str, Any]
+    parent: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """An attempt has ended. ``text`` is the output as JSON."""
+
+    run_id: str
+    step_id: str
+    attempt: int
+    failure: Failure | None = None
+    output: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """An attempt is alive."""
+
+    run_id: str
+    step_id: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteWait:
+    """A callback has come, with its payload or as a failure."""
+
+    run_id: str
+    name: str
+    payload: Any = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """An event for every run that waits for it."""
+
+    name: str
+    payload: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRun:
+    """The run shall end."""
+
+    run_id: str
+    reason: str = "cancelled"
+
+
+Message = StartRun | Outcome | Heartbeat | CompleteWait | Publish | CancelRun
+
+
+# Effects: what the shell does once the rows are durable ---------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """Begin an attempt."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run has ended."""
+
+    run_id: str
+    finish: Finish
+    variables: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the core is set up with."""
+
+    executors: Mapping[str, TaskExecutor]
+    systems: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, int] = field(default_factory=dict)
+
+
+def run_id_of(workflow: str, case_id: str) -> str:
+    """Return the id of the run of a case: the same case gives the same run.
+
+    Examples
+    --------
+    >>> run_id_of("order", "A-1") == run_id_of("order", "A-1")
+    True
+    """
+    return hashlib.blake2b(f"{workflow}\0{case_id}".encode(), digest_size=8).hexdigest()
+
+
+@dataclass(slots=True)
+class Active:
+    """A run in memory."""
+
+    run_id: str
+    case_id: str
+    workflow: Workflow
+    state: State
+    parent: tuple[str, str] | None = None
+    began: dict[str, float] = field(default_factory=dict)
+    waits: dict[str, OpenWait] = field(default_factory=dict)
+    mailbox: dict[str, deque[Any]] = field(default_factory=dict)
+    beats: dict[str, float] = field(default_factory=dict)
+    durable: State | None = None
+
+
+@dataclass(slots=True)
+class Work:
+    """What a turn gives: rows to make durable, then effects, then answers to the messages.
+
+    ``answers`` holds, by the position of the message, an exception or a value.
+    """
+
+    batch: Batch = field(default_factory=Batch)
+    effects: list[Dispatch | Ended] = field(default_factory=list)
+    answers: dict[int, Any] = field(default_factory=dict)
+    touched: dict[str, Active] = field(default_factory=dict)
