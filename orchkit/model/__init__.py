@@ -1,7 +1,7 @@
 """The model: a workflow is two tables, nodes and flows."""
 
 from orchkit.model.definition import Alert, Trigger, Workflow, all_nodes
-from orchkit.model.files import read_workflow
+from orchkit.model.files import read_workflow, write_workflow
 from orchkit.model.nodes import (
     Call,
     End,
@@ -36,6 +36,7 @@ from orchkit.model.patterns import (
 )
 from orchkit.model.retry import Retry
 from orchkit.model.states import ErrorClass, RunStatus, StepStatus
+from orchkit.model.tables import Frames
 
 __all__ = [
     "Alert",
@@ -45,6 +46,7 @@ __all__ = [
     "Flow",
     "FlowKind",
     "ForEach",
+    "Frames",
     "Gateway",
     "GatewayKind",
     "Node",
@@ -75,4 +77,5 @@ __all__ = [
     "wait_for",
     "when",
     "workflow",
+    "write_workflow",
 ]

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+from functools import partial
 from pathlib import Path
 
-from orchkit.errors import WorkflowFileError, nearest
+from orchkit.errors import WorkflowError, WorkflowFileError, nearest
 from orchkit.model.definition import Workflow
 from orchkit.model.located import MAX_CHARACTERS, locate
 from orchkit.model.reader import read_definition
+from orchkit.model.writer import workflow_values
+from orchkit.model.yaml_text import Tall, to_yaml
 
-__all__ = ["read_workflow"]
+__all__ = ["read_workflow", "write_workflow"]
+
+# How a workflow may be written, the best form first: the first that reads back as the same one is taken.
+_FORMS = (
+    workflow_values,
+    partial(workflow_values, names=True),
+    partial(workflow_values, steps=False),
+    lambda workflow: Tall(workflow.to_record()),
+)
 
 
 def read_workflow(source: str | Path) -> Workflow:
@@ -41,8 +53,12 @@ def read_workflow(source: str | Path) -> Workflow:
     ['start', 'validate', 'parallel_1', 'update_crm', 'notify_warehouse', 'parallel_1_end', 'end']
     """
     if isinstance(source, str) and ("\n" in source or source.lstrip().startswith("{")):
-        return read_definition(locate(source), lambda _name, _chain: None)
+        return _read_text(source)
     return _read_file(Path(source), ())
+
+
+def _read_text(text: str) -> Workflow:
+    return read_definition(locate(text), lambda _name, _chain: None)
 
 
 def _read_file(path: Path, chain: tuple[str, ...]) -> Workflow:
@@ -92,3 +108,69 @@ def _checked_json(text: str, path: Path) -> str:
         message = f"This JSON cannot be read: {error}."
         raise WorkflowFileError(message, path=str(path)) from None
     return text.replace("\t", " ")
+
+
+def write_workflow(workflow: Workflow, path: str | Path | None = None) -> str:
+    """Return the YAML of a workflow, and write it to a file where a path is given.
+
+    What it returns reads back as an equal workflow. Steps are written where the graph is made of blocks, nodes and
+    flows elsewhere, and the canonical form for what neither can say.
+
+    Parameters
+    ----------
+    workflow
+        What to write.
+    path
+        The file is replaced as a whole or not at all. With the suffix ``.json`` the canonical form is written.
+
+    Raises
+    ------
+    WorkflowError
+        It is nested too deep to be read back.
+    WorkflowFileError
+        The file cannot be written.
+
+    Examples
+    --------
+    >>> from orchkit.model.patterns import task, workflow
+    >>> print(write_workflow(workflow("order", [task("validate"), task("ship", timeout="5 min")])))
+    workflow: order
+    version: "1"
+    steps:
+      - task: validate
+      - task: ship
+        timeout: 5m
+    <BLANKLINE>
+    """
+    as_json = path is not None and Path(path).suffix.lower() == ".json"
+    text = json.dumps(workflow.to_record(), indent=2, ensure_ascii=False) + "\n" if as_json else _yaml_of(workflow)
+    if path is not None:
+        _replace(Path(path), text)
+    return text
+
+
+def _yaml_of(workflow: Workflow) -> str:
+    for form in _FORMS:
+        text = to_yaml(form(workflow))
+        try:
+            if _read_text(text) == workflow:
+                return text
+        except WorkflowError as error:
+            reason = error.message
+    message = f"Workflow {workflow.name!r} cannot be written as YAML: {reason}"
+    raise WorkflowError(message)
+
+
+def _replace(path: Path, text: str) -> None:
+    target = path.resolve()
+    draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
+    try:
+        with draft.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(target)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        message = f"The file cannot be written: {error.strerror or error}."
+        raise WorkflowFileError(message, path=str(path)) from error
