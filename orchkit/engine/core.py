@@ -60,6 +60,9 @@ from orchkit.store import DefinitionRow, HistoryRow, Redactor, RunRow
 
 __all__ = ["Core"]
 
+# Rows that tell what came from outside or was decided: they end neither a step nor the run.
+_NOTES = frozenset({Kind.GATEWAY, Kind.TIMER, Kind.CALLBACK, Kind.CANCEL})
+
 
 class _Reader(Protocol):
     """What the core reads of the store."""
@@ -546,7 +549,7 @@ class Core:
         payload = None if record.payload is None else as_json(record.payload)
         duration_s = None
         if record.status not in ("PENDING", "RUNNING", "WAITING", "RETRYING", "COMPENSATING"):
-            began = active.began.pop(record.step_id or "", None) if record.kind is not Kind.GATEWAY else None
+            began = None if record.kind in _NOTES else active.began.pop(record.step_id or "", None)
             duration_s = None if began is None else self._now - began
         elif record.step_id is not None and record.status in ("RUNNING", "WAITING"):
             active.began[record.step_id] = self._now
