@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import threading
+
+import pandas as pd
+import pytest
+
+import orchkit as ok
+from orchkit.testing import VirtualClock
+
+
+def test_a_run_goes_on_where_it_was_when_the_file_is_opened_again(tmp_path):
+    path = tmp_path / "state.duckdb"
+    workflow = ok.workflow("w", [ok.task("first"), ok.wait_for(callback="go"), ok.task("last")])
+    calls = []
+    handlers = {"first": lambda: calls.append("first"), "last": lambda go: calls.append(go)}
+    with ok.Engine(path, handlers=handlers) as engine:
+        run = engine.start(workflow, case_id="A")
+        wait_until_waiting(run)
+
+    with ok.Engine(path, handlers=handlers) as engine:
+        again = engine.find("w", "A")
+        assert again.id == run.id
+        again.complete("go", "went on")
+        assert again.wait("5 s").status == "COMPLETED"
+
+    assert calls == ["first", "went on"]
+
+
+def test_a_timer_that_was_due_meanwhile_fires_at_once(tmp_path):
+    path = tmp_path / "state.duckdb"
+    workflow = ok.workflow("w", [ok.wait_for(timer="1 h", name="pause")])
+    with ok.Engine(path, clock=VirtualClock("2027-01-01T00:00:00+00:00", skip=False)) as engine:
+        engine.start(workflow, case_id="A")
+
+    with ok.Engine(path, clock=VirtualClock("2027-01-01T02:00:00+00:00", skip=False)) as engine:
+        assert engine.find("w", "A").wait("5 s").status == "COMPLETED"
+
+
+def test_a_timer_keeps_what_is_left_of_it(tmp_path):
+    path = tmp_path / "state.duckdb"
+    workflow = ok.workflow("w", [ok.wait_for(timer="1 h", name="pause")])
+    with ok.Engine(path, clock=VirtualClock("2027-01-01T00:00:00+00:00", skip=False)) as engine:
+        engine.start(workflow, case_id="A")
+
+    clock = VirtualClock("2027-01-01T00:40:00+00:00")
+    with ok.Engine(path, clock=clock) as engine:
+        engine.find("w", "A").wait("5 s")
+
+    assert clock.now() == pytest.approx(VirtualClock("2027-01-01T01:00:00+00:00").now())
+
+
+def test_a_chosen_branch_is_not_chosen_again(tmp_path):
+    path = tmp_path / "state.duckdb"
+    chosen = ok.choice(ok.when("n > 5", ok.wait_for(callback="high")), ok.otherwise(ok.wait_for(callback="low")))
+    with ok.Engine(path) as engine:
+        run = engine.start(ok.workflow("w", [chosen]), {"n": 9}, case_id="A")
+        wait_until_waiting(run)
+
+    with ok.Engine(path) as engine:
+        again = engine.find("w", "A")
+        again.complete("high", 1)
+        assert again.wait("5 s").variables["high"] == 1
+
+
+def test_without_its_handler_a_run_waits_and_goes_on_when_it_comes(tmp_path):
+    path = tmp_path / "state.duckdb"
+    begun, hold = threading.Event(), threading.Event()
+
+    def slow():
+        begun.set()
+        hold.wait(10)
+
+    workflow = ok.workflow("w", [ok.task("slow"), ok.task("then")])
+    engine = ok.Engine(path, handlers={"slow": slow, "then": lambda: 2})
+    engine.start(workflow, case_id="A")
+    assert begun.wait(5)
+    engine.close(timeout="0s")
+    hold.set()
+
+    with ok.Engine(path) as reader:
+        run = reader.find("w", "A")
+        assert run.status == "RUNNING"
+        reader.add_handlers({"slow": lambda: 1, "then": lambda: 2})
+        assert run.wait("5 s").status == "COMPLETED"
+
+
+def test_run_many_takes_up_where_it_was(tmp_path):
+    path = tmp_path / "state.duckdb"
+    workflow = ok.workflow("w", [ok.task("count")])
+    calls = []
+    cases = pd.DataFrame({"case_id": range(20), "n": range(20)})
+    with ok.Engine(path, handlers={"count": lambda n: calls.append(n)}) as engine:
+        engine.run_many(workflow, cases.head(10), progress=False)
+
+    with ok.Engine(path, handlers={"count": lambda n: calls.append(n)}) as engine:
+        outcomes = engine.run_many(workflow, cases, progress=False)
+
+    assert outcomes["status"].tolist() == ["COMPLETED"] * 20
+    assert sorted(calls) == list(range(20))
+
+
+def test_an_early_callback_survives_a_restart(tmp_path):
+    path = tmp_path / "state.duckdb"
+    begun, hold = threading.Event(), threading.Event()
+
+    def slow():
+        begun.set()
+        hold.wait(10)
+
+    workflow = ok.workflow("w", [ok.task("slow"), ok.wait_for(callback="go")])
+    engine = ok.Engine(path, handlers=[slow])
+    run = engine.start(workflow, case_id="A")
+    assert begun.wait(5)
+    run.complete("go", "early")
+    engine.close(timeout="0s")
+    hold.set()
+
+    with ok.Engine(path, handlers={"slow": lambda: None}) as again:
+        assert again.find("w", "A").wait("5 s").variables["go"] == "early"
+
+
+def test_two_engines_on_one_file_are_refused(tmp_path):
+    path = tmp_path / "state.duckdb"
+    with ok.Engine(path), pytest.raises(ok.StoreLocked, match=r"state\.duckdb"):
+        ok.Engine(path)
+
+
+def wait_until_waiting(run):
+    pause = threading.Event()
+    for _ in range(2500):
+        if run.status == "WAITING":
+            return
+        pause.wait(0.002)
+    message = f"the run is {run.status}"
+    raise AssertionError(message)
