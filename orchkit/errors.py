@@ -26,6 +26,8 @@
     │   ├── StoreFull                       no space left
     │   ├── StoreCorrupt                    not a readable store
     │   └── StoreTooNew                     written by a newer orchkit
+    ├── QueryError (ValueError)             SQL that is refused, or that DuckDB cannot answer
+    ├── SecretError (ValueError)            a secret that cannot be kept out of texts
     ├── RenderError (RuntimeError)          Graphviz is missing, failed or took too long
     └── MissingExtraError (ImportError)     an optional library is not installed
 """
@@ -50,10 +52,12 @@ __all__ = [
     "OrchkitError",
     "PartialError",
     "PermanentError",
+    "QueryError",
     "RenderError",
     "RunError",
     "RunFailed",
     "RunNotFound",
+    "SecretError",
     "StoreCorrupt",
     "StoreError",
     "StoreFull",
@@ -222,6 +226,14 @@ class StoreCorrupt(StoreError):
 
 class StoreTooNew(StoreError):
     """The file was written by a newer orchkit."""
+
+
+class QueryError(OrchkitError, ValueError):
+    """SQL that is refused because it would change something, or that DuckDB cannot answer."""
+
+
+class SecretError(OrchkitError, ValueError):
+    """A secret that cannot be kept out of texts."""
 
 
 class RenderError(OrchkitError, RuntimeError):

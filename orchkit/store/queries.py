@@ -1,0 +1,133 @@
+"""What the store is asked: runs, steps and cases, computed from the history."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import duckdb
+import pandas as pd
+
+from orchkit.columns import CASE_COLUMNS, CASE_PREFIX, XES_NAMES
+from orchkit.store.reading import frame_of
+from orchkit.store.rows import RunRow, StoredRow
+from orchkit.store.statements import CASES, HISTORY, KNOWN_RUNS, OPEN_ROWS, OPEN_RUNS, RUN_OUTCOMES, RUNS, STEPS
+
+__all__ = ["LogFrames", "history", "known_runs", "log_frames", "open_runs", "outcomes", "runs"]
+
+_ROWS_AT_ONCE = 10_000
+_MOST_ATTRIBUTES = 200
+_INT64 = 2**63
+_ATTRIBUTE_TYPES = (str, int, float, bool)
+
+_ATTEMPTED = ("task", "wait", "call", "compensation")
+
+
+@dataclass(frozen=True, slots=True)
+class LogFrames:
+    """What an event log is made of: a row an attempt, a row a case."""
+
+    steps: pd.DataFrame
+    cases: pd.DataFrame
+
+
+def known_runs(cursor: duckdb.DuckDBPyConnection, run_ids: Sequence[str]) -> dict[str, RunRow]:
+    """Return those of the runs that are stored."""
+    found = map(_run_row, cursor.execute(KNOWN_RUNS, [list(run_ids)]).fetchall())
+    return {row.run_id: row for row in found}
+
+
+def open_runs(cursor: duckdb.DuckDBPyConnection) -> Iterator[tuple[RunRow, list[StoredRow]]]:
+    """Yield the runs that have not ended, in the order of their start, each with its history."""
+    found = cursor.execute(OPEN_RUNS).fetchall()
+    if not found:
+        return
+    runs_by_id = {row[0]: _run_row(row) for row in found}
+    cursor.execute(OPEN_ROWS, [list(runs_by_id), len(runs_by_id), found[0][-1]])
+    for run_id, rows in groupby(_stored_rows(cursor), lambda row: row.run_id):
+        yield runs_by_id[run_id], list(rows)
+
+
+def _stored_rows(cursor: duckdb.DuckDBPyConnection) -> Iterator[StoredRow]:
+    while rows := cursor.fetchmany(_ROWS_AT_ONCE):
+        yield from map(StoredRow._make, rows)
+
+
+def _run_row(row: Sequence[Any]) -> RunRow:
+    run_id, case_id, workflow, digest, version, parent_step, started_at, *_ = row
+    return RunRow(run_id, case_id, workflow, digest, version, parent_step, started_at)
+
+
+def history(cursor: duckdb.DuckDBPyConnection, run_id: str) -> pd.DataFrame:
+    """Return all rows of a run."""
+    return frame_of(cursor, HISTORY, [run_id, run_id])
+
+
+def runs(cursor: duckdb.DuckDBPyConnection, limit: int | None) -> pd.DataFrame:
+    """Return a row a run, the newest first."""
+    return frame_of(cursor, RUNS, [limit])
+
+
+def outcomes(cursor: duckdb.DuckDBPyConnection, run_ids: Sequence[str]) -> pd.DataFrame:
+    """Return a row for each of the runs that is stored, in the order asked for."""
+    wanted = list(dict.fromkeys(run_ids))
+    return frame_of(cursor, RUN_OUTCOMES, [wanted, len(wanted)])
+
+
+def log_frames(
+    cursor: duckdb.DuckDBPyConnection,
+    workflow: str | None,
+    run_id: str | None,
+    *,
+    scopes: bool,
+) -> LogFrames:
+    """Return the attempts and the cases, of all runs, of a workflow's, or of one."""
+    kinds = [*_ATTEMPTED, "scope"] if scopes else [*_ATTEMPTED]
+    steps = frame_of(cursor, STEPS, [workflow, run_id, kinds])
+    cases = frame_of(cursor, CASES, [workflow, run_id])
+    return LogFrames(steps, _with_attributes(cases))
+
+
+# Attributes of cases -------------------------------------------------------------
+
+
+def _with_attributes(cases: pd.DataFrame) -> pd.DataFrame:
+    """Put a column for each scalar of the inputs in the place of their JSON."""
+    records = [_attributes(text) for text in cases.pop("inputs")]
+    counts = Counter(name for record in records for name in record)
+    names = {name for name, _ in counts.most_common(_MOST_ATTRIBUTES)}
+    ordered = [name for name in counts if name in names]
+    columns = {_column(name): _series([record.get(name) for record in records]) for name in ordered}
+    return pd.concat([cases, pd.DataFrame(columns, index=cases.index)], axis="columns")
+
+
+def _attributes(text: object) -> dict[str, Any]:
+    """Return the scalars of inputs, one level deep: ``order.country``."""
+    inputs = json.loads(text) if isinstance(text, str) else None
+    if not isinstance(inputs, Mapping):
+        return {}
+    found: dict[str, Any] = {}
+    for name, value in inputs.items():
+        if isinstance(value, Mapping):
+            for inner, scalar in value.items():
+                if isinstance(scalar, _ATTRIBUTE_TYPES):
+                    found.setdefault(f"{name}.{inner}", scalar)
+        elif isinstance(value, _ATTRIBUTE_TYPES):
+            found[name] = value
+    return found
+
+
+def _series(values: list[Any]) -> pd.Series:
+    """Return a column; whole numbers stay whole where some are missing."""
+    whole = all(value is None or (type(value) is int and abs(value) < _INT64) for value in values)
+    return pd.Series(values, dtype="Int64" if whole and None in values else None)
+
+
+def _column(name: str) -> str:
+    """Return a name that no column of a log has."""
+    taken = name in (*CASE_COLUMNS, "run_id", *XES_NAMES.values()) or name.startswith((CASE_PREFIX, "inputs."))
+    return f"inputs.{name}" if taken else name

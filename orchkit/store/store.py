@@ -1,0 +1,366 @@
+"""The store: appends batches, reads what they tell."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Self
+
+import duckdb
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from orchkit.errors import StoreError
+from orchkit.store import queries
+from orchkit.store.database import Database, store_error
+from orchkit.store.queries import LogFrames
+from orchkit.store.reading import Parameters, answer
+from orchkit.store.rows import Batch, DefinitionRow, HistoryRow, RunRow, StoredRow
+
+__all__ = ["Store"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_OCCURRED_AT = HistoryRow._fields.index("occurred_at")
+# An appender hands on its rows in chunks of 2,048: what fits into one is a commit by itself.
+_ONE_CHUNK = 2_000
+
+
+class Store:
+    """History, runs and definitions in one DuckDB file that this process owns.
+
+    One thread appends (`orchkit.store.GroupWriter`), any thread reads.
+
+    Parameters
+    ----------
+    path
+        The file, made where there is none; None for a store in memory.
+
+    Raises
+    ------
+    StoreLocked
+        Another process, or another engine of this one, owns the file.
+    StoreCorrupt
+        The file is damaged, or something else than a store.
+    StoreTooNew
+        A newer orchkit wrote it.
+    StoreFull
+        There is no space left.
+    StoreError
+        The file cannot be made or opened.
+
+    Examples
+    --------
+    >>> row = HistoryRow("r1", "A-1", "order", "d1", "ship#1", "ship", "task", "COMPLETED", 1, 1_700_000_000_000_000)
+    >>> with Store() as store:
+    ...     store.append(Batch(rows=[row], runs=[RunRow("r1", "A-1", "order", "d1", "1", None, 1_700_000_000_000_000)]))
+    ...     store.history("r1")[["seq", "node", "status"]].to_dict("records")
+    [{'seq': 1, 'node': 'ship', 'status': 'COMPLETED'}]
+    """
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        self._path = None if path is None or str(path) == ":memory:" else _real(path)
+        self._database = Database(self._path)
+        self._writing = threading.Lock()
+        self._appenders: dict[str, duckdb.Appender] = {}
+        try:
+            self._writer = self._database.cursor()
+            self._appenders = {name: self._writer.appender(name) for name in ("history", "runs", "definitions")}
+            self._next_seq, self._digests, self._seen = self._load()
+        except duckdb.Error as error:
+            self.close()
+            raise store_error(error, self._path) from error
+
+    @property
+    def path(self) -> Path | None:
+        """The file; None in memory."""
+        return self._path
+
+    # Writing -----------------------------------------------------------------
+
+    def append(self, batch: Batch) -> None:
+        """Make a batch durable in one commit, or raise and store none of it.
+
+        The rows get their ``seq`` in order. Definitions that are stored already are passed over.
+
+        Raises
+        ------
+        StoreFull
+            There is no space left; what was acknowledged is kept.
+        StoreError
+            It could not be written. Where the error came with the commit itself, the batch may be there when
+            the file is opened again.
+        """
+        if not batch:
+            return
+        with self._writing:
+            if not self._appenders:
+                raise self._closed()
+            try:
+                self._append(batch, _as_it_is)
+            except duckdb.InvalidInputException as error:
+                self._undo()
+                if "surrogate" not in str(error):
+                    raise store_error(error, self._path) from error
+                self._again(batch)
+            except duckdb.Error as error:
+                self._undo()
+                raise store_error(error, self._path) from error
+            self._next_seq += len(batch.rows)
+            self._digests.update(row.digest for row in batch.definitions)
+            self._seen.add(row.run_id for row in batch.runs)
+
+    def _again(self, batch: Batch) -> None:
+        """Append a batch that holds text which is no Unicode: half of a surrogate pair."""
+        try:
+            self._append(batch, _well_formed)
+        except duckdb.Error as error:
+            self._undo()
+            raise store_error(error, self._path) from error
+
+    def _append(self, batch: Batch, mend: Any) -> None:  # noqa: ANN401 -- a function on text
+        fresh = {row.digest: row for row in batch.definitions if row.digest not in self._digests}
+        rows = list(_history_tuples(batch.rows, self._next_seq))
+        if mend is not _as_it_is:
+            rows = [mend(row) for row in rows]
+        if not fresh and not batch.runs and len(rows) <= _ONE_CHUNK:
+            self._flush("history", rows)
+            return
+        self._writer.begin()
+        if fresh:
+            self._flush("definitions", [mend(_definition_tuple(row)) for row in fresh.values()])
+        if batch.runs:
+            self._flush("runs", [mend(_run_tuple(row, self._next_seq)) for row in batch.runs])
+        if rows:
+            self._flush("history", rows)
+        self._writer.commit()
+
+    def _flush(self, table: str, rows: list[tuple[Any, ...]]) -> None:
+        appender = self._appenders[table]
+        appender.append_rows(rows)
+        appender.flush()
+
+    def _undo(self) -> None:
+        """Forget what a failed append has left behind."""
+        try:
+            for appender in self._appenders.values():
+                appender.clear()
+            self._writer.rollback()
+        except duckdb.Error:  # there was no transaction, or the database has given up: nothing of it will be stored
+            return
+
+    # Reading -----------------------------------------------------------------
+
+    def known_runs(self, run_ids: Sequence[str]) -> dict[str, RunRow]:
+        """Return those of the runs that are stored. Runs that are not cost next to nothing."""
+        candidates = self._seen.candidates(run_ids)
+        if not candidates:
+            return {}
+        with self._database.reading() as cursor:
+            return queries.known_runs(cursor, candidates)
+
+    def definition(self, digest: str) -> str:
+        """Return the canonical JSON of a definition.
+
+        Raises
+        ------
+        StoreError
+            It is not stored.
+        """
+        document = self._document("digest = ?", digest)
+        if document is None:
+            message = f"The store has no definition of the digest {digest!r}: no run was started with it."
+            raise StoreError(message, path=self._name)
+        return document
+
+    def latest_definition(self, workflow: str) -> str | None:
+        """Return the canonical JSON of the definition of a workflow that was stored last."""
+        return self._document("workflow = ?", workflow)
+
+    def _document(self, condition: str, value: str) -> str | None:
+        query = f"SELECT document FROM definitions WHERE {condition} ORDER BY created_at DESC, rowid DESC LIMIT 1"  # noqa: S608 -- ours
+        with self._database.reading() as cursor:
+            row = cursor.execute(query, [value]).fetchone()
+        return None if row is None else str(row[0])
+
+    def open_runs(self) -> Iterator[tuple[RunRow, list[StoredRow]]]:
+        """Yield each run that has not ended with its history by ``seq``, in the order of their start."""
+        with self._database.reading() as cursor:
+            yield from queries.open_runs(cursor)
+
+    def history(self, run_id: str) -> pd.DataFrame:
+        """Return the history of a run, ordered by ``seq``: all columns of the table, ``payload`` as JSON text."""
+        with self._database.reading() as cursor:
+            return queries.history(cursor, run_id)
+
+    def runs(self, limit: int | None = None) -> pd.DataFrame:
+        """Return a row a run, the newest first.
+
+        Returns
+        -------
+        DataFrame
+            ``run_id, case_id, workflow, version, digest, status, started_at, ended_at, error_class, error_type,
+            error_message``.
+        """
+        with self._database.reading() as cursor:
+            return queries.runs(cursor, limit)
+
+    def run_outcomes(self, run_ids: Sequence[str]) -> pd.DataFrame:
+        """Return a row for each of the runs that is stored, in the order asked for.
+
+        Returns
+        -------
+        DataFrame
+            ``run_id, case_id, workflow, status, started_at, ended_at, duration_s, error_node, error_class, error_type,
+            error_message, variables``; the last one is JSON text.
+        """
+        with self._database.reading() as cursor:
+            return queries.outcomes(cursor, run_ids)
+
+    def log_frames(
+        self,
+        workflow: str | None = None,
+        *,
+        run_id: str | None = None,
+        scopes: bool = False,
+    ) -> LogFrames:
+        """Return what an event log is made of.
+
+        Parameters
+        ----------
+        workflow, run_id
+            Only this workflow's runs, only this run.
+        scopes
+            Whether scopes have rows too, not only tasks, waits, calls and compensations.
+
+        Returns
+        -------
+        LogFrames
+            ``steps``, a row an attempt, and ``cases``, a row a case and workflow, with a column for each scalar of the
+            inputs: ``customer``, ``order.country``. One that has the name of a column of the log is called
+            ``inputs.status``, and the like.
+        """
+        with self._database.reading() as cursor:
+            return queries.log_frames(cursor, workflow, run_id, scopes=scopes)
+
+    def sql(self, query: str, parameters: Parameters = None) -> pd.DataFrame:
+        """Return the answer to a query, which may only read, and only the store.
+
+        Parameters
+        ----------
+        query
+            One statement: SELECT, WITH, FROM, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN.
+        parameters
+            For the ``?`` or ``$name`` in it.
+
+        Raises
+        ------
+        QueryError
+            It would change something, or DuckDB cannot answer it.
+
+        Examples
+        --------
+        >>> with Store() as store:
+        ...     store.sql("SELECT count(*) AS rows FROM history WHERE status = ?", ["FAILED"])
+           rows
+        0     0
+        """
+        with self._database.reading() as cursor:
+            return answer(cursor, query, parameters)
+
+    # Opening and closing -------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the file and give it up. Closing twice does nothing."""
+        with self._writing:
+            self._appenders = {}
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Store {self._path or 'in memory'}>"
+
+    @property
+    def _name(self) -> str | None:
+        return None if self._path is None else str(self._path)
+
+    def _closed(self) -> StoreError:
+        message = f"The store {self._path or 'in memory'} has been closed; nothing was written."
+        return StoreError(message, path=self._name)
+
+    def _load(self) -> tuple[int, set[str], _Seen]:
+        row = self._writer.execute("SELECT coalesce(max(seq), 0) + 1 FROM history").fetchone()
+        digests = {digest for (digest,) in self._writer.execute("SELECT digest FROM definitions").fetchall()}
+        seen = _Seen()
+        self._writer.execute("SELECT run_id FROM runs")
+        while rows := self._writer.fetchmany(_Seen.LIMIT):
+            seen.add(run_id for (run_id,) in rows)
+        return (1 if row is None else row[0]), digests, seen
+
+
+class _Seen:
+    """Which runs may be stored: eight bytes a run instead of an index that every commit would have to keep."""
+
+    LIMIT = 65_536
+
+    def __init__(self) -> None:
+        self._old: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        self._new: set[int] = set()
+
+    def add(self, run_ids: Iterable[str]) -> None:
+        self._new.update(map(hash, run_ids))
+        if len(self._new) >= self.LIMIT:
+            # In this order, so that another thread never misses one.
+            self._old = np.union1d(self._old, np.fromiter(self._new, dtype=np.int64))
+            self._new = set()
+
+    def candidates(self, run_ids: Sequence[str]) -> list[str]:
+        """Return the runs that may be stored: all that are, and hardly any other."""
+        new, old = self._new, self._old
+        hashes = [hash(run_id) for run_id in run_ids]
+        found = np.isin(np.array(hashes, dtype=np.int64), old) if len(old) else [False] * len(hashes)
+        return [run_id for run_id, key, is_old in zip(run_ids, hashes, found, strict=True) if is_old or key in new]
+
+
+def _real(path: str | Path) -> Path:
+    return Path(os.path.realpath(Path(path).expanduser()))
+
+
+def _timestamp(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def _history_tuples(rows: Sequence[HistoryRow], first_seq: int) -> Iterator[tuple[Any, ...]]:
+    then, timestamp = 0, _EPOCH
+    for seq, row in enumerate(rows, first_seq):
+        if row.occurred_at != then:  # the rows of a turn share it
+            then, timestamp = row.occurred_at, _timestamp(row.occurred_at)
+        yield (seq, *row[:_OCCURRED_AT], timestamp, *row[_OCCURRED_AT + 1 :])
+
+
+def _run_tuple(row: RunRow, seq: int) -> tuple[Any, ...]:
+    return (seq, *row[:-1], _timestamp(row.started_at))
+
+
+def _definition_tuple(row: DefinitionRow) -> tuple[Any, ...]:
+    return (*row[:-1], _timestamp(row.created_at))
+
+
+def _as_it_is(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    return row
+
+
+def _well_formed(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a row whose text is Unicode: two halves of a surrogate pair are joined, a lone one becomes U+FFFD."""
+    return tuple(
+        value.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if isinstance(value, str) else value
+        for value in row
+    )
