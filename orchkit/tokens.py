@@ -172,22 +172,25 @@ def net_of(nodes: tuple[Node, ...], flows: tuple[Flow, ...]) -> Net:
         for number, node in enumerate(nodes)
         if isinstance(node, Gateway) and node.kind is GatewayKind.INCLUSIVE and len(incoming[number]) > 1
     }
-    freeze = lambda lists: tuple(tuple(item) for item in lists)  # noqa: E731 -- local shorthand
     return Net(
         nodes=nodes,
         flows=flows,
         index=index,
         source=source,
         target=target,
-        incoming=freeze(incoming),
-        outgoing=freeze(leaving[FlowKind.NORMAL]),
-        on_error=freeze(leaving[FlowKind.ERROR]),
-        on_timeout=freeze(leaving[FlowKind.TIMEOUT]),
+        incoming=_frozen(incoming),
+        outgoing=_frozen(leaving[FlowKind.NORMAL]),
+        on_error=_frozen(leaving[FlowKind.ERROR]),
+        on_timeout=_frozen(leaving[FlowKind.TIMEOUT]),
         starts=tuple(starts),
         rivals=tuple(rivals),
         joins=joins,
         in_masks=tuple(sum(1 << flow for flow in flows_in) for flows_in in incoming),
     )
+
+
+def _frozen(lists: list[list[int]]) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(item) for item in lists)
 
 
 def _reach(join: int, incoming: list[list[int]], source: tuple[int, ...], count: int) -> tuple[int, ...]:

@@ -1,0 +1,1 @@
+"""Checks: whether a workflow is well formed, sound, and ready to run."""
