@@ -46,8 +46,8 @@ def frame_of(cursor: duckdb.DuckDBPyConnection, query: str, parameters: Paramete
     for number, kind in enumerate(types):
         if kind == "TIMESTAMP" + _ZONED:
             frame.isetitem(number, frame.iloc[:, number].dt.tz_localize("UTC"))
-        elif kind in _TEXTS and frame.dtypes.iloc[number] == object:  # all of them missing
-            frame.isetitem(number, frame.iloc[:, number].astype("str"))
+        elif kind in _TEXTS:  # where all are missing, DuckDB says object
+            frame.isetitem(number, frame.iloc[:, number].astype("str").array)
     return frame
 
 
