@@ -93,14 +93,14 @@ def fold(workflow: Workflow, rows: Iterable[Row], parent: tuple[str, str] | None
             content = _failure(row) if row.error_class else _payload(row).get("output")
             active.mailbox.setdefault(_payload(row)["subject"], deque()).append(content)
             continue
+        if row.step_id is not None and row.status in ("RUNNING", "WAITING"):
+            active.began[row.step_id] = then
         event = _event(row)
         if event is None:
             continue
         transition = advance(workflow, active.state, event, decide=decide)
         active.state = transition.state
         _empty_mailbox(active, transition)
-        if row.step_id is not None and row.status in ("RUNNING", "WAITING"):
-            active.began[row.step_id] = then
         if transition.records:
             transitions.append((then, transition))
     active.began = {key: value for key, value in active.began.items() if not key or key in active.state.steps}
