@@ -17,6 +17,7 @@ from orchkit.engine.messages import (
     CompleteWait,
     Dispatch,
     Ended,
+    HandlersAdded,
     Heartbeat,
     Message,
     Outcome,
@@ -149,6 +150,8 @@ class Core:
                 return self._publish(message)
             case CancelRun():
                 self._agenda.append((self._found(message.run_id).run_id, CancelAsked(message.reason)))
+            case HandlersAdded():
+                self._unpark()
         return None
 
     def _found(self, run_id: str) -> Active:
@@ -250,10 +253,9 @@ class Core:
         )
         self._dispatch(active, step_id, task, keys)
 
-    def unpark(self, now: float) -> Work:
+    def _unpark(self) -> None:
         """Try again the steps whose handler was missing."""
         waiting, self.parked = list(self.parked), {}
-        self._now, self._work = now, Work()
         for run_id, step_id in waiting:
             active = self.active.get(run_id)
             if active is None or step_id not in active.state.steps:
@@ -262,9 +264,6 @@ class Core:
                 self._run_again(active, step_id)
             else:
                 self._carry_out(active, RunStep(step_id))
-            self._drain()
-        self._work.batch.rows = [row for row in self._work.batch.rows if row is not None]
-        return self._work
 
     def _apply(self, active: Active, transition: Transition) -> None:
         active.state = transition.state

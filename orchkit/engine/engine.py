@@ -27,6 +27,7 @@ from orchkit.engine.messages import (
     CompleteWait,
     Dispatch,
     Ended,
+    HandlersAdded,
     Message,
     Publish,
     Settings,
@@ -147,7 +148,6 @@ class Engine:
         self._broken: BaseException | None = None
         self._closing = False
         self._stopped = False
-        self._handlers_added = False
         self._warned: set[str] = set()
         self._recover()
         if isinstance(self._clock, _VirtualTime):
@@ -324,8 +324,7 @@ class Engine:
     def add_handlers(self, handlers: Handlers) -> None:
         """Add functions of Python tasks; runs that wait for one of them go on."""
         self._python.handlers.update(handlers_by_name(handlers))
-        self._handlers_added = True
-        self._inbox.put(_Posted(None))
+        self._post(HandlersAdded()).result()
 
     # Reading -----------------------------------------------------------------------
 
@@ -519,9 +518,6 @@ class Engine:
                 self._submit(
                     self._core.handle([item.message for item in told if item.message], self._clock.now()), told
                 )
-                if self._handlers_added:
-                    self._handlers_added = False
-                    self._submit(self._core.unpark(self._clock.now()), [])
         except BaseException as error:  # noqa: BLE001 -- whoever waits must learn that nothing will come
             self._break(error)
 

@@ -19,6 +19,7 @@ __all__ = [
     "CompleteWait",
     "Dispatch",
     "Ended",
+    "HandlersAdded",
     "Heartbeat",
     "Message",
     "Outcome",
@@ -89,7 +90,12 @@ class CancelRun:
     reason: str = "cancelled"
 
 
-Message = StartRun | Outcome | Heartbeat | CompleteWait | Publish | CancelRun
+@dataclass(frozen=True, slots=True)
+class HandlersAdded:
+    """Steps whose handler was missing may begin."""
+
+
+Message = StartRun | Outcome | Heartbeat | CompleteWait | Publish | CancelRun | HandlersAdded
 
 
 # Effects: what the shell does once the rows are durable ---------------------------

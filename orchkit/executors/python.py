@@ -30,14 +30,14 @@ def handlers_by_name(handlers: Handlers | None) -> dict[str, Handler]:
     """
     if handlers is None:
         return {}
-    if isinstance(handlers, ModuleType):
-        return {
+    if isinstance(handlers, Mapping):
+        found = dict(handlers)
+    elif isinstance(handlers, ModuleType):
+        found = {
             name: value
             for name, value in vars(handlers).items()
             if inspect.isfunction(value) and not name.startswith("_") and value.__module__ == handlers.__name__
         }
-    if isinstance(handlers, Mapping):
-        found = dict(handlers)
     else:
         found = {}
         for handler in handlers:

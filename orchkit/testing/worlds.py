@@ -28,6 +28,8 @@ from orchkit.model.blocks import Block
 
 __all__ = ["Effects", "random_workflow"]
 
+_TOLERATED: tuple[int | str, ...] = (0, 1, "50%")
+
 
 class _Writer:
     """Writes random blocks; every name is used once."""
@@ -70,7 +72,7 @@ class _Writer:
                     item=self.name("item"),
                     name=self.name("lines"),
                     concurrency=self.rng.randint(1, 3),
-                    tolerated_failures=self.rng.choice([0, 1, "50%"]),
+                    tolerated_failures=self.rng.choice(_TOLERATED),
                 )
             case "while":
                 # The condition reads what the body's last task gives: a number of passes that luck decides.
