@@ -32,25 +32,27 @@ def handlers_by_name(handlers: Handlers | None) -> dict[str, Handler]:
         return {}
     if isinstance(handlers, Mapping):
         found = dict(handlers)
-    elif isinstance(handlers, ModuleType):
+    elif isinstance(handlers, Iterable):
+        found = {_name_of(handler): handler for handler in handlers}
+    else:
         found = {
             name: value
             for name, value in vars(handlers).items()
             if inspect.isfunction(value) and not name.startswith("_") and value.__module__ == handlers.__name__
         }
-    else:
-        found = {}
-        for handler in handlers:
-            name = getattr(handler, "__name__", None)
-            if name is None or name == "<lambda>":
-                message = f"{handler!r} has no name of its own: give handlers as a mapping, name to function."
-                raise WorkflowError(message)
-            found[name] = handler
     for name, handler in found.items():
         if not callable(handler):
             message = f"The handler of {name!r} is {handler!r}, which cannot be called."
             raise WorkflowError(message)
     return found
+
+
+def _name_of(handler: Handler) -> str:
+    name = getattr(handler, "__name__", "<lambda>")
+    if name == "<lambda>":
+        message = f"{handler!r} has no name of its own: give handlers as a mapping, name to function."
+        raise WorkflowError(message)
+    return str(name)
 
 
 @dataclass(frozen=True, slots=True)
