@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from orchkit.errors import HandlerNotFound, PermanentError, WorkflowError, nearest
 from orchkit.executors.base import Attempt
@@ -32,14 +32,15 @@ def handlers_by_name(handlers: Handlers | None) -> dict[str, Handler]:
         return {}
     if isinstance(handlers, Mapping):
         found = dict(handlers)
-    elif isinstance(handlers, Iterable):
-        found = {_name_of(handler): handler for handler in handlers}
-    else:
+    elif isinstance(handlers, ModuleType):
         found = {
             name: value
             for name, value in vars(handlers).items()
             if inspect.isfunction(value) and not name.startswith("_") and value.__module__ == handlers.__name__
         }
+    else:
+        # mypy keeps the module type, which isinstance has excluded.
+        found = {_own_name(handler): handler for handler in cast("Iterable[Handler]", handlers)}
     for name, handler in found.items():
         if not callable(handler):
             message = f"The handler of {name!r} is {handler!r}, which cannot be called."
@@ -47,7 +48,7 @@ def handlers_by_name(handlers: Handlers | None) -> dict[str, Handler]:
     return found
 
 
-def _name_of(handler: Handler) -> str:
+def _own_name(handler: Handler) -> str:
     name = getattr(handler, "__name__", "<lambda>")
     if name == "<lambda>":
         message = f"{handler!r} has no name of its own: give handlers as a mapping, name to function."
