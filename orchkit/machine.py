@@ -180,7 +180,8 @@ def _attempt_failed(turn: Turn, step: Step, failure: Failure) -> None:
     again = retryable and wanted and step.attempt < policy.max_attempts
     if retryable and not again:
         failure = replace(failure, exhausted=True)
-    turn.become(step, StepStatus.FAILED, failure=failure)
+    asked = {"retry_after_s": failure.retry_after_s} if failure.retry_after_s else None
+    turn.become(step, StepStatus.FAILED, failure=failure, payload=asked)
     if again:
         _retry(turn, step, policy, failure)
     else:
@@ -234,11 +235,11 @@ def _timer_fired(turn: Turn, step: Step, purpose: TimerPurpose) -> None:
                 _completed(turn, step, None)
         case TimerPurpose.DEADLINE:
             if step.kind in _ATTEMPTED:
-                text = "All attempts together took too long (deadline)."
+                text = "All attempts together took too long."
                 _out_of_time(turn, step, Failure(ErrorClass.TIMEOUT, "DeadlineExceeded", text, step.node))
         case TimerPurpose.TIMEOUT:
             if step.kind not in _ATTEMPTED:
-                text = f"No outcome within {turn.node_of(step).timeout_s} s (timeout)."
+                text = f"No outcome within {turn.node_of(step).timeout_s} s."
                 _out_of_time(turn, step, Failure(ErrorClass.TIMEOUT, "Timeout", text, step.node))
 
 

@@ -236,6 +236,11 @@ def _settled(turn: Turn, instance: Instance, net: Net, settled: Settled) -> None
     if settled.terminated is not None:
         _terminate(turn, instance, expect(net.nodes[settled.terminated], End))
         return
+    for number in settled.opened:
+        visits = turn.visits[instance.key, number] = turn.visits.get((instance.key, number), 0) + 1
+        if visits > _VISITS_LIMIT:
+            fail_pass(turn, instance, _fault_failure(FaultKind.LIVELOCK, net.nodes[number].name))
+            return
     instance.marking = settled.marking
     for number in settled.opened:
         _open(turn, instance, net, number)
@@ -272,11 +277,6 @@ def _open(turn: Turn, instance: Instance, net: Net, number: int) -> None:
     kind, status = _FIRST.get(type(node), (Kind.SCOPE, StepStatus.RUNNING))
     step = turn.add_step(node.name, kind, status, instance.key)
     instance.open[number] = step.id
-    visits = turn.visits[instance.key, number] = turn.visits.get((instance.key, number), 0) + 1
-    if visits > _VISITS_LIMIT:
-        turn.note(step)
-        refuse(turn, step, _fault_failure(FaultKind.LIVELOCK, node.name))
-        return
     try:
         match node:
             case Task():

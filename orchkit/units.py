@@ -19,6 +19,7 @@ _UNITS = {
     "d": 86_400.0,
     "w": 604_800.0,
 }
+_MICROSECOND, _ALMOST_A_SECOND, _ALMOST_A_MINUTE = 1e-6, 0.9995, 59.95  # what rounds up has the larger unit
 _NAMES = {
     **dict.fromkeys(("ms", "millisecond", "milliseconds"), "ms"),
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), "s"),
@@ -102,9 +103,11 @@ def format_duration(duration_s: float) -> str:
     >>> format_duration(0.25), format_duration(5400), format_duration(200_000)
     ('250ms', '1h 30m', '2d 8h')
     """
-    if duration_s < 0.9995:  # noqa: PLR2004 -- what rounds to 1,000 ms is a second
-        return "0s" if duration_s == 0 else f"{duration_s * 1000:.3g}ms"
-    if duration_s < 59.95:  # noqa: PLR2004 -- what rounds to 60 s is a minute
+    if duration_s < _MICROSECOND:
+        return "0s"
+    if duration_s < _ALMOST_A_SECOND:
+        return f"{duration_s * 1000:.3g}ms"
+    if duration_s < _ALMOST_A_MINUTE:
         return f"{duration_s:.3g}s"
     sizes = [_UNITS[unit] for unit in "wdhms"]
     largest = next(position for position, size in enumerate(sizes) if duration_s >= size or size == 1)

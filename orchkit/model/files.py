@@ -150,6 +150,7 @@ def write_workflow(workflow: Workflow, path: str | Path | None = None) -> str:
 
 
 def _yaml_of(workflow: Workflow) -> str:
+    reason = "no form reads back as the same workflow"
     for form in _FORMS:
         text = to_yaml(form(workflow))
         try:

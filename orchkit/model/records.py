@@ -91,7 +91,7 @@ def values_record(value: Any, *, skip: tuple[str, ...] = ()) -> Record:  # noqa:
         item = getattr(value, field.name)
         if field.name in skip or not field.init or item == _default(field):
             continue
-        record[field.name] = _plain(item)
+        record[field.name] = float(item) if field.name.endswith("_s") and isinstance(item, int) else _plain(item)
     return record
 
 

@@ -47,9 +47,13 @@ def to_yaml(value: object) -> str:
 def _lines(value: object, width: int = _WIDTH) -> list[str]:
     """Return the lines of a value that begins a line."""
     short = _flow(value)
-    if short is not None and (len(short) <= width or not isinstance(value, dict | list)):
+    if short is not None and (len(short) <= width or not _is_filled(value)):
         return [_scalar(value, flow=False) if isinstance(value, str) else short]
     return _opened(value, width)
+
+
+def _is_filled(value: object) -> bool:
+    return isinstance(value, dict | list) and bool(value)
 
 
 def _opened(value: object, width: int) -> list[str]:
@@ -70,7 +74,7 @@ def _entry(key: str, item: object, width: int) -> Iterator[str]:
         yield from (f"{_INDENT}{line}" if line else "" for line in literal[1:])
         return
     short = _flow(item)
-    if short is not None and (len(name) + 2 + len(short) <= width or not isinstance(item, dict | list)):
+    if short is not None and (len(name) + 2 + len(short) <= width or not _is_filled(item)):
         yield f"{name}: {_scalar(item, flow=False) if isinstance(item, str) else short}"
         return
     yield f"{name}:"

@@ -21,8 +21,8 @@ The table is the YAML files beside this one; each holds a list of cases. One cas
     What comes from outside ``at`` a second: ``{callback: name, value: …}`` (or ``error``, ``class``),
     ``{event: name, value: …}``, ``{cancel: reason}``.
 ``status``, ``error``
-    How the run ends, and the failure it ends with: its type, mostly with ``at`` and the node. A run that cannot go on by itself is
-    in the status that it stays in.
+    How the run ends, and the failure it ends with: its type, mostly with ``at`` and the node. A run that cannot go on
+    by itself is in the status that it stays in.
 ``trace``
     What is recorded, in order, a line a moment (in an engine: a commit). See `phrase` for the words.
 ``variables``
@@ -33,7 +33,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,7 @@ def _outcome(script: Any, takes: float) -> Outcome:
             raise ValueError(message)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _workflow(text: str) -> Workflow:
     retry = "" if "\nretry:" in f"\n{text}" else "retry: {jitter: 0}\n"
     return read_workflow(f"workflow: case\n{retry}{text}")
@@ -190,8 +190,8 @@ def phrase(row: Row, position: int | None) -> str | None:
 
     ``ship RUNNING``, ``ship RUNNING 2`` (the second attempt), ``ship FAILED transient``, ``ship RETRYING 2s``,
     ``line[0] RUNNING`` (of the first item, or iteration), ``route -> a, b`` (a split takes these flows),
-    ``ship COMPLETED by fallback``, ``trip TIMED OUT`` (a scope's or a call's timeout is over), ``CANCEL``. Left out: the
-    rows of the run itself, and PENDING.
+    ``ship COMPLETED by fallback``, ``trip TIMED OUT`` (a scope's or a call's timeout is over), ``CANCEL``. Left out:
+    the rows of the run itself, and PENDING.
     """
     name = row.node if position is None or row.kind == Kind.CALLBACK else f"{row.node}[{position}]"
     match row.kind, row.status:
