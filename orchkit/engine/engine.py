@@ -41,7 +41,7 @@ from orchkit.engine.values import plain
 from orchkit.engine.workers import Workers
 from orchkit.errors import EngineClosed, RunNotFound, WorkflowError
 from orchkit.events import Failure
-from orchkit.executors import HttpExecutor, PythonExecutor, TaskExecutor
+from orchkit.executors import PythonExecutor, TaskExecutor, standard_executors
 from orchkit.executors.python import Handlers, handlers_by_name
 from orchkit.log import EventLog
 from orchkit.model.definition import Workflow, all_nodes
@@ -62,6 +62,13 @@ class _VirtualTime(Protocol):
 
     def subscribe(self, wake: Callable[[], None]) -> None: ...
     def skip_to(self, moment: float) -> bool: ...
+
+
+@runtime_checkable
+class _Closing(Protocol):
+    """An executor that holds connections."""
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +106,8 @@ class Engine:
     limits
         How many attempts at once, by role or executor: ``{"clerk": 2, "http": 20}``.
     executors
-        More executors by name, beside ``python`` and ``http``.
+        More executors by name, beside ``python``, ``http``, ``shell``, ``sql``, ``email``, ``notebook``, ``robot``
+        and ``ai``.
     max_workers
         Threads at most, where no executor is given.
 
@@ -134,8 +142,8 @@ class Engine:
     ) -> None:
         self._clock = clock or SystemClock()
         self._python = PythonExecutor(handlers)
-        self._http = HttpExecutor()
-        self._executors: dict[str, TaskExecutor] = {"python": self._python, "http": self._http, **(executors or {})}
+        own = {**standard_executors(), "python": self._python}
+        self._executors: dict[str, TaskExecutor] = {**own, **(executors or {})}
         self._store = Store(path)
         self._writer = GroupWriter(self._store)
         settings = Settings(self._executors, dict(systems or {}), dict(secrets or {}), dict(limits or {}))
@@ -464,7 +472,9 @@ class Engine:
         self._inbox.put(_Posted(None))
         self._thread.join()
         self._workers.close()
-        self._http.close()
+        for executor in self._executors.values():
+            if isinstance(executor, _Closing):
+                executor.close()
         self._writer.close()
         self._store.close()
         self._refuse_all(EngineClosed("The engine has been closed; the run goes on when the file is opened again."))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import importlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from orchkit.errors import MissingExtraError, WorkflowError, nearest
 from orchkit.model.nodes import Task
 
-__all__ = ["Attempt", "TaskExecutor"]
+__all__ = ["Attempt", "TaskExecutor", "extra", "settings_problem"]
 
 
 def _no_heartbeat() -> None:
@@ -64,3 +66,47 @@ class TaskExecutor(Protocol):
     def prepare(self, attempt: Attempt) -> Callable[[], Any] | Callable[[], Awaitable[Any]]:
         """Return the work, bound to its arguments; a coroutine function's runs on the engine's event loop."""
         ...
+
+
+def settings_problem(task: Task, *, required: Iterable[str] = (), known: Iterable[str]) -> WorkflowError | None:
+    """Return what is wrong with the names of a task's settings, or None.
+
+    Examples
+    --------
+    >>> task = Task(name="tell", executor="email", settings={"too": "ada@example.org"})
+    >>> print(settings_problem(task, known={"to", "subject"}))
+    Task 'tell' (email): unknown setting 'too'. Did you mean 'to'? Known: subject, to.
+    """
+    where = f"Task {task.name!r} ({task.executor})"
+    names = sorted(known)
+    for name in task.settings:
+        if name not in names:
+            hint = nearest(name, names)
+            message = f"{where}: unknown setting {name!r}.{hint} Known: {', '.join(names)}."
+            return WorkflowError(message, node=task.name)
+    for name in required:
+        if name not in task.settings:
+            return WorkflowError(f"{where} has no setting {name!r}.", node=task.name)
+    return None
+
+
+def extra(module: str, name: str) -> Any:  # noqa: ANN401 -- a module
+    """Import an optional library.
+
+    Parameters
+    ----------
+    module
+        What to import.
+    name
+        The extra that installs it.
+
+    Raises
+    ------
+    MissingExtraError
+        It is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        message = f"{module} is not installed: pip install 'orchkit-notebooks[{name}]'."
+        raise MissingExtraError(message) from error

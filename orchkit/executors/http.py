@@ -11,9 +11,9 @@ from typing import Any
 
 import httpx
 
-from orchkit.errors import PermanentError, WorkflowError
+from orchkit.errors import PermanentError
 from orchkit.events import Failure
-from orchkit.executors.base import Attempt
+from orchkit.executors.base import Attempt, settings_problem
 from orchkit.executors.classify import failure_of_response
 from orchkit.model.expressions import render
 from orchkit.model.nodes import Task
@@ -50,15 +50,7 @@ class HttpExecutor:
 
     def problem_with(self, task: Task) -> Exception | None:
         """Return why this task cannot be run here, or None."""
-        if "url" not in task.settings:
-            return WorkflowError(f"HTTP task {task.name!r} has no url.", node=task.name)
-        unknown = sorted(set(task.settings) - _SETTINGS)
-        if unknown:
-            known = ", ".join(sorted(_SETTINGS))
-            return WorkflowError(
-                f"HTTP task {task.name!r}: unknown setting {unknown[0]!r}. Known: {known}.", node=task.name
-            )
-        return None
+        return settings_problem(task, required=["url"], known=_SETTINGS)
 
     def prepare(self, attempt: Attempt) -> Callable[[], Any]:
         """Return the request, ready to be sent."""
@@ -69,7 +61,7 @@ class HttpExecutor:
         headers |= {str(key): str(value) for key, value in dict(settings.get("headers", {})).items()}
         timeout_s = attempt.task.timeout_s or _DEFAULT_TIMEOUT_S
         return functools.partial(
-            self._send,
+            self.send,
             method,
             str(settings["url"]),
             params=settings.get("params"),
@@ -78,7 +70,8 @@ class HttpExecutor:
             **body,
         )
 
-    def _send(self, method: str, url: str, **options: Any) -> Any:  # noqa: ANN401 -- JSON
+    def send(self, method: str, url: str, **options: Any) -> Any:  # noqa: ANN401 -- JSON
+        """Send a request and return the answer's JSON or text; an error code becomes an `HttpError`."""
         response = self._connected().request(method, url, **options)
         if response.status_code >= httpx.codes.BAD_REQUEST:
             text = f"{method} {url} answered {response.status_code} {response.reason_phrase}: {response.text[:500]}"

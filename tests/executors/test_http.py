@@ -148,7 +148,7 @@ def test_broken_json_is_a_permanent_error():
 
 def test_a_missing_url_or_an_unknown_setting_is_refused_at_the_start():
     with engine_with(lambda _: httpx.Response(200)) as engine:
-        with pytest.raises(ok.WorkflowError, match="has no url"):
+        with pytest.raises(ok.WorkflowError, match="has no setting 'url'"):
             engine.start(ok.workflow("w", [ok.task("send", http={"method": "GET"})]))
         with pytest.raises(ok.WorkflowError, match="unknown setting 'boddy'"):
             engine.start(ok.workflow("w", [ok.task("send", http={"url": "http://shop", "boddy": 1})]))

@@ -1,0 +1,91 @@
+"""Notebook tasks: a notebook with parameters, through papermill."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from orchkit.errors import PermanentError, nearest
+from orchkit.executors.base import Attempt, settings_problem
+from orchkit.model.expressions import render
+from orchkit.model.nodes import Task
+
+__all__ = ["NotebookExecutor", "run_parameterized"]
+
+_SETTINGS = frozenset({"path", "output", "parameters", "kernel"})
+_JSON = "application/json"
+
+
+class NotebookExecutor:
+    """Runs a notebook; the result has ``output`` (the file with the outputs) and ``result``.
+
+    Settings: ``path``, ``output`` (default: beside it, with the case and the attempt in its name), ``parameters``,
+    ``kernel``. ``result`` is the last JSON that a cell displays (``display(JSON({…}))``), or null. Parameters that the
+    notebook does not have are refused before anything runs; an error in a cell is permanent.
+    """
+
+    def problem_with(self, task: Task) -> Exception | None:
+        """Return why this task cannot be run here, or None."""
+        return settings_problem(task, required=["path"], known=_SETTINGS)
+
+    def prepare(self, attempt: Attempt) -> Callable[[], Any]:
+        """Return the notebook, ready to be run."""
+        settings = dict(render(dict(attempt.task.settings), attempt.names))
+        path = Path(str(settings["path"]))
+        name = f"{path.stem}-{attempt.run_id}-{attempt.attempt}.ipynb"
+        output = Path(str(settings.get("output") or path.with_name(name)))
+        timeout_s = attempt.task.timeout_s
+        return functools.partial(
+            run_parameterized, path, output, settings.get("parameters", {}), settings.get("kernel"), timeout_s
+        )
+
+
+def run_parameterized(
+    path: Path,
+    output: Path,
+    parameters: Mapping[str, Any],
+    kernel: str | None = None,
+    timeout_s: float | None = None,
+) -> dict[str, Any]:
+    """Run a notebook with parameters that it has; return ``output`` and ``result``.
+
+    Raises
+    ------
+    PermanentError
+        There is no such file, a parameter is not the notebook's, or a cell failed: the output has all up to there.
+    """
+    import papermill  # noqa: PLC0415 -- heavy
+
+    if not path.is_file():
+        message = f"There is no notebook {path}."
+        raise PermanentError(message)
+    known = papermill.inspect_notebook(str(path))
+    for name in parameters:
+        if name not in known:
+            listed = ", ".join(sorted(known)) or "none: it has no cell with the tag 'parameters'"
+            message = f"{path.name} has no parameter {name!r}.{nearest(name, known)} It has {listed}."
+            raise PermanentError(message)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        notebook = papermill.execute_notebook(
+            str(path),
+            str(output),
+            parameters=dict(parameters),
+            kernel_name=kernel,
+            progress_bar=False,
+            execution_timeout=timeout_s,
+        )
+    except papermill.PapermillExecutionError as error:
+        message = f"Cell {error.exec_count} of {path.name} failed: {error.ename}: {error.evalue} ({output})"
+        raise PermanentError(message) from error
+    return {"output": str(output), "result": _result(notebook.cells)}
+
+
+def _result(cells: list[Any]) -> Any:  # noqa: ANN401 -- JSON
+    shown = [
+        output["data"][_JSON] for cell in cells for output in cell.get("outputs", ()) if _JSON in output.get("data", {})
+    ]
+    return json.loads(json.dumps(shown[-1])) if shown else None
