@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -69,19 +70,33 @@ def run_parameterized(
             message = f"{path.name} has no parameter {name!r}.{nearest(name, known)} It has {listed}."
             raise PermanentError(message)
     output.parent.mkdir(parents=True, exist_ok=True)
+    work = functools.partial(
+        papermill.execute_notebook,
+        str(path),
+        str(output),
+        parameters=dict(parameters),
+        kernel_name=kernel,
+        progress_bar=False,
+        execution_timeout=timeout_s,
+    )
     try:
-        notebook = papermill.execute_notebook(
-            str(path),
-            str(output),
-            parameters=dict(parameters),
-            kernel_name=kernel,
-            progress_bar=False,
-            execution_timeout=timeout_s,
-        )
+        # A thread of its own: the one that asks may have a running event loop, as in a notebook.
+        with ThreadPoolExecutor(1) as thread:
+            notebook = thread.submit(_with_loop, work).result()
     except papermill.PapermillExecutionError as error:
         message = f"Cell {error.exec_count} of {path.name} failed: {error.ename}: {error.evalue} ({output})"
         raise PermanentError(message) from error
     return {"output": str(output), "result": _result(notebook.cells)}
+
+
+def _with_loop(work: Callable[[], Any]) -> Any:  # noqa: ANN401 -- what the work gives
+    """Do work that leaves an event loop behind in its thread, and close that."""
+    from jupyter_core.utils import ensure_event_loop  # noqa: PLC0415 -- heavy
+
+    try:
+        return work()
+    finally:
+        ensure_event_loop().close()
 
 
 def _result(cells: list[Any]) -> Any:  # noqa: ANN401 -- JSON
