@@ -16,6 +16,7 @@ from orchkit.executors import failure_of
         (ConnectionResetError("by peer"), "transient"),
         (OSError("the disk is busy"), "transient"),
         (RuntimeError("who knows"), "transient"),
+        (FileNotFoundError("order.pdf"), "permanent"),
         (KeyError("country"), "permanent"),
         (TypeError("2 positional arguments"), "permanent"),
         (ValueError("qty"), "permanent"),

@@ -1,0 +1,108 @@
+"""Every command and every example of the documentation runs."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import orchkit as ok
+
+ROOT = Path(__file__).parents[1]
+FENCE = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
+
+
+def blocks(path):
+    return [(kind, text) for kind, text in FENCE.findall((ROOT / path).read_text(encoding="utf-8"))]
+
+
+def run_python(path, names):
+    """Run the Python blocks in order, and return what each printed beside what the text after it says."""
+    found, told = [], blocks(path)
+    for position, (kind, text) in enumerate(told):
+        if kind != "python":
+            continue
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            exec(compile(text, f"{path}, block {position}", "exec"), names)
+        following = told[position + 1] if position + 1 < len(told) else ("", "")
+        found.append((out.getvalue(), following[1] if following[0] == "text" else ""))
+    return found
+
+
+def test_the_examples_of_the_readme_print_what_it_says():
+    found = run_python("README.md", {})
+
+    assert len(found) >= 4
+    assert [printed for printed, _ in found] == [said for _, said in found]
+
+
+def test_an_executor_written_from_its_page_works(tmp_path):
+    found = run_python("docs/executors.md", {"folder": str(tmp_path)})
+
+    assert found[-1][0] == found[-1][1] != ""
+    assert (tmp_path / "A-1.txt").read_text() == "A-1 is shipped"
+
+
+def test_the_workflow_of_the_readme_reads_and_retries_as_it_says():
+    (text,) = [text for kind, text in blocks("README.md") if kind == "yaml"]
+
+    workflow = ok.read_workflow(text)
+
+    retry = workflow.node("ship").retry
+    delays = [retry.delay_s(attempt, seed) for seed in range(50) for attempt in range(1, 9)]
+    expected = [1, 2, 4, 8, 16, 32, 60, 60] * 50
+    assert all(0.9 * want <= delay <= 1.1 * want for delay, want in zip(delays, expected, strict=True))
+
+
+def commands():
+    told = [line for kind, text in blocks("README.md") if kind == "shell" for line in text.splitlines()]
+    return [line.split() for line in told]
+
+
+@pytest.mark.parametrize("words", [words for words in commands() if words[0] == "make"], ids=" ".join)
+def test_the_targets_of_the_readme_are_there(words):
+    shown = subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert shown.returncode == 0, shown.stderr
+
+
+@pytest.mark.parametrize("words", [words for words in commands() if words[0] in ("orchkit", "python")], ids=" ".join)
+def test_the_commands_of_the_readme_run(words, tmp_path):
+    module = ["-m", "orchkit.cli"] if words[0] == "orchkit" else []
+    shutil.copytree(ROOT / "sample_processes", tmp_path / "sample_processes")
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    shutil.copytree(ROOT / "orchkit", tmp_path / "orchkit")
+    command = [sys.executable, *module, *words[1:]]
+
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False)
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_the_pictures_of_the_readme_are_there():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", readme)
+
+    assert pictures
+    assert all((ROOT / picture).is_file() for picture in pictures)
+
+
+def test_the_picture_is_what_orchkit_draws():
+    workflow = ok.read_workflow(ROOT / "sample_processes" / "document_processing.yaml")
+
+    assert (ROOT / "docs" / "document_processing.svg").read_text(encoding="utf-8") == ok.draw(workflow).svg
+
+
+def test_the_map_names_what_is_there():
+    rows = re.findall(r"(?m)^\| (`[^|]+) \|", (ROOT / "README.md").read_text(encoding="utf-8"))
+    paths = [path for row in rows for path in re.findall(r"`([^`]+)`", row)]
+
+    assert len(paths) >= 12
+    assert [path for path in paths if not any((base / path).exists() for base in (ROOT, ROOT / "orchkit"))] == []
