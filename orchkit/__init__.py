@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from orchkit.analysis import failures, metrics
-    from orchkit.checks import Issue, Report, Severity, Soundness, check
+    from orchkit.checks import Issue, Report, Severity, Soundness, check, rules, soundness
     from orchkit.engine import Engine, Run
     from orchkit.errors import (
         CheckError,
@@ -85,7 +85,7 @@ _NAMES = {
         "RunStatus",
         "StepStatus",
     ),
-    "orchkit.checks": ("Issue", "Report", "Severity", "Soundness", "check"),  # check it
+    "orchkit.checks": ("Issue", "Report", "Severity", "Soundness", "check", "rules", "soundness"),  # check it
     "orchkit.view.diagram": ("Diagram", "draw"),  # draw it
     "orchkit.engine": ("Engine", "Run"),  # run it
     "orchkit.log": ("EventLog",),  # read it back

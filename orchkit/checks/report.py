@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from orchkit.errors import CheckError
 from orchkit.view.html import Bundle, table_bundle
 
-__all__ = ["Issue", "Report", "Severity"]
+if TYPE_CHECKING:
+    from orchkit.checks.soundness import Soundness
+
+__all__ = ["Issue", "Report", "Severity", "counted"]
+
+_SHOWN = 100
 
 
 class Severity(StrEnum):
@@ -38,6 +44,8 @@ class Issue:
         What is wrong.
     hint
         How to mend it.
+    waived
+        The reason why it does not count; empty where it does.
     """
 
     rule: str
@@ -45,16 +53,17 @@ class Issue:
     node: str
     message: str
     hint: str = ""
+    waived: str = ""
 
     def __str__(self) -> str:
         where = f"{self.node}: " if self.node else ""
-        hint = f" {self.hint}" if self.hint else ""
-        return f"{self.severity} {self.rule}: {where}{self.message}{hint}"
+        after = f" Waived: {self.waived}" if self.waived else f" {self.hint}" if self.hint else ""
+        return f"{self.severity} {self.rule}: {where}{self.message}{after}"
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The issues of a workflow, the worst first. False where errors stand.
+    """The issues of a workflow, the worst first, those that are waived last. False where errors stand.
 
     Attributes
     ----------
@@ -62,16 +71,19 @@ class Report:
         Its name.
     issues
         What was found.
+    soundness
+        Whether every run can come to an end, and if not, the shortest way to the fault.
 
     Examples
     --------
-    >>> report = Report("order", (Issue("timeout", Severity.WARNING, "ship", "has no timeout."),))
+    >>> report = Report("order", (Issue("timeout", Severity.WARNING, "ship", "An attempt of it may last for ever."),))
     >>> bool(report), len(report)
     (True, 1)
     """
 
     workflow: str
     issues: tuple[Issue, ...] = ()
+    soundness: Soundness | None = None
 
     def __bool__(self) -> bool:
         return not self.errors
@@ -84,8 +96,21 @@ class Report:
 
     @property
     def errors(self) -> tuple[Issue, ...]:
-        """The issues that are errors."""
-        return tuple(issue for issue in self.issues if issue.severity is Severity.ERROR)
+        """What must be mended."""
+        return self._open(Severity.ERROR)
+
+    @property
+    def warnings(self) -> tuple[Issue, ...]:
+        """What should be mended."""
+        return self._open(Severity.WARNING)
+
+    @property
+    def waived(self) -> tuple[Issue, ...]:
+        """What does not count, with the reason."""
+        return tuple(issue for issue in self.issues if issue.waived)
+
+    def _open(self, severity: Severity) -> tuple[Issue, ...]:
+        return tuple(issue for issue in self.issues if issue.severity is severity and not issue.waived)
 
     def raise_for_errors(self) -> None:
         """Raise where errors stand.
@@ -97,18 +122,42 @@ class Report:
         """
         if not self:
             lines = "\n".join(f"  {issue}" for issue in self.errors)
-            message = f"{self.workflow} has {len(self.errors)} errors:\n{lines}"
+            message = f"{self.workflow} has {counted(len(self.errors), 'error')}:\n{lines}"
             raise CheckError(message)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row an issue: ``rule, severity, node, message, hint``."""
-        columns = ["rule", "severity", "node", "message", "hint"]
+        """Return a row an issue: ``rule, severity, node, message, hint, waived``."""
+        columns = ["rule", "severity", "node", "message", "hint", "waived"]
         rows = [[getattr(issue, column) for column in columns] for issue in self.issues]
         return pd.DataFrame(rows, columns=columns, dtype="str")
 
+    @property
+    def summary(self) -> str:
+        """How many issues there are of each severity, and whether it is sound."""
+        counts = [(len(self._open(severity)), severity.value) for severity in Severity]
+        parts = [counted(count, word) for count, word in counts if count and word != "info"]
+        parts += [counted(count, "note") for count, word in counts if count and word == "info"]
+        parts += [f"{len(self.waived)} waived"] if self.waived else []
+        text = ", ".join(parts) or "no issues"
+        return text if self.soundness is None else f"{text}; {self.soundness.verdict.value}"
+
     def __str__(self) -> str:
-        lines = [str(issue) for issue in self.issues] or ["no issues"]
-        return "\n".join([f"{self.workflow}: {lines[0]}"] if not self.issues else [f"{self.workflow}:", *lines])
+        return "\n".join([f"{self.workflow}: {self.summary}", *(f"  {issue}" for issue in self.issues)])
 
     def _repr_mimebundle_(self, include: Container[str] | None = None, exclude: Container[str] | None = None) -> Bundle:
-        return table_bundle(self.to_frame(), f"Checks of {self.workflow}", include=include, exclude=exclude)
+        frame = self.to_frame()[["severity", "rule", "node", "message", "hint", "waived"]]
+        if not self.waived:
+            frame = frame.drop(columns="waived")
+        caption = f"Checks of {self.workflow}: {self.summary}"
+        return table_bundle(frame, caption, max_rows=_SHOWN, include=include, exclude=exclude)
+
+
+def counted(count: int, word: str) -> str:
+    """Return a count with its word.
+
+    Examples
+    --------
+    >>> counted(1, "error"), counted(2, "error")
+    ('1 error', '2 errors')
+    """
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"

@@ -14,7 +14,7 @@ from orchkit.executors.base import Attempt
 from orchkit.model.expressions import render
 from orchkit.model.nodes import Task
 
-__all__ = ["Handlers", "PythonExecutor", "handlers_by_name"]
+__all__ = ["Handler", "Handlers", "PythonExecutor", "Signature", "handlers_by_name", "signature_of"]
 
 Handler = Callable[..., Any]
 Handlers = Mapping[str, Handler] | Iterable[Handler] | ModuleType
@@ -57,20 +57,23 @@ def _own_name(handler: Handler) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Signature:
+class Signature:
+    """What a handler takes: parameters that it must be given, others, and whether it takes all variables."""
+
     required: tuple[str, ...]
     optional: tuple[str, ...]
     takes_all: bool
 
 
 @functools.lru_cache(maxsize=4096)
-def _signature_of(handler: Handler) -> _Signature:
+def signature_of(handler: Handler) -> Signature:
+    """Return what a handler takes, by name; nothing where Python does not tell."""
     try:
         parameters = inspect.signature(handler).parameters.values()
     except (TypeError, ValueError):
-        return _Signature((), (), takes_all=False)
+        return Signature((), (), takes_all=False)
     named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    return _Signature(
+    return Signature(
         tuple(p.name for p in named if p.default is p.empty),
         tuple(p.name for p in named if p.default is not p.empty),
         takes_all=any(p.kind is p.VAR_KEYWORD for p in parameters),
@@ -109,7 +112,7 @@ def _name_of(task: Task) -> str:
 
 
 def _arguments(handler: Handler, attempt: Attempt) -> dict[str, Any]:
-    signature = _signature_of(handler)
+    signature = signature_of(handler)
     given = attempt.task.settings.get("arguments")
     if given is not None:
         chosen = {name: render(value, attempt.names) for name, value in given.items()}

@@ -24,7 +24,7 @@ from orchkit.errors import ExpressionError, nearest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["FUNCTIONS", "Expression", "evaluate", "names_in", "parse", "render"]
+__all__ = ["FUNCTIONS", "Expression", "evaluate", "expressions_in", "names_in", "parse", "render", "texts_in"]
 
 _MAX_LENGTH = 10_000
 _MAX_DEPTH = 200
@@ -356,15 +356,42 @@ def names_in(value: Any) -> tuple[str, ...]:  # noqa: ANN401 -- a JSON value
     >>> names_in({"url": "/orders/${order.id}", "qty": ["${qty}"]})
     ('order', 'qty')
     """
-    found: list[str] = []
-    if isinstance(value, str):
-        for part in _template(value):
-            if isinstance(part, Expression):
-                found.extend(part.names)
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            found.extend(names_in(item))
-    elif isinstance(value, list | tuple):
-        for item in value:
-            found.extend(names_in(item))
-    return tuple(dict.fromkeys(found))
+    names = (name for _, text in texts_in(value) for expression in expressions_in(text) for name in expression.names)
+    return tuple(dict.fromkeys(names))
+
+
+def expressions_in(template: str) -> tuple[Expression, ...]:
+    """Return the expressions in a template, parsed.
+
+    Raises
+    ------
+    ExpressionError
+        One of them is not an expression.
+
+    Examples
+    --------
+    >>> [expression.text for expression in expressions_in("/orders/${order.id}?page=${page + 1}")]
+    ['order.id', 'page + 1']
+    """
+    return tuple(part for part in _template(template) if isinstance(part, Expression))
+
+
+def texts_in(value: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 -- a JSON value
+    """Yield the texts in a value, in order, each with where it is.
+
+    Examples
+    --------
+    >>> list(texts_in({"url": "/orders", "json": {"qty": ["${qty}"]}}))
+    [('url', '/orders'), ('json.qty.0', '${qty}')]
+    """
+    stack: list[tuple[str, Any]] = [("", value)]
+    while stack:
+        where, item = stack.pop()
+        if isinstance(item, str):
+            yield where, item
+        elif isinstance(item, Mapping):
+            stack.extend((f"{where}.{key}" if where else str(key), item[key]) for key in reversed(list(item)))
+        elif isinstance(item, list | tuple):
+            stack.extend(
+                (f"{where}.{place}" if where else str(place), item[place]) for place in reversed(range(len(item)))
+            )
