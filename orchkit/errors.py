@@ -21,6 +21,7 @@
     ├── HandlerNotFound (KeyError)          a Python task without its function
     ├── EngineClosed (RuntimeError)
     ├── LogError (ValueError)               a frame that is not an event log
+    ├── ScenarioError (ValueError)          assumptions that make no sense, or do not fit the workflow
     ├── StoreError (OSError)                the DuckDB file
     │   ├── StoreLocked                     another process owns it
     │   ├── StoreFull                       no space left
@@ -57,6 +58,7 @@ __all__ = [
     "RunError",
     "RunFailed",
     "RunNotFound",
+    "ScenarioError",
     "SecretError",
     "StoreCorrupt",
     "StoreError",
@@ -202,6 +204,14 @@ class EngineClosed(OrchkitError, RuntimeError):
 
 class LogError(OrchkitError, ValueError):
     """A frame that is not an event log."""
+
+
+class ScenarioError(OrchkitError, ValueError):
+    """Assumptions that make no sense, or do not fit the workflow; ``node`` names the place where there is one."""
+
+    def __init__(self, message: str, *, node: str | None = None) -> None:
+        super().__init__(message)
+        self.node = node
 
 
 class StoreError(OrchkitError, OSError):

@@ -28,7 +28,20 @@ from orchkit.errors import LogError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["CASE_COLUMNS", "STEP_COLUMNS", "EventLog"]
+__all__ = ["AVAILABILITY_COLUMNS", "CASE_COLUMNS", "STEP_COLUMNS", "EventLog"]
+
+AVAILABILITY_COLUMNS = (
+    "replication",
+    "role",
+    "resource",
+    "resource_count",
+    "available_s",
+    "busy_s",
+    "period_s",
+    "cost_per_hour",
+    "cost_per_step",
+)
+"""Columns of ``log.availability``."""
 
 _KEY = ("case_id", "workflow", "replication")
 # Columns that live while the cases are joined; no user calls theirs so.
@@ -67,6 +80,9 @@ class EventLog:
         A row a case: ``case_id`` is required, and ``workflow`` where a ``case_id`` went through several. What
         is missing is derived from the steps; other columns are attributes of the case. Cases without steps
         are kept.
+    availability
+        Who was there: a row a resource and replication, as a simulation writes it (see `orchkit.simulation`). A log
+        of anything else has none, and the frame is empty.
 
     Attributes
     ----------
@@ -119,8 +135,15 @@ class EventLog:
     offsets: NDArray[np.int64]
     _steps: pd.DataFrame
     _cases: pd.DataFrame
+    _availability: pd.DataFrame | None
 
-    def __init__(self, steps: pd.DataFrame, cases: pd.DataFrame | None = None) -> None:
+    def __init__(
+        self,
+        steps: pd.DataFrame,
+        cases: pd.DataFrame | None = None,
+        *,
+        availability: pd.DataFrame | None = None,
+    ) -> None:
         rows = parse_steps(steps)
         keys = _case_keys(rows)
         order = _order(rows, keys)
@@ -141,6 +164,40 @@ class EventLog:
         put(self, "offsets", _locked(np.concatenate([[0], np.cumsum(sizes)])))
         put(self, "_steps", _filled(rows, table, case_codes))
         put(self, "_cases", table)
+        put(self, "_availability", availability)
+
+    @classmethod
+    def from_coded(
+        cls,
+        steps: pd.DataFrame,
+        cases: pd.DataFrame,
+        offsets: NDArray[np.int64],
+        availability: pd.DataFrame | None = None,
+    ) -> EventLog:
+        """Return the log of frames that already are as this class holds them: typed, coded, sorted.
+
+        Nothing is checked, parsed or copied: for who wrote the columns, such as the simulator.
+
+        Parameters
+        ----------
+        steps, cases
+            With all of ``STEP_COLUMNS`` and ``CASE_COLUMNS``, typed and in the order of the class's notes.
+        offsets
+            The steps of case ``i`` are the rows ``offsets[i]`` to ``offsets[i + 1]``.
+        availability
+            As in the constructor.
+        """
+        log = object.__new__(cls)
+        put = object.__setattr__
+        sizes = np.diff(offsets)
+        put(log, "case_codes", _locked(np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)))
+        for name in ("activity", "resource"):
+            put(log, f"{name}_codes", _locked(steps[name].cat.codes.to_numpy().astype(np.int32)))
+        put(log, "offsets", _locked(offsets))
+        put(log, "_steps", steps)
+        put(log, "_cases", cases)
+        put(log, "_availability", availability)
+        return log
 
     @property
     def steps(self) -> pd.DataFrame:
@@ -151,6 +208,13 @@ class EventLog:
     def cases(self) -> pd.DataFrame:
         """The cases, a row each; changing the frame does not change the log."""
         return self._cases.copy(deep=False)
+
+    @property
+    def availability(self) -> pd.DataFrame:
+        """Who was there; empty where nothing is known. Changing the frame does not change the log."""
+        if self._availability is None:
+            return pd.DataFrame({name: [] for name in AVAILABILITY_COLUMNS})
+        return self._availability.copy(deep=False)
 
     @property
     def activities(self) -> pd.Index:

@@ -1,0 +1,26 @@
+"""Simulation: what would happen if.
+
+`simulate` lowers a workflow and a scenario to integer arrays and runs them through one compiled kernel, which follows
+the rules of `orchkit.machine`. What comes out is an `EventLog` like any other, with three things more.
+
+**Waiting time by its true cause.** Each row of ``log.steps`` splits the time between ``enabled`` and ``started``
+(all in seconds, as floats, together the whole of it):
+
+``wait_contention_s``
+    Those who could do it were on duty, and busy.
+``wait_calendar_s``
+    Nobody who could do it was on duty.
+``wait_batching_s``
+    It waited for others, to be done together.
+``wait_priority_s``
+    Someone who came later was served first, or its work was interrupted.
+``wait_retry_s``
+    The delay of a retry. The row of an attempt is enabled when the one before has failed.
+
+**Who was there.** ``log.availability`` has a row a resource and replication: ``replication, role, resource,
+resource_count`` (of the role), ``available_s`` (on duty within the period that was simulated), ``cost_per_hour,
+cost_per_step, period_s``, and ``busy_s``.
+
+**Attributes.** ``log.cases`` has a column for each attribute of the scenario, ``arrived`` among the times of the
+columns that every log has (``started``).
+"""

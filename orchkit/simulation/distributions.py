@@ -1,0 +1,328 @@
+"""Distributions: what a scenario assumes about a duration, a count or an attribute of a case.
+
+A distribution is a value: a family and its parameters. The compiled kernel draws from it; `Distribution.mean` is
+what load and cost are reckoned with beforehand.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from orchkit.errors import ScenarioError, nearest
+from orchkit.units import Duration, seconds
+
+__all__ = [
+    "FAMILIES",
+    "Distribution",
+    "Drawn",
+    "as_distribution",
+    "by_attribute",
+    "by_resource",
+    "categorical",
+    "constant",
+    "empirical",
+    "erlang",
+    "exponential",
+    "gamma",
+    "lognormal",
+    "normal",
+    "pert",
+    "triangular",
+    "uniform",
+    "weibull",
+]
+
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "constant": ("value",),
+    "uniform": ("low", "high"),
+    "triangular": ("low", "mode", "high"),
+    "exponential": ("mean",),
+    "normal": ("mean", "sd", "low", "high"),
+    "lognormal": ("mean", "sd"),
+    "gamma": ("shape", "scale"),
+    "weibull": ("shape", "scale"),
+    "erlang": ("stages", "mean"),
+    "pert": ("low", "mode", "high"),
+    "empirical": (),
+    "categorical": (),
+    "by_attribute": (),
+    "by_resource": (),
+}
+"""The parameters of each family, in order. Durations are in seconds."""
+
+_COMPOSED = ("by_attribute", "by_resource")
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """A family and its parameters; see the builders (`exponential`, `triangular` …) for how each is written.
+
+    Attributes
+    ----------
+    family
+        One of ``FAMILIES``.
+    parameters
+        In the order of ``FAMILIES``; durations in seconds.
+    values, weights
+        Of ``empirical`` (numbers, each as likely) and ``categorical`` (any scalars, with probabilities).
+    of, parts, otherwise
+        Of ``by_attribute`` (the attribute, a distribution for each of its values, and for all others) and
+        ``by_resource`` (a distribution for each resource).
+
+    Raises
+    ------
+    ScenarioError
+        An unknown family, a parameter that makes no sense: a negative or infinite number, bounds in the wrong order.
+    """
+
+    family: str
+    parameters: tuple[float, ...] = ()
+    values: tuple[object, ...] = ()
+    weights: tuple[float, ...] = ()
+    of: str = ""
+    parts: Mapping[object, Distribution] = field(default_factory=dict, hash=False)
+    otherwise: Distribution | None = None
+
+    def __post_init__(self) -> None:
+        names = FAMILIES.get(self.family)
+        if names is None:
+            message = f"There is no distribution {self.family!r}.{nearest(self.family, FAMILIES)}"
+            raise ScenarioError(message)
+        if len(self.parameters) != len(names):
+            message = f"{self.family} takes {', '.join(names) or 'no parameters'}; got {len(self.parameters)}."
+            raise ScenarioError(message)
+        for name, value in zip(names, self.parameters, strict=True):
+            if math.isnan(value) or value < 0 or (math.isinf(value) and name != "high"):
+                message = f"{self.family}: {name} must be finite and not negative, not {value!r}."
+                raise ScenarioError(message)
+        _check_family(self)
+
+    @property
+    def mean(self) -> float:
+        """The mean; of a distribution by attribute or resource, that of its parts, each as likely.
+
+        Examples
+        --------
+        >>> triangular("2 min", "5 min", "9 min").mean, pert(1, 2, 9).mean
+        (320.0, 3.0)
+        """
+        return _mean(self)
+
+
+Drawn = Distribution | Duration
+"""What stands where a distribution is expected: one, or a duration, which is constant."""
+
+
+def _fault(distribution: Distribution, what: str) -> ScenarioError:
+    return ScenarioError(f"{distribution.family}: {what}.")
+
+
+def _check_family(d: Distribution) -> None:
+    match d.family, d.parameters:
+        case "uniform", (low, high) if low > high:
+            raise _fault(d, f"low ({low:g}) is above high ({high:g})")
+        case "triangular" | "pert", (low, mode, high) if not low <= mode <= high:
+            raise _fault(d, f"low, mode and high must be in this order, not {low:g}, {mode:g}, {high:g}")
+        case "normal", (_, _, low, high) if low >= high:
+            raise _fault(d, f"low ({low:g}) must be below high ({high:g})")
+        case "lognormal", (mean, _) if mean == 0:
+            raise _fault(d, "the mean must be above 0")
+        case "gamma" | "weibull", (shape, _) if shape == 0:
+            raise _fault(d, "the shape must be above 0")
+        case "erlang", (stages, _) if stages < 1 or stages % 1:
+            raise _fault(d, f"stages must be a whole number from 1, not {stages:g}")
+        case "empirical", _ if not d.values:
+            raise _fault(d, "there are no values")
+        case "categorical", _:
+            if not d.values or len(d.values) != len(d.weights):
+                raise _fault(d, "each value needs its probability")
+            check_shares(d.weights, "categorical")
+        case (("by_attribute" | "by_resource"), _) if not d.parts and d.otherwise is None:
+            raise _fault(d, "there are no parts")
+        case _:
+            pass
+
+
+def check_shares(shares: Iterable[float], where: str) -> None:
+    """Refuse probabilities that are not, or do not sum to 1."""
+    listed = list(shares)
+    if any(math.isnan(share) or not 0 <= share <= 1 for share in listed):
+        message = f"{where}: a probability is between 0 and 1, not {next(s for s in listed if not 0 <= s <= 1)!r}."
+        raise ScenarioError(message)
+    if abs(sum(listed) - 1) > 1e-6:  # noqa: PLR2004 -- as much as ten rounded shares may be off
+        message = f"{where}: the probabilities sum to {sum(listed):g}, not to 1."
+        raise ScenarioError(message)
+
+
+def _mean(d: Distribution) -> float:
+    match d.family, d.parameters:
+        case "uniform", (low, high):
+            return (low + high) / 2
+        case "triangular", (low, mode, high):
+            return (low + mode + high) / 3
+        case "pert", (low, mode, high):
+            return (low + 4 * mode + high) / 6
+        case "gamma", (shape, scale):
+            return shape * scale
+        case "weibull", (shape, scale):
+            return scale * math.gamma(1 + 1 / shape)
+        case "erlang", (_, mean):
+            return mean
+        case "normal", (mean, sd, low, high):
+            return _truncated_mean(mean, sd, low, high)
+        case "empirical", _:
+            return math.fsum(_number(value) for value in d.values) / len(d.values)
+        case "categorical", _:
+            return math.fsum(_number(value) * weight for value, weight in zip(d.values, d.weights, strict=True))
+        case _ if d.family in _COMPOSED:
+            parts = [*d.parts.values(), *([d.otherwise] if d.otherwise else [])]
+            return math.fsum(part.mean for part in parts) / len(parts)
+        case _:
+            return d.parameters[0]
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def _truncated_mean(mean: float, sd: float, low: float, high: float) -> float:
+    if sd == 0:
+        return min(max(mean, low), high)
+    a, b = (low - mean) / sd, (high - mean) / sd
+    share = _phi_below(b) - _phi_below(a)
+    return mean + sd * (math.exp(-a * a / 2) - math.exp(-b * b / 2)) / math.sqrt(2 * math.pi) / share
+
+
+def _phi_below(z: float) -> float:
+    return math.erfc(-z / math.sqrt(2)) / 2
+
+
+def as_distribution(value: Drawn, where: str) -> Distribution:
+    """Return a distribution as it is, and a duration as a constant one.
+
+    Raises
+    ------
+    ScenarioError
+        Neither; the message begins with ``where``.
+
+    Examples
+    --------
+    >>> as_distribution("30 min", "durations: ship").parameters
+    (1800.0,)
+    """
+    if isinstance(value, Distribution):
+        return value
+    return constant(_seconds(value, where))
+
+
+def _seconds(value: Duration, where: str) -> float:
+    try:
+        return seconds(value)
+    except ValueError as error:
+        message = f"{where}: {error}"
+        raise ScenarioError(message) from None
+
+
+# Builders ------------------------------------------------------------------------
+
+
+def constant(value: Duration) -> Distribution:
+    """Return the distribution that always gives this duration (or number)."""
+    return Distribution("constant", (_seconds(value, "constant"),))
+
+
+def uniform(low: Duration, high: Duration) -> Distribution:
+    """Return the uniform distribution between two durations."""
+    return Distribution("uniform", (_seconds(low, "uniform: low"), _seconds(high, "uniform: high")))
+
+
+def triangular(low: Duration, mode: Duration, high: Duration) -> Distribution:
+    """Return the triangular distribution: at least, most likely, at most."""
+    return Distribution("triangular", tuple(_seconds(value, "triangular") for value in (low, mode, high)))
+
+
+def exponential(mean: Duration) -> Distribution:
+    """Return the exponential distribution of this mean.
+
+    Examples
+    --------
+    >>> exponential("12 min").mean
+    720.0
+    """
+    return Distribution("exponential", (_seconds(mean, "exponential: mean"),))
+
+
+def normal(mean: Duration, sd: Duration, low: Duration = 0, high: Duration | None = None) -> Distribution:
+    """Return the normal distribution of this mean and standard deviation, truncated to ``low`` … ``high``."""
+    bounds = (_seconds(low, "normal: low"), math.inf if high is None else _seconds(high, "normal: high"))
+    return Distribution("normal", (_seconds(mean, "normal: mean"), _seconds(sd, "normal: sd"), *bounds))
+
+
+def lognormal(mean: Duration, sd: Duration) -> Distribution:
+    """Return the lognormal distribution with this mean and standard deviation (its own, not the logarithm's)."""
+    return Distribution("lognormal", (_seconds(mean, "lognormal: mean"), _seconds(sd, "lognormal: sd")))
+
+
+def gamma(shape: float, scale: Duration) -> Distribution:
+    """Return the gamma distribution; its mean is ``shape * scale``."""
+    return Distribution("gamma", (float(shape), _seconds(scale, "gamma: scale")))
+
+
+def weibull(shape: float, scale: Duration) -> Distribution:
+    """Return the Weibull distribution."""
+    return Distribution("weibull", (float(shape), _seconds(scale, "weibull: scale")))
+
+
+def erlang(stages: int, mean: Duration) -> Distribution:
+    """Return the Erlang distribution of so many exponential stages, with this mean in all."""
+    return Distribution("erlang", (float(stages), _seconds(mean, "erlang: mean")))
+
+
+def pert(low: Duration, mode: Duration, high: Duration) -> Distribution:
+    """Return the beta-PERT distribution: at least, most likely, at most (Clark, Operations Research 10, 1962)."""
+    return Distribution("pert", tuple(_seconds(value, "pert") for value in (low, mode, high)))
+
+
+def empirical(values: Iterable[Duration]) -> Distribution:
+    """Return the distribution that gives each of these values as often as the others."""
+    return Distribution("empirical", values=tuple(_seconds(value, "empirical") for value in values))
+
+
+def categorical(shares: Mapping[object, float]) -> Distribution:
+    """Return the distribution of an attribute: each value with its probability.
+
+    Examples
+    --------
+    >>> categorical({"US": 0.6, "DE": 0.4}).values
+    ('US', 'DE')
+    """
+    return Distribution("categorical", values=tuple(shares), weights=tuple(float(share) for share in shares.values()))
+
+
+def by_attribute(attribute: str, parts: Mapping[object, Drawn], otherwise: Drawn | None = None) -> Distribution:
+    """Return the distribution that depends on an attribute of the case.
+
+    Examples
+    --------
+    >>> by_attribute("country", {"US": "1 h"}, otherwise="3 h").mean
+    7200.0
+    """
+    return _composed("by_attribute", attribute, parts, otherwise)
+
+
+def by_resource(parts: Mapping[str, Drawn], otherwise: Drawn | None = None) -> Distribution:
+    """Return the distribution that depends on who does the task: by the name of the resource."""
+    return _composed("by_resource", "", parts, otherwise)
+
+
+def _composed(
+    family: str, of: str, parts: Mapping[object, Drawn] | Mapping[str, Drawn], other: Drawn | None
+) -> Distribution:
+    return Distribution(
+        family,
+        of=of,
+        parts={key: as_distribution(part, f"{family}: {key}") for key, part in parts.items()},
+        otherwise=None if other is None else as_distribution(other, f"{family}: otherwise"),
+    )

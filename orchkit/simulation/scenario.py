@@ -1,0 +1,400 @@
+"""Scenario: what a simulation assumes about the world around a workflow.
+
+Not part of the workflow: an assumption must not change the version that a durable run is pinned to.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from orchkit.errors import ScenarioError, nearest
+from orchkit.model.states import ErrorClass
+from orchkit.simulation.calendars import Calendar
+from orchkit.simulation.distributions import Distribution, Drawn, as_distribution
+from orchkit.units import Duration, seconds
+
+if TYPE_CHECKING:
+    from orchkit.log import EventLog
+
+__all__ = [
+    "ArrivalTimes",
+    "Batch",
+    "Discipline",
+    "Failure",
+    "Loop",
+    "Profile",
+    "Resource",
+    "Response",
+    "Scenario",
+    "arrivals_of",
+]
+
+_HOURS = 168
+
+
+class Discipline(StrEnum):
+    """Who is served next."""
+
+    FIFO = "fifo"
+    LIFO = "lifo"
+    PRIORITY = "priority"
+    PREEMPTIVE = "preemptive"
+    SHORTEST = "shortest"
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A role: how many there are, when, in which order they serve, what they cost.
+
+    Parameters
+    ----------
+    count
+        How many; they are called ``<role>_1``, ``<role>_2`` …, unless ``members`` names them.
+    calendar
+        When all of them are on duty; None for always.
+    cost_per_hour, cost_per_step
+        In the analyst's currency; hours are those of work.
+    discipline
+        ``fifo``, ``lifo``, ``priority``, ``preemptive`` (priority that interrupts) or ``shortest``. Priorities come
+        from the scenario's ``priorities``; the greater number goes first.
+    queue_limit
+        How many may wait; who finds it full fails with ``QueueFull``. None for no limit.
+    members
+        A calendar (or None, for ``calendar``) by name of resource, in place of ``count``.
+    at_shift_end
+        ``pause``: work goes on when the calendar opens again. ``finish``: what was begun is finished.
+    """
+
+    count: int = 1
+    calendar: Calendar | None = None
+    cost_per_hour: float = 0.0
+    cost_per_step: float = 0.0
+    discipline: Discipline = Discipline.FIFO
+    queue_limit: int | None = None
+    members: Mapping[str, Calendar | None] = field(default_factory=dict, hash=False)
+    at_shift_end: str = "pause"
+
+    def __post_init__(self) -> None:
+        keep = object.__setattr__
+        if self.members:
+            keep(self, "count", len(self.members))
+        if isinstance(self.count, bool) or not isinstance(self.count, int) or self.count < 1:
+            message = f"resource: count must be a whole number from 1, not {self.count!r}."
+            raise ScenarioError(message)
+        keep(self, "discipline", _member(Discipline, self.discipline, "resource: discipline"))
+        for name in ("cost_per_hour", "cost_per_step"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+                message = f"resource: {name} must be finite and not negative, not {value!r}."
+                raise ScenarioError(message)
+        if self.queue_limit is not None and self.queue_limit < 0:
+            message = f"resource: queue_limit must not be negative, not {self.queue_limit!r}."
+            raise ScenarioError(message)
+        if self.at_shift_end not in ("pause", "finish"):
+            message = f"resource: at_shift_end is 'pause' or 'finish', not {self.at_shift_end!r}."
+            raise ScenarioError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How often an attempt of a task fails, and how.
+
+    Parameters
+    ----------
+    probability
+        Of an attempt.
+    error
+        The class: ``transient`` (the workflow's retries apply), ``permanent``, ``partial`` or ``timeout``.
+    type
+        Name of the exception or HTTP code, for ``retry_on``, ``fail_on`` and conditions; by default the class's.
+    after
+        How long a failing attempt takes; None for as long as one that succeeds.
+    """
+
+    probability: float
+    error: ErrorClass = ErrorClass.TRANSIENT
+    type: str = ""
+    after: Distribution | None = None
+
+    def __post_init__(self) -> None:
+        keep = object.__setattr__
+        error = _member(ErrorClass, self.error, "failure: error")
+        if error is ErrorClass.CANCELLED:
+            message = "failure: error is transient, permanent, partial or timeout; only who stops a run cancels."
+            raise ScenarioError(message)
+        keep(self, "error", error)
+        _probability(self.probability, "failure: probability")
+        if self.after is not None:
+            keep(self, "after", as_distribution(self.after, "failure: after"))
+        if not self.type:
+            keep(self, "type", "Timeout" if error is ErrorClass.TIMEOUT else f"{error.value.capitalize()}Error")
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """When what a wait waits for comes.
+
+    Parameters
+    ----------
+    after
+        From the moment when the wait opens.
+    never
+        Probability that it does not come at all; then the wait's timeout, or a rival, decides.
+    fails
+        Probability that who was to call back says that it failed.
+    """
+
+    after: Distribution
+    never: float = 0.0
+    fails: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "after", as_distribution(self.after, "response: after"))
+        _probability(self.never, "response: never")
+        _probability(self.fails, "response: fails")
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """How often a loop goes around.
+
+    Parameters
+    ----------
+    items
+        Of a for-each: how many items there are (rounded). Of a while: how many iterations.
+    repeat
+        Of a while, in place of ``items``: the probability of one more iteration.
+    skip, exit
+        Of a for-each with ``continue_when`` or ``exit_when``: the probability that an item is skipped, or the last.
+    """
+
+    items: Distribution | None = None
+    repeat: float | None = None
+    skip: float = 0.0
+    exit: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.items is not None:
+            object.__setattr__(self, "items", as_distribution(self.items, "loop: items"))
+        elif self.repeat is None:
+            message = "loop: say how many items there are (items), or how likely one more iteration is (repeat)."
+            raise ScenarioError(message)
+        for name in ("repeat", "skip", "exit"):
+            value = getattr(self, name)
+            if value is not None:
+                _probability(value, f"loop: {name}")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A task that is done for several cases at once.
+
+    Parameters
+    ----------
+    size
+        How many are done together.
+    max_wait
+        How long the first one waits for others at most; None for as long as it takes.
+    """
+
+    size: int
+    max_wait: Duration | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
+            message = f"batch: size must be a whole number from 1, not {self.size!r}."
+            raise ScenarioError(message)
+        if self.max_wait is not None:
+            object.__setattr__(self, "max_wait", as_distribution(self.max_wait, "batch: max_wait").parameters[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Arrivals as a Poisson process whose rate follows the week.
+
+    Parameters
+    ----------
+    per_hour
+        Cases per hour, for each of the 168 hours from Monday 00:00 on (UTC).
+    """
+
+    per_hour: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        rates = tuple(float(rate) for rate in self.per_hour)
+        object.__setattr__(self, "per_hour", rates)
+        if len(rates) != _HOURS:
+            message = f"profile: per_hour has 168 rates, one for each hour of the week, not {len(rates)}."
+            raise ScenarioError(message)
+        if not all(math.isfinite(rate) and rate >= 0 for rate in rates) or not any(rates):
+            message = "profile: rates are finite and not negative, and at least one is above 0."
+            raise ScenarioError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class ArrivalTimes:
+    """Arrivals at given moments: seconds after the scenario's start, in order."""
+
+    after_s: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        times = tuple(sorted(float(moment) for moment in self.after_s))
+        object.__setattr__(self, "after_s", times)
+        if not times or not all(math.isfinite(moment) and moment >= 0 for moment in times):
+            message = "arrivals: give at least one moment, each finite and not negative (seconds after the start)."
+            raise ScenarioError(message)
+
+
+def arrivals_of(log: EventLog) -> ArrivalTimes:
+    """Return the arrivals of a log, counted from its first one."""
+    started = log.cases["started"].dropna().sort_values()
+    return ArrivalTimes(tuple((started - started.iloc[0]).dt.total_seconds()))
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What a simulation assumes. Where a distribution is expected, a duration is a constant one.
+
+    Parameters
+    ----------
+    arrivals
+        Time between cases, a `Profile` of the week, or `ArrivalTimes`.
+    durations
+        By task (compensations included): how long an attempt works.
+    resources
+        By role: a `Resource`, or how many. A role without an entry is unlimited.
+    branching
+        By node with a choice: the probability of each target of its flows (of an inclusive one: of each flow, on its
+        own). Without an entry, the workflow's conditions are evaluated over the ``attributes``.
+    attributes
+        By name (``order.country``): what a case's attribute is drawn from, numbers or a `categorical`.
+    failures
+        By task: a `Failure`, several, or a probability (transient).
+    waits
+        By callback or event: a `Response`, or the time until it comes. By timer: its time, where the workflow has none.
+    loops
+        By for-each or while: a `Loop`, or how many items (iterations).
+    patience
+        By task: who has waited so long for a resource gives up, as if the task had timed out.
+    batches
+        By task: a `Batch`, or its size.
+    setups
+        By task: time that a resource needs first when its last work was another task.
+    priorities
+        By task: a number, or a distribution `by_attribute`; greater goes first.
+    requires
+        By task: how many of each role it takes at once, in place of its own role.
+    start
+        The moment at which the simulation begins, aware.
+    sla
+        Longest acceptable duration of a case; None for the workflow's.
+
+    Examples
+    --------
+    >>> from orchkit.simulation.distributions import exponential, triangular
+    >>> today = Scenario(
+    ...     arrivals=exponential("12 min"),
+    ...     durations={"check": triangular("2 min", "5 min", "9 min"), "ship": "30 min"},
+    ...     resources={"clerk": 2},
+    ... )
+    >>> today.durations["ship"].mean, today.resources["clerk"].count
+    (1800.0, 2)
+    """
+
+    arrivals: Distribution | Profile | ArrivalTimes | Duration | None = None
+    durations: Mapping[str, Distribution] = field(default_factory=dict, hash=False)
+    resources: Mapping[str, Resource] = field(default_factory=dict, hash=False)
+    branching: Mapping[str, Mapping[str, float]] = field(default_factory=dict, hash=False)
+    attributes: Mapping[str, Distribution] = field(default_factory=dict, hash=False)
+    failures: Mapping[str, tuple[Failure, ...]] = field(default_factory=dict, hash=False)
+    waits: Mapping[str, Response] = field(default_factory=dict, hash=False)
+    loops: Mapping[str, Loop] = field(default_factory=dict, hash=False)
+    patience: Mapping[str, Distribution] = field(default_factory=dict, hash=False)
+    batches: Mapping[str, Batch] = field(default_factory=dict, hash=False)
+    setups: Mapping[str, Distribution] = field(default_factory=dict, hash=False)
+    priorities: Mapping[str, Distribution] = field(default_factory=dict, hash=False)
+    requires: Mapping[str, Mapping[str, int]] = field(default_factory=dict, hash=False)
+    start: datetime = datetime(2025, 1, 6, tzinfo=UTC)
+    sla: Duration | None = None
+
+    def __post_init__(self) -> None:
+        keep = object.__setattr__
+        if self.arrivals is not None and not isinstance(self.arrivals, Profile | ArrivalTimes):
+            keep(self, "arrivals", as_distribution(self.arrivals, "arrivals"))
+        for name in ("durations", "attributes", "patience", "setups", "priorities"):
+            keep(self, name, _each(getattr(self, name), name, as_distribution))
+        keep(self, "resources", _each(self.resources, "resources", _as_resource))
+        keep(self, "failures", _each(self.failures, "failures", _as_failures))
+        keep(self, "waits", _each(self.waits, "waits", _as_response))
+        keep(self, "loops", _each(self.loops, "loops", _as_loop))
+        keep(self, "batches", _each(self.batches, "batches", _as_batch))
+        keep(self, "branching", {node: dict(shares) for node, shares in self.branching.items()})
+        keep(self, "requires", {node: dict(roles) for node, roles in self.requires.items()})
+        for node, shares in self.branching.items():
+            for target, share in shares.items():
+                _probability(share, f"branching: {node}: {target}")
+        start = datetime.fromisoformat(self.start) if isinstance(self.start, str) else self.start
+        if start.tzinfo is None:
+            message = "start: the moment needs a time zone, such as 2025-01-06T00:00:00+00:00."
+            raise ScenarioError(message)
+        keep(self, "start", start)
+        if self.sla is not None:
+            keep(self, "sla", seconds(self.sla))
+
+
+def _each(given: Mapping[str, Any], what: str, convert: Any) -> dict[str, Any]:  # noqa: ANN401 -- any field's
+    converted = {}
+    for name, value in given.items():
+        try:
+            converted[str(name)] = convert(value, f"{what}: {name}")
+        except ScenarioError as error:
+            if str(name) in error.message.split(":")[1:2] or error.message.startswith(f"{what}: {name}"):
+                raise
+            message = f"{what}: {name}: {error.message}"
+            raise ScenarioError(message, node=str(name)) from None
+    return converted
+
+
+def _as_resource(value: Resource | int, _: str) -> Resource:
+    return value if isinstance(value, Resource) else Resource(value)
+
+
+def _as_failures(value: Failure | float | Iterable[Failure], where: str) -> tuple[Failure, ...]:
+    if isinstance(value, Failure):
+        return (value,)
+    failures = tuple(value) if isinstance(value, Iterable) else (Failure(value),)
+    if sum(failure.probability for failure in failures) > 1 + 1e-9:
+        message = f"{where}: the probabilities sum to more than 1."
+        raise ScenarioError(message)
+    return failures
+
+
+def _as_response(value: Response | Drawn, where: str) -> Response:
+    return value if isinstance(value, Response) else Response(as_distribution(value, where))
+
+
+def _as_loop(value: Loop | Drawn, where: str) -> Loop:
+    return value if isinstance(value, Loop) else Loop(as_distribution(value, where))
+
+
+def _as_batch(value: Batch | int, _: str) -> Batch:
+    return value if isinstance(value, Batch) else Batch(value)
+
+
+def _probability(value: object, where: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        message = f"{where} is between 0 and 1, not {value!r}."
+        raise ScenarioError(message)
+
+
+def _member(cls: type[StrEnum], value: object, where: str) -> StrEnum:
+    try:
+        return cls(str(value))
+    except ValueError:
+        message = f"{where} is one of {', '.join(cls)}, not {value!r}.{nearest(str(value), list(cls))}"
+        raise ScenarioError(message) from None
