@@ -61,6 +61,8 @@ from orchkit.store import DefinitionRow, HistoryRow, Redactor, RunRow
 
 __all__ = ["Core"]
 
+# States of what goes on; the others end an attempt, a scope or the run.
+_ONGOING = frozenset({"PENDING", "RUNNING", "WAITING", "RETRYING", "COMPENSATING"})
 # Rows that tell what came from outside or was decided: they end neither a step nor the run.
 _NOTES = frozenset({Kind.GATEWAY, Kind.TIMER, Kind.CALLBACK, Kind.CANCEL})
 
@@ -547,12 +549,16 @@ class Core:
         failure = record.failure
         payload = None if record.payload is None else as_json(record.payload)
         duration_s = None
-        if record.status not in ("PENDING", "RUNNING", "WAITING", "RETRYING", "COMPENSATING"):
+        if record.status not in _ONGOING:
             began = None if record.kind in _NOTES else active.began.pop(record.step_id or "", None)
             duration_s = None if began is None else self._now - began
         elif record.step_id is not None and record.status in ("RUNNING", "WAITING"):
             active.began[record.step_id] = self._now
-        redact = self.redact.text
+        error_class = error_type = error_message = None
+        if failure is not None:
+            error_class, error_type = str(failure.error_class), failure.type
+            error_message = self.redact.text(failure.message)
+        # By position: by name, this call would be the dearest of the turn.
         self._work.batch.rows.append(
             HistoryRow(
                 active.run_id,
@@ -561,18 +567,18 @@ class Core:
                 active.workflow.digest,
                 record.step_id,
                 record.node,
-                record.kind.value,
+                str(record.kind),
                 str(record.status),
                 record.attempt,
                 int(self._now * 1e6),
                 duration_s,
                 None,
-                None if failure is None else failure.error_class.value,
-                None if failure is None else failure.type,
-                None if failure is None else redact(failure.message),
+                error_class,
+                error_type,
+                error_message,
                 None,
                 None,
-                redact(payload),
+                None if payload is None else self.redact.text(payload),
             ),
         )
 

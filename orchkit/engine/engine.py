@@ -158,8 +158,10 @@ class Engine:
         self._stopped = False
         self._warned: set[str] = set()
         self._recover()
-        if isinstance(self._clock, _VirtualTime):
-            self._clock.subscribe(lambda: self._inbox.put(_Posted(None)))
+        # Asked once: a protocol is slow to look at.
+        self._virtual = self._clock if isinstance(self._clock, _VirtualTime) else None
+        if self._virtual is not None:
+            self._virtual.subscribe(lambda: self._inbox.put(_Posted(None)))
         self._thread = threading.Thread(target=self._loop, name="orchkit-engine", daemon=True)
         self._thread.start()
 
@@ -549,8 +551,8 @@ class Engine:
             return 0.0 if quiet else 0.05
         if due is None:
             return None
-        if isinstance(self._clock, _VirtualTime):
-            return 0.0 if quiet and self._clock.skip_to(due) else None
+        if self._virtual is not None:
+            return 0.0 if quiet and self._virtual.skip_to(due) else None
         return max(0.0, min(due - self._clock.now(), 3600.0))
 
     def _submit(self, work: Work, posted: list[_Posted]) -> None:
@@ -588,7 +590,7 @@ class Engine:
                 live.ended.set_result(effect)
         with self._lock:
             self._in_flight -= 1
-        if self._core.draining or isinstance(self._clock, _VirtualTime):
+        if self._core.draining or self._virtual is not None:
             self._inbox.put(_Posted(None))
 
     def _note(self, active: Active) -> None:

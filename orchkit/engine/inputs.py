@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
-
-import jsonschema
+from typing import TYPE_CHECKING, Any
 
 from orchkit.errors import InputError, nearest
 from orchkit.model.definition import Workflow
+
+if TYPE_CHECKING:
+    import jsonschema
 
 __all__ = ["checked_inputs"]
 
 
 @lru_cache(maxsize=256)
 def _validators(workflow: Workflow) -> dict[str, jsonschema.Draft202012Validator]:
+    import jsonschema  # noqa: PLC0415 -- heavy: its checkers of formats build grammars
+
     return {
         name: jsonschema.Draft202012Validator(schema if isinstance(schema, bool) else dict(schema or {}))
         for name, schema in workflow.inputs.items()
@@ -46,8 +49,11 @@ def checked_inputs(workflow: Workflow, inputs: Mapping[str, Any]) -> dict[str, A
                 message = f"Workflow {workflow.name!r} wants the input {name!r}."
                 raise InputError(message)
             values[name] = schema["default"]
-    for name, validator in _validators(workflow).items():
-        error = jsonschema.exceptions.best_match(validator.iter_errors(values[name]))
+    validators = _validators(workflow)
+    from jsonschema.exceptions import best_match  # noqa: PLC0415 -- as above
+
+    for name, validator in validators.items():
+        error = best_match(validator.iter_errors(values[name]))
         if error is not None:
             where = "".join(f".{part}" if isinstance(part, str) else f"[{part}]" for part in error.absolute_path)
             message = f"Input {name}{where}: {error.message}"

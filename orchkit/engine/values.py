@@ -17,7 +17,9 @@ from orchkit.errors import PermanentError
 
 __all__ = ["as_json", "plain"]
 
-_SCALARS = (str, int, bool, type(None))
+# Made once: json.dumps with options makes an encoder each time.
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+_PLAIN = frozenset({str, int, bool, type(None)})
 
 
 def as_json(value: object) -> str:
@@ -28,7 +30,7 @@ def as_json(value: object) -> str:
     >>> as_json({"b": [1, None]})
     '{"b":[1,null]}'
     """
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return _ENCODER.encode(value)
 
 
 def plain(value: object) -> Any:  # noqa: ANN401 -- a JSON value
@@ -47,6 +49,8 @@ def plain(value: object) -> Any:  # noqa: ANN401 -- a JSON value
     >>> plain({"due": dt.date(2027, 1, 31), "lines": (1, 2)})
     {'due': '2027-01-31', 'lines': [1, 2]}
     """
+    if type(value) in _PLAIN:
+        return value
     try:
         return _plain(value)
     except RecursionError:

@@ -8,9 +8,11 @@ import inspect
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from orchkit.engine.messages import Heartbeat, Outcome
+from orchkit.engine.threads import Threads
 from orchkit.engine.values import plain
 from orchkit.events import Failure
 from orchkit.executors import Attempt, TaskExecutor, failure_of
@@ -40,10 +42,8 @@ class Workers:
     def __init__(
         self, executor: concurrent.futures.Executor | None, post: Callable[[Any], None], max_workers: int
     ) -> None:
-        self._own = executor is None
-        self._executor = executor or concurrent.futures.ThreadPoolExecutor(
-            max_workers, thread_name_prefix="orchkit-work"
-        )
+        self._executor = executor
+        self._threads = Threads(max_workers)
         self._post = post
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -52,7 +52,7 @@ class Workers:
     def begin(self, attempt: Attempt, executor: TaskExecutor) -> None:
         """Begin an attempt; its outcome is posted when it ends."""
         beat = Heartbeat(attempt.run_id, attempt.step_id, attempt.attempt)
-        if attempt.task.heartbeat_s is not None and self._own:
+        if attempt.task.heartbeat_s is not None and self._executor is None:
             attempt = replace(attempt, heartbeat=lambda: self._post(beat))
         try:
             work = executor.prepare(attempt)
@@ -63,6 +63,9 @@ class Workers:
             future: concurrent.futures.Future[_Result] = asyncio.run_coroutine_threadsafe(
                 _await(work), self._running_loop()
             )
+        elif self._executor is None:
+            self._threads.put(lambda: self._ended(attempt, carry_out(work)))
+            return
         else:
             try:
                 future = self._executor.submit(carry_out, work)
@@ -89,8 +92,7 @@ class Workers:
 
     def close(self) -> None:
         """Let go of what is running, and stop."""
-        if self._own:
-            self._executor.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
         if self._loop is not None and self._thread is not None:
             loop = self._loop
             asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result(5)
@@ -108,6 +110,14 @@ async def _cancel_all() -> None:
 
 def _is_async(work: Callable[[], Any]) -> bool:
     function = getattr(work, "func", work)
+    try:
+        return _is_coroutine_function(function)
+    except TypeError:  # a callable that cannot be hashed
+        return _is_coroutine_function.__wrapped__(function)
+
+
+@lru_cache(maxsize=4096)
+def _is_coroutine_function(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
-import jsonschema
 
 from orchkit.errors import PermanentError, TransientError
 from orchkit.executors.base import Attempt, settings_problem
@@ -91,6 +90,8 @@ def _request(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fitting(content: str, schema: Mapping[str, Any]) -> Any:  # noqa: ANN401 -- JSON
+    import jsonschema  # noqa: PLC0415 -- heavy: its checkers of formats build grammars
+
     try:
         value = json.loads(content)
         jsonschema.validate(value, schema)

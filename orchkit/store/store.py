@@ -20,6 +20,7 @@ from orchkit.store.database import Database, store_error
 from orchkit.store.queries import LogFrames
 from orchkit.store.reading import Parameters, answer
 from orchkit.store.rows import Batch, DefinitionRow, HistoryRow, RunRow, StoredRow
+from orchkit.store.tables import history_table
 
 __all__ = ["Store"]
 
@@ -27,6 +28,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OCCURRED_AT = HistoryRow._fields.index("occurred_at")
 # An appender hands on its rows in chunks of 2,048: what fits into one is a commit by itself.
 _ONE_CHUNK = 2_000
+# From here on a statement over an Arrow table is faster than an appender: it takes a quarter of the time that is spent
+# under Python's lock, and the same time outside of it.
+_MANY = 100
 
 
 class Store:
@@ -101,9 +105,9 @@ class Store:
                 raise self._closed()
             try:
                 self._append(batch, _as_it_is)
-            except duckdb.InvalidInputException as error:
+            except (duckdb.InvalidInputException, UnicodeEncodeError) as error:
                 self._undo()
-                if "surrogate" not in str(error):
+                if isinstance(error, duckdb.Error) and "surrogate" not in str(error):
                     raise store_error(error, self._path) from error
                 self._again(batch)
             except duckdb.Error as error:
@@ -123,20 +127,27 @@ class Store:
 
     def _append(self, batch: Batch, mend: Any) -> None:  # noqa: ANN401 -- a function on text
         fresh = {row.digest: row for row in batch.definitions if row.digest not in self._digests}
-        rows = list(_history_tuples(batch.rows, self._next_seq))
-        if mend is not _as_it_is:
-            rows = [mend(row) for row in rows]
-        if not fresh and not batch.runs and len(rows) <= _ONE_CHUNK:
-            self._flush("history", rows)
+        if not fresh and not batch.runs and len(batch.rows) <= _ONE_CHUNK:
+            self._append_history(batch.rows, mend)
             return
         self._writer.begin()
         if fresh:
             self._flush("definitions", [mend(_definition_tuple(row)) for row in fresh.values()])
         if batch.runs:
             self._flush("runs", [mend(_run_tuple(row, self._next_seq)) for row in batch.runs])
-        if rows:
-            self._flush("history", rows)
+        if batch.rows:
+            self._append_history(batch.rows, mend)
         self._writer.commit()
+
+    def _append_history(self, rows: Sequence[HistoryRow], mend: Any) -> None:  # noqa: ANN401 -- a function on text
+        if len(rows) < _MANY or mend is not _as_it_is:
+            self._flush("history", [mend(row) for row in _history_tuples(rows, self._next_seq)])
+            return
+        self._writer.register("arriving", history_table(rows, self._next_seq))
+        try:
+            self._writer.execute("INSERT INTO history SELECT * FROM arriving")
+        finally:
+            self._writer.unregister("arriving")
 
     def _flush(self, table: str, rows: list[tuple[Any, ...]]) -> None:
         appender = self._appenders[table]
