@@ -18,6 +18,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 import pandas as pd
 
 from orchkit.clock import Clock, SystemClock
+from orchkit.engine.collector import hurry, wait_longer
 from orchkit.engine.core import Core
 from orchkit.engine.inputs import checked_inputs
 from orchkit.engine.many import Many
@@ -164,6 +165,7 @@ class Engine:
             self._virtual.subscribe(lambda: self._inbox.put(_Posted(None)))
         self._thread = threading.Thread(target=self._loop, name="orchkit-engine", daemon=True)
         self._thread.start()
+        wait_longer()
 
     # Starting ------------------------------------------------------------------
 
@@ -479,6 +481,7 @@ class Engine:
                 executor.close()
         self._writer.close()
         self._store.close()
+        hurry()
         self._refuse_all(EngineClosed("The engine has been closed; the run goes on when the file is opened again."))
 
     def __enter__(self) -> Self:

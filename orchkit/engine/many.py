@@ -27,16 +27,19 @@ class Many:
     def __init__(self, engine: Engine, workflow: Workflow, concurrency: int) -> None:
         self.engine = engine
         self.workflow = workflow
-        self.room = threading.Semaphore(max(1, concurrency))
+        self.concurrency = max(1, concurrency)
+        self.room = threading.Semaphore(self.concurrency)
+        self.error: BaseException | None = None
 
     def run(self, cases: pd.DataFrame, *, progress: bool) -> pd.DataFrame:
         """Run the cases and return how they ended."""
         rows: list[dict[str, Any]] = []
-        waiting: list[concurrent.futures.Future[Any]] = []
         bar = tqdm(total=len(cases), disable=not progress, unit="case", desc=self.workflow.name)
         with bar:
             for case_id, inputs in _cases(cases):
                 self.room.acquire()
+                if self.error is not None:
+                    raise self.error
                 row: dict[str, Any] = {"case_id": case_id, "run_id": None, "status": "REJECTED"}
                 rows.append(row)
                 try:
@@ -46,28 +49,24 @@ class Many:
                     self.room.release()
                     bar.update()
                     continue
-                done: concurrent.futures.Future[Any] = concurrent.futures.Future()
-                waiting.append(done)
-                started.add_done_callback(partial(self._started, row=row, done=done, bar=bar))
-            for future in waiting:
-                future.result()
+                started.add_done_callback(partial(self._started, row=row, bar=bar))
+            for _ in range(self.concurrency):  # all have ended when there is room for as many again
+                self.room.acquire()
+        if self.error is not None:
+            raise self.error
         return self._outcomes(rows)
 
     def _started(
         self,
         started: concurrent.futures.Future[Run],
         row: dict[str, Any],
-        done: concurrent.futures.Future[Any],
         bar: Any,  # noqa: ANN401 -- tqdm
     ) -> None:
         def ended(future: concurrent.futures.Future[Any] | None) -> None:
-            self.room.release()
             bar.update()
-            error = None if future is None else future.exception()
-            if error is not None:
-                done.set_exception(error)
-            else:
-                done.set_result(None)
+            if future is not None and future.exception() is not None:
+                self.error = self.error or future.exception()
+            self.room.release()
 
         error = started.exception()
         if error is not None:
