@@ -57,7 +57,7 @@ if TYPE_CHECKING:
         workflow,
         write_workflow,
     )
-    from orchkit.operations import backtest
+    from orchkit.operations import backtest, log_lines
     from orchkit.simulation.calendars import Calendar, office_hours
     from orchkit.simulation.distributions import (
         Distribution,
@@ -152,7 +152,7 @@ _NAMES = {
         "uniform",
         "weibull",
     ),
-    "orchkit.operations": ("backtest",),  # watch it
+    "orchkit.operations": ("backtest", "log_lines"),  # watch it
     "orchkit.errors": (  # what may go wrong
         "CheckError",
         "EngineClosed",

@@ -1,4 +1,8 @@
-"""The command line: ``orchkit demo``, ``orchkit check FILE``, ``orchkit draw FILE -o out.svg``."""
+"""The command line: models, stores and the demo from a shell.
+
+Exit codes: 0 all is well; 1 there are errors in a workflow, or the demo's books do not balance; 2 wrong use, or an
+error that the message explains. Commands that show a frame take ``--json``: a line a row.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,21 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import pandas as pd
 import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 import orchkit
+from orchkit.analysis import failures as read_failures
+from orchkit.analysis import metrics as read_metrics
 from orchkit.checks import check as check_workflow
-from orchkit.errors import OrchkitError
+from orchkit.errors import OrchkitError, RunNotFound
+from orchkit.log import EventLog
 from orchkit.model import read_workflow
+from orchkit.operations import log_lines
+from orchkit.store import Store
 from orchkit.view.diagram import draw as draw_workflow
 
 __all__ = ["app", "main"]
@@ -27,6 +40,9 @@ app = typer.Typer(
 _WRONG_USE = 2
 
 WorkflowFile = Annotated[Path, typer.Argument(help="A workflow, YAML.", exists=True, dir_okay=False)]
+
+StoreFile = Annotated[Path, typer.Argument(help="A store, DuckDB.", exists=True, dir_okay=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="A line of JSON a row.")]
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 -- typer gives it so
@@ -87,6 +103,109 @@ def demo(
     outcome = run_demo(output, orders=orders, faults=faults, seed=seed)
     if not outcome.balances:
         raise typer.Exit(1)
+
+
+@app.command()
+def runs(
+    store: StoreFile,
+    *,
+    workflow: Annotated[str | None, typer.Option(help="Only this workflow's.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only these, such as FAILED.")] = None,
+    limit: Annotated[int, typer.Option(help="How many, the newest first.", min=1)] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List the runs of a store."""
+    with Store(store) as opened:
+        found = opened.runs()
+    for column, wanted in (("workflow", workflow), ("status", None if status is None else status.upper())):
+        if wanted is not None:
+            found = found[found[column] == wanted]
+    columns = ["run_id", "case_id", "workflow", "status", "started_at", "ended_at", "error_message"]
+    _show(f"Runs of {store}", found[columns].head(limit), as_json=as_json)
+
+
+@app.command()
+def show(
+    store: StoreFile, run: Annotated[str, typer.Argument(help="A run's id, or its case.")], *, as_json: AsJson = False
+) -> None:
+    """Show the steps of a run, a row an attempt."""
+    with Store(store) as opened:
+        found = opened.runs()
+        found = found[(found["run_id"] == run) | (found["case_id"] == run)]
+        if found.empty:
+            message = f"{store} has no run and no case {run!r}: orchkit runs {store} lists them."
+            raise RunNotFound(message, run_id=run)
+        steps = [opened.log_frames(run_id=run_id).steps for run_id in found["run_id"]]
+    columns = ["workflow", "activity", "attempt", "status", "started", "completed", "error_class", "error_message"]
+    _show(f"{run}: {', '.join(found['status'])}", pd.concat(steps)[columns], as_json=as_json)
+
+
+@app.command()
+def metrics(store: StoreFile, *, as_json: AsJson = False) -> None:
+    """Show how the workflows of a store do: rates, durations, queues."""
+    _show("Metrics", read_metrics(_log(store)), as_json=as_json)
+
+
+@app.command()
+def failures(store: StoreFile, *, as_json: AsJson = False) -> None:
+    """Show what fails in a store, the most harmful first."""
+    _show("Failures", read_failures(_log(store)).drop(columns=["first_seen", "last_seen"]), as_json=as_json)
+
+
+@app.command()
+def lines(store: StoreFile, *, after: Annotated[int, typer.Option(help="Only after this seq.")] = 0) -> None:
+    """Print a line of JSON for each step that has ended."""
+    with Store(store) as opened:
+        for line in log_lines(opened, after=after):
+            typer.echo(line)
+
+
+@app.command()
+def backup(store: StoreFile, target: Annotated[Path, typer.Argument(help="A new file.")]) -> None:
+    """Copy a store; where an engine has it open, engine.backup(target) does the same."""
+    with Store(store) as opened:
+        typer.echo(opened.backup(target))
+
+
+@app.command()
+def export(
+    store: StoreFile, folder: Annotated[Path, typer.Argument(help="Where steps.parquet and cases.parquet go.")]
+) -> None:
+    """Write the event log of a store as two Parquet files, steps and cases."""
+    log = _log(store)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, frame in (("steps", log.steps), ("cases", log.cases)):
+        frame.to_parquet(folder / f"{name}.parquet", index=False)
+        typer.echo(folder / f"{name}.parquet")
+
+
+def _log(store: Path) -> EventLog:
+    with Store(store) as opened:
+        frames = opened.log_frames()
+    return EventLog(frames.steps, frames.cases)
+
+
+def _show(title: str, frame: pd.DataFrame, *, as_json: bool) -> None:
+    if as_json:
+        text = frame.to_json(orient="records", lines=True, date_format="iso")
+        typer.echo(text, nl=False)
+        return
+    table = Table(title=title, title_justify="left")
+    for column in frame:
+        table.add_column(str(column), overflow="fold")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(Text(_cell(value)) for value in row))
+    Console().print(table)
+
+
+def _cell(value: object) -> str:
+    match value:
+        case pd.Timestamp():
+            return f"{value:%Y-%m-%d %H:%M:%S}"
+        case float() if not pd.isna(value):
+            return f"{value:.4g}"
+        case _:
+            return "" if value is None or pd.isna(value) else str(value)  # type: ignore[call-overload]  # a cell
 
 
 def main() -> None:

@@ -396,6 +396,18 @@ class Engine:
         """Return the answer to a read-only query on the store."""
         return self._store.sql(query, parameters)
 
+    def backup(self, target: str | Path) -> Path:
+        """Write one state of the store to a new file, while runs go on, and return its path.
+
+        An engine that opens the copy goes on from that state: beware of doing the same work twice.
+
+        Raises
+        ------
+        StoreError
+            There is something at the target, or it cannot be written.
+        """
+        return self._store.backup(target)
+
     def snapshot(self, run_id: str) -> Snapshot:
         """Return what is durably known of a run."""
         live = self._live.get(run_id)

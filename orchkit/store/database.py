@@ -41,6 +41,8 @@ _CORRUPT = (
     "checksum",
     "not a valid DuckDB database",
 )
+_TABLES = ("definitions", "runs", "history")
+_ROWS_AT_ONCE = 100_000
 _DENIED = ("Permission denied", "Read-only file system", "Operation not permitted")
 
 
@@ -143,6 +145,43 @@ class Database:
             raise store_error(error, self.path) from error
         finally:
             self.release(cursor)
+
+    def copy_to(self, target: Path) -> None:
+        """Write one state of the database to a new file; who writes and reads here is not held up.
+
+        Raises
+        ------
+        StoreError
+            There is something at the target, or it cannot be written.
+        """
+        if target.exists():
+            message = f"{target} is there already: a copy is only written to a new file."
+            raise StoreError(message, path=str(target))
+        draft = target.with_name(f".{target.name}.{os.getpid()}.copy")
+        try:
+            copy = _connect(draft)
+            try:
+                migrate(copy, str(target))
+                with self.reading() as cursor:
+                    for table in _TABLES:
+                        rows = cursor.sql(f"SELECT * FROM {table}")  # noqa: S608 -- ours
+                        copy.register("rows_of", rows.to_arrow_reader(_ROWS_AT_ONCE))
+                        copy.execute(f"INSERT INTO {table} SELECT * FROM rows_of")  # noqa: S608
+                        copy.unregister("rows_of")
+            finally:
+                copy.close()
+            os.link(draft, target)
+            _sync(target.parent)
+        except duckdb.Error as error:
+            raise store_error(error, target) from error
+        except OSError as error:
+            if isinstance(error, StoreError):
+                raise
+            message = f"{target} cannot be written ({error.strerror}): mend the folder, or choose another."
+            raise StoreError(message, path=str(target)) from error
+        finally:
+            draft.unlink(missing_ok=True)
+            wal_of(draft).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the database and give up its file; what still reads is interrupted."""

@@ -282,6 +282,18 @@ class Store:
         with self._database.reading() as cursor:
             return answer(cursor, query, parameters)
 
+    def backup(self, target: str | Path) -> Path:
+        """Write one state of the store to a new file, while runs go on, and return its path.
+
+        Raises
+        ------
+        StoreError
+            There is something at the target, or it cannot be written.
+        """
+        path = _real(target)
+        self._database.copy_to(path)
+        return path
+
     # Opening and closing -------------------------------------------------------
 
     def close(self) -> None:

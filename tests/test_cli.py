@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import orchkit as ok
+from orchkit.cli import app
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    path = tmp_path_factory.mktemp("store") / "state.duckdb"
+
+    def ship(order):
+        if order["id"] == "A-2":
+            raise ok.PermanentError("no such address")
+
+    with ok.Engine(path, handlers=[ship]) as engine:
+        workflow = ok.workflow("order", [ok.task("ship")])
+        for case in ("A-1", "A-2"):
+            engine.run(workflow, {"order": {"id": case}}, case_id=case)
+    return path
+
+
+def run(*words, code=0):
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def test_runs_are_listed_and_filtered(store):
+    rows = [json.loads(line) for line in run("runs", store, "--status", "failed", "--json").splitlines()]
+
+    assert [(row["case_id"], row["status"], row["error_message"]) for row in rows] == [
+        ("A-2", "FAILED", "no such address")
+    ]
+    assert "A-1" in run("runs", store)
+
+
+def test_a_run_is_shown_by_its_case(store):
+    (row,) = [json.loads(line) for line in run("show", store, "A-2", "--json").splitlines()]
+
+    assert (row["activity"], row["attempt"], row["status"]) == ("ship", 1, "FAILED")
+
+
+def test_a_run_that_is_not_there_is_said(store):
+    result = CliRunner().invoke(app, ["show", str(store), "A-3"])
+
+    assert isinstance(result.exception, ok.RunNotFound)
+    assert "has no run and no case 'A-3'" in str(result.exception)
+
+
+def test_metrics_failures_and_lines_are_what_the_verbs_say(store):
+    values = {row["metric"]: row["value"] for row in map(json.loads, run("metrics", store, "--json").splitlines())}
+
+    assert (values["cases"], values["error_rate"]) == (2, 0.5)
+    assert json.loads(run("failures", store, "--json"))["activity"] == "ship"
+    assert [json.loads(line)["status"] for line in run("lines", store).splitlines()] == ["COMPLETED", "FAILED"]
+
+
+def test_a_backup_is_a_store_and_never_writes_over_a_file(store, tmp_path):
+    copy = tmp_path / "copy.duckdb"
+    run("backup", store, copy)
+
+    assert run("runs", copy, "--json") == run("runs", store, "--json")
+    result = CliRunner().invoke(app, ["backup", str(store), str(copy)])
+    assert "is there already" in str(result.exception)
+
+
+def test_the_log_is_exported_as_two_tables(store, tmp_path):
+    run("export", store, tmp_path / "out")
+
+    steps = pd.read_parquet(tmp_path / "out" / "steps.parquet")
+    assert list(steps["status"]) == ["COMPLETED", "FAILED"]
+    assert len(pd.read_parquet(tmp_path / "out" / "cases.parquet")) == 2
+
+
+def test_a_store_that_an_engine_holds_can_be_backed_up_by_the_engine(tmp_path):
+    with ok.Engine(tmp_path / "state.duckdb", handlers={"ship": dict}) as engine:
+        engine.start(ok.workflow("order", [ok.task("ship"), ok.wait_for(callback="paid")]), case_id="A-1")
+        copy = engine.backup(tmp_path / "copy.duckdb")
+        engine.cancel(engine.find("order", "A-1"))
+    with ok.Engine(copy, handlers={"ship": dict}) as engine:
+        run = engine.find("order", "A-1")
+        engine.complete(run, "paid")
+        assert run.wait().status == "COMPLETED"
+
+
+def test_a_workflow_with_errors_gives_code_1(tmp_path):
+    path = tmp_path / "w.yaml"
+    path.write_text("workflow: w\nnodes: {a: start, b: task, c: task, e: end}\nflows: [a -> b -> e]\n")
+
+    assert "c" in run("check", path, code=1)
