@@ -14,7 +14,7 @@ from orchkit.checks.rulebook import RULES, found
 from orchkit.checks.soundness import BUDGET, Soundness, Verdict, soundness
 from orchkit.checks.structure import structure_issues
 from orchkit.checks.variables import variable_issues
-from orchkit.executors.python import Handlers, Signature, handlers_by_name, signature_of
+from orchkit.executors.python import Handler, Handlers, Signature, handlers_by_name, signature_of
 from orchkit.model.definition import Workflow
 from orchkit.model.nodes import Call
 
@@ -72,7 +72,7 @@ def _issues(workflow: Workflow, levels: Sequence[Level], handlers: Handlers | No
     parameters = _parameters(levels, known)
     yield from structure_issues(levels, readings)
     yield from reference_issues(workflow, levels, known)
-    yield from _called(workflow, levels)
+    yield from _called(workflow, levels, known)
     yield from variable_issues(workflow, levels, readings, parameters)
     yield from readiness_issues(workflow, levels, readings, parameters)
 
@@ -88,7 +88,7 @@ def _parameters(levels: Sequence[Level], handlers: Mapping[str, object] | None) 
     return found
 
 
-def _called(workflow: Workflow, levels: Sequence[Level]) -> Iterator[Issue]:
+def _called(workflow: Workflow, levels: Sequence[Level], handlers: Mapping[str, Handler] | None) -> Iterator[Issue]:
     """Yield the definitions that come with a workflow, and have errors or are not called."""
     calls: dict[str, str] = {}
     for level in levels:
@@ -99,7 +99,7 @@ def _called(workflow: Workflow, levels: Sequence[Level]) -> Iterator[Issue]:
     for inner in workflow.workflows:
         if inner.name not in calls and inner.name not in names:
             yield found("unused_workflow", "", f"No call names the workflow {inner.name!r}.")
-        errors = check(inner).errors
+        errors = check(inner, handlers).errors
         if errors:
             message = f"{inner.name!r} has {counted(len(errors), 'error')}; the first: {errors[0]}"
             yield found("called_workflow", calls.get(inner.name, ""), message)
@@ -119,14 +119,16 @@ def _of_soundness(answer: Soundness) -> Issue:
 def _in_order(issues: Sequence[Issue], waivers: Mapping[str, Sequence[Mapping[str, str]]]) -> tuple[Issue, ...]:
     """Return issues with the reasons why they are waived: open ones first, the worst first."""
     rules = {rule: place for place, rule in enumerate(RULES)}
-    judged = [replace(issue, waived=_reason(issue, waivers)) for issue in issues]
+    judged = [replace(issue, waived=reason) if (reason := _reason(issue, waivers)) else issue for issue in issues]
     judged.sort(key=lambda issue: (bool(issue.waived), _ORDER[issue.severity], rules[issue.rule]))
     return tuple(judged)
 
 
 def _reason(issue: Issue, waivers: Mapping[str, Sequence[Mapping[str, str]]]) -> str:
-    reasons = (str(waive.get(issue.rule) or "").strip() for waive in waivers.get(issue.node, waivers[""]))
-    return next((reason for reason in reasons if reason), "")
+    for waive in waivers.get(issue.node, waivers[""]):
+        if issue.rule in waive and str(waive[issue.rule] or "").strip():
+            return str(waive[issue.rule]).strip()
+    return ""
 
 
 def _waivers(workflow: Workflow, levels: Sequence[Level]) -> dict[str, list[Mapping[str, str]]]:

@@ -32,7 +32,9 @@ _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 # What the same request does not overcome later (RFC 9110); all else may be worth another attempt.
 _HOPELESS = frozenset({"400", "401", "403", "404", "405", "410", "413", "415", "422"})
 _ADDRESS = re.compile(
-    r"\b(?:https?|ftp|amqps?|nats|smtps?|postgres(?:ql)?|mysql|jdbc:\w+)(?:\+\w+)?://[^\s$/{]", re.IGNORECASE
+    r"\b(?P<kind>(?:https?|ftp|amqps?|nats|smtps?|postgres(?:ql)?|mysql|mssql|oracle)(?:\+\w+)?://)"
+    r"(?:(?P<who>[^\s/@]*)@)?(?P<host>[^\s$/{@?]+)",
+    re.IGNORECASE,
 )
 _SECRET = re.compile(r"(?:^|[._-])(?:authorization|password|passwd|secret|token|api[_-]?key|x-api-key)$", re.IGNORECASE)
 _HTTP_KEY = "idempotency-key"
@@ -52,9 +54,11 @@ def readiness_issues(
     if not workflow.alerts and any(isinstance(node, Task) for level in levels for node in level.net.nodes):
         yield found("alert", "", "The workflow has no alerts: nobody hears when its tasks fail.", "Add one to alerts.")
     for level in levels:
-        for node in level.net.nodes:
+        planned = _planned(level)
+        for number, node in enumerate(level.net.nodes):
             if isinstance(node, Task | Call | Wait):
-                yield from _errors(level, node)
+                if number in planned:
+                    yield from _errors(level, node)
                 yield from _compensation(level, node)
             if isinstance(node, Wait) and _is_endless(level, node):
                 yield found("timeout", node.name, f"It may wait for ever for the {node.kind.value}.")
@@ -92,6 +96,19 @@ def _errors(level: Level, node: Activity) -> Iterator[Issue]:
     if not _is_caught(level, node) and not any(_deals_with_failure(outer, scope) for outer, scope in _around(level)):
         what = "timeout" if isinstance(node, Wait) else "failure"
         yield found("errors_handled", node.name, f"Nothing deals with its {what}: the run ends there.")
+
+
+def _planned(level: Level) -> set[int]:
+    """Return the nodes that are reached when all goes well; what else there is deals with a failure itself."""
+    net = level.net
+    seen = set(net.starts)
+    stack = list(seen)
+    while stack:
+        for flow in net.outgoing[stack.pop()]:
+            if net.target[flow] not in seen:
+                seen.add(net.target[flow])
+                stack.append(net.target[flow])
+    return seen
 
 
 def _is_caught(level: Level, node: Activity) -> bool:
@@ -245,9 +262,14 @@ def _coupling(task: Task) -> Iterator[Issue]:
     for where, text in texts_in(task.settings or {}):
         address = _ADDRESS.search(text)
         if address is not None:
-            end = re.split(r"[\s/]", text[address.start() :].partition("://")[2], maxsplit=1)[0]
-            start = text[address.start() :].partition("://")[0]
-            yield found("coupling", task.name, f"settings.{where} holds the address {start}://{end}.")
+            who = address["who"] or ""
+            yield found(
+                "coupling", task.name, f"settings.{where} holds the address {address['kind']}{address['host']}."
+            )
+            if ":" in who and "${" not in who:
+                yield found("literal_secret", task.name, f"settings.{where} holds a password.")
+        elif task.executor == "email" and where == "host" and "${" not in text:
+            yield found("coupling", task.name, f"settings.{where} holds the address {text}.")
         if _SECRET.search(where) and text.strip() and "${" not in text:
             yield found("literal_secret", task.name, f"settings.{where} holds what looks like a secret.")
 

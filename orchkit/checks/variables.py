@@ -149,6 +149,8 @@ def _names_of_variables(workflow: Workflow, levels: Sequence[Level]) -> Iterator
             yield found("variable_name", node_name, f"No expression can read the {what} {name!r}.")
         elif name in SETTINGS_NAMES:
             yield found("variable_name", node_name, f"The {what} {name!r} hides the {name} that settings see.")
+        elif name == ERROR:
+            yield found("variable_name", node_name, f"The {what} {name!r} is overwritten when an error path is taken.")
 
 
 def _races(flow: DataFlow) -> Iterator[Issue]:

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 
 import orchkit as ok
 import sample_processes
-from orchkit.model import End, Flow, Gateway, GatewayKind, Start, Task
+from orchkit.model import End, Flow, Gateway, GatewayKind, Scope, Start, Task
 from sample_processes import handlers
 from tests.strategies import block_workflows, workflows
 
@@ -196,3 +196,25 @@ def test_the_definitions_that_a_workflow_calls_are_checked_too():
     assert report.errors[0].rule == "called_workflow"
     assert report.errors[0].node == "run_child"
     assert "1 error; the first: error unknown_alert: ship" in report.errors[0].message
+
+
+def test_an_address_is_told_without_the_password_in_it():
+    url = "postgresql://ada:s3cret@books.example.org:5432/b"
+    report = ok.check(workflow(ready("note", executor="sql", settings={"url": url, "query": "SELECT 1"})))
+    assert [(issue.rule, issue.message) for issue in report] == [
+        ("literal_secret", "settings.url holds a password."),
+        ("coupling", "settings.url holds the address postgresql://books.example.org:5432."),
+    ]
+    assert "s3cret" not in str(report)
+
+
+def test_scopes_in_scopes_can_be_checked_as_deep_as_they_can_be_written():
+    inside = Task(name="work")
+    deepest = None
+    for depth in range(1_000):
+        inside = Scope(name=f"scope_{depth}", nodes=(inside,))
+        try:
+            deepest = ok.Workflow("deep", (inside,))
+        except ok.WorkflowError:
+            break
+    assert len(ok.check(deepest)) >= 3

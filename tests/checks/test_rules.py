@@ -13,6 +13,7 @@ from orchkit.model import Flow, FlowKind, Wait, WaitKind
 from tests.checks.shorthand import graph
 
 ORDER = {"order": {"type": "object"}}
+MAIL = {"sender": "a@example.org", "to": "${order.email}", "subject": "Hello"}
 LATE = ok.Alert("late", "failure_rate > 5%")
 
 
@@ -472,17 +473,23 @@ EXAMPLES = [
         "The item 'run' hides the run that settings see.",
         steps(ok.for_each("order.items", A, item="line", name="lines")),
     ),
+    Example(
+        "variable_name",
+        steps(ok.task("a", output="error")),
+        "a",
+        "The output 'error' is overwritten when an error path is taken.",
+        steps(ok.task("a", output="failure")),
+    ),
     # Readiness -------------------------------------------------------------------
     *(
         Example("errors_handled", steps(A), "a", "Nothing deals with its failure: the run ends there.", good, note)
         for note, good in {
-            "error path": steps(ok.task("a", on_error=[ok.end()])),
+            "error path": steps(ok.task("a", on_error=[B])),
             "fallback": steps(ok.task("a", fallback=0)),
             "saga": steps(ok.saga([A])),
             "scope": steps(ok.scope([A], fallback=0)),
             "tolerant loop": steps(ok.for_each("order.items", A, tolerated_failures=1)),
         }.items()
-        if note  # the task behind an error path would need one itself
     ),
     Example(
         "errors_handled",
@@ -649,6 +656,22 @@ EXAMPLES = [
         "note",
         "settings.url holds the address postgresql://books:5432.",
         steps(sql("SELECT 1")),
+    ),
+    Example(
+        "coupling",
+        steps(ok.task("tell", executor="email", settings=MAIL | {"host": "smtp.example.org"})),
+        "tell",
+        "settings.host holds the address smtp.example.org.",
+        steps(ok.task("tell", executor="email", settings=MAIL | {"host": "${systems.smtp}"})),
+    ),
+    Example(
+        "literal_secret",
+        steps(ok.task("note", executor="sql", settings={"url": "mysql://ada:abc@books/b", "query": "SELECT 1"})),
+        "note",
+        "settings.url holds a password.",
+        steps(
+            ok.task("note", executor="sql", settings={"url": "mysql://ada:${secrets.b}@books/b", "query": "SELECT 1"})
+        ),
     ),
     Example(
         "literal_secret",
