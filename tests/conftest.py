@@ -1,6 +1,16 @@
 from __future__ import annotations
 
+import os
+
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says nothing on a busy machine. What decides whether a change lands is the same each time;
+# everywhere else each run looks at new examples.
+settings.register_profile(
+    "orchkit", deadline=None, derandomize=bool(os.environ.get("CI")), suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("orchkit")
 
 
 def pytest_addoption(parser):
