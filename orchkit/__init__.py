@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from orchkit.analysis import failures, metrics
+    from orchkit.analysis import distances, failures, kpis, metrics
     from orchkit.checks import Issue, Report, Severity, Soundness, check, rules, soundness
     from orchkit.engine import Engine, Run
     from orchkit.errors import (
@@ -121,7 +121,7 @@ _NAMES = {
     "orchkit.view.diagram": ("Diagram", "draw"),  # draw it
     "orchkit.engine": ("Engine", "Run"),  # run it
     "orchkit.log": ("EventLog",),  # read it back
-    "orchkit.analysis": ("failures", "metrics"),
+    "orchkit.analysis": ("distances", "failures", "kpis", "metrics"),
     "orchkit.simulation.scenario": (  # what would happen if
         "ArrivalTimes",
         "Batch",

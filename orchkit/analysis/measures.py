@@ -1,0 +1,199 @@
+"""What a case took, waited and cost: the sums from which `kpis` and `compare` make their figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import pandas as pd
+
+from orchkit.analysis.health import LOST
+from orchkit.analysis.intervals import Spans, spans, sums_by
+from orchkit.model.states import RunStatus, StepStatus
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from orchkit.log import EventLog
+
+__all__ = ["CAUSES", "RATIOS", "CaseMeasures", "WorkingHours", "case_measures", "seconds_of"]
+
+CAUSES = ("contention", "calendar", "batching", "priority", "retry")
+"""Why a step waits, as a simulation records it (``wait_contention_s`` …)."""
+
+_ESTIMATED = ("contention", "retry", "other")
+_ENDED = frozenset({RunStatus.COMPLETED, RunStatus.CANCELLED, *LOST})
+
+
+class WorkingHours(Protocol):
+    """What tells when work is done, such as a `Calendar`."""
+
+    def intervals(self, begin: datetime, end: datetime) -> list[tuple[datetime, datetime]]:
+        """Return the spans of duty between two moments."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """A figure that is a sum over cases, divided by another."""
+
+    over: str
+    by: str
+    unit: str
+
+
+RATIOS: Mapping[str, Ratio] = {
+    "cycle_time": Ratio("cycle_s", "ended", "s"),
+    "waiting_time": Ratio("waiting_s", "with_waiting", "s"),
+    **{f"waiting_time.{cause}": Ratio(f"{cause}_s", "with_waiting", "s") for cause in (*CAUSES, "other")},
+    "processing_time": Ratio("processing_s", "with_processing", "s"),
+    "working_time": Ratio("working_s", "with_processing", "s"),
+    "cost": Ratio("cost", "with_cost", "per case"),
+    "completion_rate": Ratio("completed", "ended", "share"),
+    "error_rate": Ratio("failed", "attempts", "share"),
+    "retry_rate": Ratio("retried", "attempts", "share"),
+    "sla_breach_rate": Ratio("breached", "ended", "share"),
+}
+"""By KPI. Those whose column is not in the table cannot be told from the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaseMeasures:
+    """A row a case of the log, and a row a step.
+
+    Attributes
+    ----------
+    cases
+        Sums by case, the columns of `RATIOS`; zero in both columns where a case does not count.
+    replications
+        By case: the position of its replication in ``names``.
+    names
+        The replications (-1: the log has none).
+    waits_s
+        By step: how long it waited for its start.
+    estimated
+        Whether waiting time, or its causes, are estimated.
+    """
+
+    cases: pd.DataFrame
+    replications: NDArray[np.int64]
+    names: NDArray[np.int64]
+    waits_s: NDArray[np.float64]
+    estimated: bool
+
+
+def seconds_of(times: pd.Series) -> NDArray[np.float64]:
+    """Return timestamps as seconds since 1970; NaN where missing."""
+    values = times.to_numpy(dtype="datetime64[us]", na_value=np.datetime64("NaT"))
+    return np.where(np.isnat(values), np.nan, values.astype(np.int64) / 1e6)
+
+
+def case_measures(log: EventLog, sla_s: float | None, calendar: WorkingHours | None) -> CaseMeasures:
+    """Return the sums by case."""
+    steps, cases = log.steps, log.cases
+    names, replications = np.unique(cases["replication"].fillna(-1).to_numpy(dtype=np.int64), return_inverse=True)
+    started, completed = seconds_of(steps["started"]), seconds_of(steps["completed"])
+    enabled = seconds_of(steps["enabled"])
+    is_guessed = bool(np.isnan(enabled).all())
+    if is_guessed:
+        enabled = _previous_end(log, started, completed)
+    waits = np.fmax(started - enabled, 0)
+    lengths = np.fmax(completed - started, 0)
+    busy = _busy(log, replications, started, completed)
+    causes, is_split = _causes(log, replications, enabled, started, waits, busy)
+
+    case_started, case_completed = seconds_of(cases["started"]), seconds_of(cases["completed"])
+    ended = cases["status"].isin(_ENDED).to_numpy() & ~np.isnan(case_completed)
+    cycle = np.where(ended, case_completed - case_started, 0.0)
+    tried = steps["status"].isin([StepStatus.COMPLETED, StepStatus.COMPENSATED, StepStatus.FAILED]).to_numpy()
+
+    def by_case(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return sums_by(log.case_codes, np.nan_to_num(values), len(log))
+
+    def of_ended(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return by_case(values) * ended
+
+    table = {"ended": ended.astype(float), "cycle_s": cycle}
+    table["completed"] = (ended & (cases["status"] == RunStatus.COMPLETED).to_numpy()).astype(float)
+    if not np.isnan(waits).all():
+        table |= {"waiting_s": of_ended(waits), "with_waiting": ended.astype(float)}
+        table |= {f"{cause}_s": of_ended(values) for cause, values in causes.items()}
+    if not np.isnan(lengths).all():
+        table |= {"processing_s": of_ended(lengths), "with_processing": ended.astype(float)}
+        if calendar is not None:
+            table["working_s"] = of_ended(_working(calendar, started, completed))
+    if steps["cost"].notna().any():
+        table |= {"cost": of_ended(steps["cost"].to_numpy()), "with_cost": ended.astype(float)}
+    table["attempts"] = by_case(tried.astype(float))
+    table["failed"] = by_case((steps["status"] == StepStatus.FAILED).to_numpy().astype(float))
+    table["retried"] = by_case((tried & (steps["attempt"].to_numpy() > 1)).astype(float))
+    if sla_s is not None:
+        table["breached"] = (ended & (cycle > sla_s)).astype(float)
+    return CaseMeasures(
+        pd.DataFrame(table), replications.astype(np.int64), names, np.nan_to_num(waits), is_guessed or not is_split
+    )
+
+
+def _previous_end(log: EventLog, started: NDArray[np.float64], completed: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the last end within the case that is not after a step's start; its own start where there is none."""
+    ends = ~np.isnan(completed)
+    codes = log.case_codes.astype(np.int64)
+    if not ends.any():
+        return started
+    origin = np.nanmin(np.concatenate([started, completed]))
+    width = np.nanmax(np.concatenate([started, completed])) - origin + 1
+    axis = np.sort(codes[ends] * width + completed[ends] - origin)
+    # A step that takes no time does not come before itself.
+    own = np.where(completed > started, np.nan_to_num(started, nan=origin), np.nan_to_num(started, nan=origin) - 1e-7)
+    last = np.searchsorted(axis, codes * width + own - origin, side="right") - 1
+    before = axis[np.maximum(last, 0)] - codes * width
+    return np.where((last >= 0) & (before >= 0), before + origin, started)
+
+
+def _busy(
+    log: EventLog, replications: NDArray[np.int64], started: NDArray[np.float64], completed: NDArray[np.float64]
+) -> Spans:
+    """Return when each resource of each replication was at work."""
+    keep = (log.resource_codes >= 0) & ~np.isnan(started) & ~np.isnan(completed)
+    groups = replications[log.case_codes] * len(log.resources) + log.resource_codes
+    return spans(groups[keep].astype(np.int64), started[keep], completed[keep])
+
+
+def _causes(
+    log: EventLog,
+    replications: NDArray[np.int64],
+    enabled: NDArray[np.float64],
+    started: NDArray[np.float64],
+    waits: NDArray[np.float64],
+    busy: Spans,
+) -> tuple[dict[str, NDArray[np.float64]], bool]:
+    """Return the waiting time of each step by its cause, and whether the log says so itself."""
+    steps = log.steps
+    recorded = {cause: f"wait_{cause}_s" for cause in CAUSES}
+    if all(name in steps for name in recorded.values()):
+        return {cause: steps[name].to_numpy(dtype=float) for cause, name in recorded.items()}, True
+    is_retry = steps["attempt"].to_numpy() > 1
+    groups = (replications[log.case_codes] * len(log.resources) + log.resource_codes).astype(np.int64)
+    known = (log.resource_codes >= 0) & (waits > 0) & ~is_retry
+    contention = np.zeros(len(waits))
+    contention[known] = busy.within(groups[known], enabled[known], started[known])
+    retry = np.where(is_retry, waits, 0.0)
+    return dict(zip(_ESTIMATED, (contention, retry, waits - contention - retry), strict=True)), False
+
+
+def _working(
+    calendar: WorkingHours, started: NDArray[np.float64], completed: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    begin = datetime.fromtimestamp(float(np.nanmin(started)), UTC)
+    end = datetime.fromtimestamp(float(np.nanmax(completed)) + 1, UTC)
+    on_duty = calendar.intervals(begin, end)
+    opens = np.array([moment.timestamp() for moment, _ in on_duty])
+    closes = np.array([moment.timestamp() for _, moment in on_duty])
+    duty = spans(np.zeros(len(opens), dtype=np.int64), opens, closes)
+    known = ~np.isnan(started) & ~np.isnan(completed)
+    worked = np.full(len(started), np.nan)
+    worked[known] = duty.within(np.zeros(known.sum(), dtype=np.int64), started[known], completed[known])
+    return worked
