@@ -483,7 +483,8 @@ class Engine:
             self._closing = True
         self._core.draining = True
         self._inbox.put(_Posted(None))
-        self._thread.join(seconds(timeout))
+        # Where the store has failed, no outcome can be kept, so none is waited for.
+        self._thread.join(seconds(timeout) if self._broken is None else 0.0)
         self._stopped = True
         self._inbox.put(_Posted(None))
         self._thread.join()

@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 
 from orchkit.errors import StoreCorrupt, StoreError, StoreFull, StoreTooNew
-from orchkit.store.files import Claim, check_place, claim, locked_error, wal_of
+from orchkit.store.files import Claim, check_place, claim, locked_error, no_store_error, wal_of
 from orchkit.store.schema import migrate
 
 __all__ = ["Database", "store_error"]
@@ -48,7 +48,7 @@ _DENIED = ("Permission denied", "Read-only file system", "Operation not permitte
 
 def store_error(error: duckdb.Error, path: Path | None) -> StoreError:
     """Return DuckDB's error as one that says what to do."""
-    text = str(error)
+    text = str(error).split("\n\nStack Trace", 1)[0]
     name = str(path) if path is not None else "The store in memory"
     if path is not None and "Could not set lock on file" in text:
         return locked_error(path, text)
@@ -114,6 +114,7 @@ class Database:
             _make(self.path)
         self._claim = claim(self.path)
         self._root = _connect(self.path)
+        _check_kind(self._root, self.path)
         _check_size(self._root, self.path)
         migrate(self._root, str(self.path))
 
@@ -235,6 +236,14 @@ def _sync(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _check_kind(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Find a path that DuckDB has not opened as a database: it reads data files, by their ending, into memory."""
+    found = connection.execute("SELECT path FROM duckdb_databases() WHERE database_name = current_database()")
+    row = found.fetchone()
+    if row is None or row[0] is None or Path(row[0]) != path:
+        raise no_store_error(path)
 
 
 def _check_size(connection: duckdb.DuckDBPyConnection, path: Path) -> None:

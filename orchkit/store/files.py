@@ -20,7 +20,12 @@ from orchkit.errors import StoreCorrupt, StoreError, StoreLocked
 if sys.platform == "linux":
     import fcntl
 
-__all__ = ["Claim", "check_place", "claim", "locked_error", "wal_of"]
+__all__ = ["Claim", "check_place", "claim", "locked_error", "no_store_error", "wal_of"]
+
+_MAGIC = b"DUCK"
+_MAGIC_AT = 8  # behind the checksum of the header
+# DuckDB does not make databases of these names: it reads what is there, and keeps what is written in memory.
+_DATA = frozenset({".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".avro", ".xlsx", ".gz", ".zst"})
 
 _HOLDER = re.compile(r"held in (?P<command>.+?) \(PID (?P<pid>\d+)\)")
 _KERNEL_LOCK = re.compile(r"FLOCK +ADVISORY +WRITE +(\d+) +\S+:(\d+) ")
@@ -55,7 +60,12 @@ def check_place(path: Path) -> bool:
         if path.stat().st_size == 0:
             message = f"{text} is empty, so it is not a store: delete it, and a new one is made."
             raise StoreCorrupt(message, path=text)
+        if not _begins_as_database(path):
+            raise no_store_error(path)
         return True
+    if path.suffix.lower() in _DATA:
+        message = f"{text} has the ending of a file of data: give the store another one, such as {path.stem}.duckdb."
+        raise StoreError(message, path=text)
     if not path.parent.is_dir():
         message = f"There is no folder {path.parent} for the store {path.name}: make it, or choose another path."
         raise StoreError(message, path=text)
@@ -67,6 +77,23 @@ def check_place(path: Path) -> bool:
         )
         raise StoreCorrupt(message, path=text)
     return False
+
+
+def _begins_as_database(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(_MAGIC_AT + len(_MAGIC))[_MAGIC_AT:] == _MAGIC
+    except OSError:  # what is wrong with it is said when it is claimed
+        return True
+
+
+def no_store_error(path: Path) -> StoreCorrupt:
+    """Return the error for a file that is no database."""
+    message = (
+        f"{path} cannot be read as a store: it is damaged, or another kind of file. Nothing was changed. Keep it, put "
+        "back a copy from before (with its .wal, where there is one), or choose another path."
+    )
+    return StoreCorrupt(message, path=str(path))
 
 
 def wal_of(path: Path) -> Path:
