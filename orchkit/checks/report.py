@@ -146,7 +146,9 @@ class Report:
 
     def _repr_mimebundle_(self, include: Container[str] | None = None, exclude: Container[str] | None = None) -> Bundle:
         frame = self.to_frame()[["severity", "rule", "node", "message", "hint", "waived"]]
-        if not self.waived:
+        if self.waived:  # the reason takes the place of the hint
+            frame.loc[frame.waived != "", ["severity", "hint"]] = ["waived", ""]
+        else:
             frame = frame.drop(columns="waived")
         caption = f"Checks of {self.workflow}: {self.summary}"
         return table_bundle(frame, caption, max_rows=_SHOWN, include=include, exclude=exclude)

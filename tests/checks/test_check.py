@@ -122,6 +122,18 @@ def test_a_report_draws_its_summary_and_escapes_what_it_quotes():
     assert "waived" not in html
 
 
+def test_a_report_shows_what_is_waived_as_waived_with_the_reason():
+    text = ok.check(workflow(ready(timeout=None, waive={"timeout": "a person does it"})))._repr_mimebundle_()[
+        "text/plain"
+    ]
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert lines == [
+        "Checks of order: 1 waived; sound",
+        "severity rule node message hint waived",
+        "waived timeout ship An attempt of it may last for ever. a person does it",
+    ]
+
+
 def test_a_report_has_the_answer_of_soundness():
     nodes = (
         Start(name="start"),
