@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         WorkflowError,
         WorkflowFileError,
     )
+    from orchkit.formats import read_log, write_log
     from orchkit.log import EventLog
     from orchkit.model import (
         Alert,
@@ -124,6 +125,7 @@ _NAMES = {
     "orchkit.checks": ("Issue", "Report", "Severity", "Soundness", "check", "rules", "soundness"),  # check it
     "orchkit.view.diagram": ("Diagram", "draw"),  # draw it
     "orchkit.engine": ("Engine", "Run"),  # run it
+    "orchkit.formats": ("read_log", "write_log"),  # a log from a file
     "orchkit.log": ("EventLog",),  # read it back
     "orchkit.analysis": ("distances", "failures", "kpis", "metrics"),
     "orchkit.simulation.scenario": (  # what would happen if

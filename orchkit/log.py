@@ -6,6 +6,8 @@ every log. The shape is fixed once, on construction; nothing is checked again in
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -92,6 +94,8 @@ class EventLog:
     offsets
         One more than there are cases: the steps of case ``i`` are the rows ``offsets[i]`` to
         ``offsets[i + 1]``.
+    notes
+        What a reader guessed, repaired or dropped, a sentence each.
 
     Raises
     ------
@@ -136,6 +140,7 @@ class EventLog:
     _steps: pd.DataFrame
     _cases: pd.DataFrame
     _availability: pd.DataFrame | None
+    notes: tuple[str, ...]
 
     def __init__(
         self,
@@ -165,6 +170,7 @@ class EventLog:
         put(self, "_steps", _filled(rows, table, case_codes))
         put(self, "_cases", table)
         put(self, "_availability", availability)
+        put(self, "notes", ())
 
     @classmethod
     def from_coded(
@@ -197,6 +203,13 @@ class EventLog:
         put(log, "_steps", steps)
         put(log, "_cases", cases)
         put(log, "_availability", availability)
+        put(log, "notes", ())
+        return log
+
+    def with_notes(self, notes: Iterable[str]) -> EventLog:
+        """Return the same log, on the same memory, with other ``notes``."""
+        log = copy(self)
+        object.__setattr__(log, "notes", tuple(notes))
         return log
 
     @property
@@ -286,6 +299,8 @@ class EventLog:
         workflows = self._cases["workflow"].dropna().unique()
         if len(workflows):
             lines["workflows"] = ", ".join(workflows)
+        for number, note in enumerate(self.notes):
+            lines["notes" if not number else " " * number] = note
         return pd.DataFrame({"": lines})
 
 

@@ -1,0 +1,123 @@
+"""Reading and writing a log: the format is told by the end of the name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from orchkit.columns import XES_NAMES
+from orchkit.errors import LogError, nearest
+from orchkit.formats.lifecycle import LIFECYCLE, fold
+from orchkit.formats.tables import named, read_table, write_table
+from orchkit.formats.xes import read_events, write_events
+from orchkit.log import EventLog
+
+__all__ = ["read_log", "write_log"]
+
+_ENDINGS = (".xes", ".xes.gz", ".csv", ".csv.gz", ".parquet")
+_TIMES = (XES_NAMES["completed"], XES_NAMES["started"], "enabled")
+
+
+def read_log(
+    source: str | Path | pd.DataFrame,
+    *,
+    lifecycle: Literal["fold", "keep"] = "fold",
+    columns: Mapping[str, str] | None = None,
+    timezone: str | None = None,
+) -> EventLog:
+    """Return the event log of a file or frame; ``log.notes`` says what was guessed, repaired or dropped.
+
+    Parameters
+    ----------
+    source
+        A file ``.xes``, ``.xes.gz``, ``.csv``, ``.csv.gz`` or ``.parquet``, or a frame with a row an event.
+    lifecycle
+        ``"fold"``: the events of ``lifecycle:transition`` (schedule, start, complete, …) become steps with
+        ``enabled``, ``started`` and ``completed``. ``"keep"``: each event is a step of its own.
+    columns
+        For tables: from a log's names to the file's, ``{"case_id": "Order", "completed": "Finished at"}``. What is
+        not given is guessed from usual names.
+    timezone
+        For tables: the zone of times that have none.
+
+    Raises
+    ------
+    LogError
+        The file is no event log, is damaged, or would unpack or expand without end.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> log = read_log(pd.DataFrame({
+    ...     "Case ID": ["o1", "o1"],
+    ...     "Activity": ["check", "ship"],
+    ...     "Timestamp": ["2024-05-06T09:00Z", "2024-05-06T11:00+01:00"],
+    ... }))
+    >>> log.notes
+    ("column 'Case ID' was taken for case_id", "column 'Activity' was taken for activity",
+     "column 'Timestamp' was taken for completed")
+    """
+    if lifecycle not in ("fold", "keep"):
+        message = f"lifecycle is 'fold' or 'keep', not {lifecycle!r}."
+        raise LogError(message)
+    if isinstance(source, pd.DataFrame):
+        frame, notes = named(source, columns, timezone)
+    else:
+        path = Path(source)
+        kind = _kind(path)
+        if not path.is_file():
+            message = f"There is no file {str(path)!r}."
+            raise LogError(message)
+        frame, notes = read_events(path) if kind == "xes" else named(read_table(path), columns, timezone)
+    frame, dropped = _complete(frame)
+    notes += dropped
+    if LIFECYCLE in frame and "status" not in frame and lifecycle == "fold" and len(frame):
+        frame, folded = fold(frame.rename(columns={name: XES_NAMES[name] for name in XES_NAMES if name in frame}))
+        notes += folded
+    log = EventLog(frame)
+    backwards = int((log.steps["started"] > log.steps["completed"]).sum())
+    if backwards:
+        notes.append(f"{backwards:,} steps end before they start; their times are kept")
+    return log.with_notes(notes)
+
+
+def write_log(log: EventLog, path: str | Path) -> None:
+    """Write a log to a file ``.xes``, ``.xes.gz``, ``.csv``, ``.csv.gz`` or ``.parquet``, under XES's names.
+
+    `read_log` gives the same log back; cases without steps and columns without a value are not written.
+    """
+    path = Path(path)
+    if _kind(path) == "xes":
+        write_events(log, path)
+    else:
+        write_table(log.to_xes_names(), path)
+
+
+def _kind(path: Path) -> str:
+    name = path.name.lower()
+    ending = next((ending for ending in _ENDINGS if name.endswith(ending)), None)
+    if ending is None:
+        hint = nearest(path.suffix, _ENDINGS)
+        message = f"{path.name!r}: no known format.{hint} Known: {', '.join(_ENDINGS)}."
+        raise LogError(message)
+    return ending.split(".")[1]
+
+
+def _complete(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Return the rows that name an activity and a time, and how many do not."""
+    notes = []
+    activity = XES_NAMES["activity"]
+    if activity in frame and frame[activity].isna().any():
+        notes.append(f"{int(frame[activity].isna().sum()):,} events without {activity} were dropped")
+        frame = frame[frame[activity].notna()]
+    times = [name for name in (*_TIMES, "started", "completed") if name in frame]
+    untimed = frame[times].isna().all(axis="columns")
+    if times and untimed.any():
+        notes.append(f"{int(untimed.sum()):,} events without a time were dropped")
+        frame = frame[~untimed]
+    if "status" in frame and LIFECYCLE in frame:
+        frame = frame.drop(columns=LIFECYCLE)  # it says less than the status that a log of our own has
+    return frame.reset_index(drop=True), notes

@@ -1,0 +1,288 @@
+"""XES (IEEE 1849): a frame of events from a file, and a file from a log."""
+
+from __future__ import annotations
+
+import gzip
+import importlib
+import importlib.util
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.parsers import expat
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+import pandas as pd
+
+from orchkit.columns import CASE_PREFIX, UTC
+from orchkit.errors import LogError
+from orchkit.formats.bounded import chunks
+from orchkit.log import EventLog
+
+__all__ = ["read_events", "write_events"]
+
+CASE, ACTIVITY, TIME = "case:concept:name", "concept:name", "time:timestamp"
+_VALUES = frozenset({"string", "date", "int", "float", "boolean", "id"})
+_NESTED = frozenset({*_VALUES, "list", "container", "values"})
+_NO_ZONE = re.compile(rb'T\d\d:\d\d(?::\d\d)?(?:\.\d+)?["\']')
+_CLOSED = re.compile(rb"</(?:string|date|int|float|boolean|id|list|container)>")
+_LONGEST_TAG = 16 << 20
+
+
+class _PrologRead(Exception):
+    """The first element has begun: no document type can come any more."""
+
+
+def read_events(path: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Return a row an event under XES's names, the attributes of traces as ``case:…``, and what was repaired.
+
+    The reader of r4pm is used where it is installed and loses nothing of this file: it must find every trace and
+    event that the bytes have, and the file must have no nested attributes and no times without a zone. Else expat
+    streams the file. Neither resolves an entity: a document type is refused.
+    """
+    if importlib.util.find_spec("r4pm") and importlib.util.find_spec("polars"):
+        found = _read_fast(path)
+        if found is not None:
+            return found, []
+    return _Events().read(path)
+
+
+def _read_fast(path: Path) -> pd.DataFrame | None:
+    """Return the events as r4pm reads them, None where it would lose some."""
+    traces = events = 0
+    rest, prolog = b"", _parser()
+
+    def begun(*_: object) -> None:
+        raise _PrologRead
+
+    prolog.StartElementHandler = begun
+    in_prolog = True
+    for chunk in chunks(path):
+        if in_prolog:
+            in_prolog = not _ends_prolog(prolog, chunk, path)
+        piece = rest + chunk
+        cut = piece.rfind(b"<")
+        piece, rest = piece[:cut], piece[cut:]
+        if len(rest) > _LONGEST_TAG:
+            return None
+        inside = piece if traces else piece[max(piece.find(b"<trace"), 0) :]
+        traces, events = traces + piece.count(b"<trace"), events + piece.count(b"<event")
+        if traces and (_CLOSED.search(inside) or _NO_ZONE.search(inside)):
+            return None
+    if not events or rest.strip() != b"</log>":
+        return None
+    frame = importlib.import_module("r4pm").df.import_xes(str(path))[0]
+    if not {CASE, ACTIVITY, TIME} <= set(frame.columns) or len(frame) != events:
+        return None
+    if any(frame[name].null_count() for name in (CASE, ACTIVITY, TIME)) or frame[CASE].n_unique() != traces:
+        return None
+    return pd.DataFrame({name: _column(frame[name]) for name in frame.columns})
+
+
+def _column(column: Any) -> pd.Series:  # noqa: ANN401 -- a polars Series, which need not be installed
+    kind = str(column.dtype)
+    if kind == "String":
+        encoded = column.to_arrow().dictionary_encode()
+        names = pd.Index(encoded.dictionary.to_pylist(), dtype="str")
+        codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        return pd.Series(pd.Categorical.from_codes(codes, categories=names))
+    if kind.startswith("Datetime"):
+        return pd.Series(column.to_numpy().astype("M8[us]")).dt.tz_localize("UTC")
+    dtype = {"Int64": "Int64", "Boolean": "boolean"}.get(kind, "float64")
+    return pd.Series(column.to_list(), dtype=dtype)
+
+
+def _parser() -> expat.XMLParserType:
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+
+    def refuse(*_: object) -> None:
+        message = "The file has a document type (<!DOCTYPE>), which could expand without end. Event logs need none."
+        raise LogError(message)
+
+    parser.StartDoctypeDeclHandler = refuse
+    parser.EntityDeclHandler = refuse
+    return parser
+
+
+def _ends_prolog(parser: expat.XMLParserType, chunk: bytes, path: Path) -> bool:
+    try:
+        parser.Parse(chunk, False)  # noqa: FBT003 -- expat's own signature
+    except _PrologRead:
+        return True
+    except expat.ExpatError as error:
+        raise _not_xml(path, error) from None
+    return False
+
+
+def _not_xml(path: Path, error: expat.ExpatError) -> LogError:
+    return LogError(f"{path.name} is not well-formed XML: {error}. Is it an XES file, and whole?")
+
+
+class _Events:
+    """Collects the events of a stream in columns: each holds the rows that have it, and their values as text."""
+
+    def __init__(self) -> None:
+        self.event_cells: dict[tuple[str, str], tuple[list[int], list[str]]] = defaultdict(lambda: ([], []))
+        self.trace_cells: dict[tuple[str, str], tuple[list[int], list[str]]] = defaultdict(lambda: ([], []))
+        self.trace_of: list[int] = []
+        self.traces = self.nested = self.depth = 0
+        self.in_event = self.in_trace = False
+
+    def read(self, path: Path) -> tuple[pd.DataFrame, list[str]]:
+        parser = _parser()
+        parser.StartElementHandler, parser.EndElementHandler = self._start, self._end
+        try:
+            for chunk in chunks(path):
+                parser.Parse(chunk, False)  # noqa: FBT003 -- expat's own signature
+            parser.Parse(b"", True)  # noqa: FBT003
+        except expat.ExpatError as error:
+            raise _not_xml(path, error) from None
+        if not self.traces and not self.trace_of:
+            message = f"{path.name} has no trace: it is not an XES log, or an empty one."
+            raise LogError(message)
+        return self._frame()
+
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        if tag in _NESTED:
+            self.depth += 1
+            if self.depth > 1:
+                self.nested += self.in_trace
+            elif tag not in _VALUES:
+                pass
+            elif self.in_event:
+                rows, values = self.event_cells[tag, attributes["key"]]
+                rows.append(len(self.trace_of) - 1)
+                values.append(attributes.get("value", ""))
+            elif self.in_trace:
+                rows, values = self.trace_cells[tag, attributes["key"]]
+                rows.append(self.traces - 1)
+                values.append(attributes.get("value", ""))
+        elif tag == "trace":
+            self.in_trace = True
+            self.traces += 1
+        elif tag == "event":
+            self.in_event = True
+            self.trace_of.append(self.traces - 1)
+
+    def _end(self, tag: str) -> None:
+        if tag in _NESTED:
+            self.depth -= 1
+        elif tag == "event":
+            self.in_event = False
+        elif tag == "trace":
+            self.in_trace = False
+
+    def _frame(self) -> tuple[pd.DataFrame, list[str]]:
+        notes: list[str] = []
+        if self.nested:
+            notes.append(f"{self.nested:,} nested attributes were dropped")
+        traces = _columns(self.trace_cells, self.traces, notes)
+        frame = _columns(self.event_cells, len(self.trace_of), notes)
+        if ACTIVITY not in traces:
+            traces[ACTIVITY] = pd.Series(None, index=range(self.traces), dtype="str")
+        names = traces[ACTIVITY].astype("str")
+        if names.isna().any():
+            notes.append(f"{int(names.isna().sum()):,} traces have no concept:name and are called trace 1, trace 2, …")
+            numbered = pd.Series([f"trace {number}" for number in range(1, self.traces + 1)], dtype="str")
+            names = names.fillna(numbered)
+        traces[ACTIVITY] = names
+        if names.duplicated().any():
+            notes.append(
+                f"{int(names.duplicated().sum()):,} traces have the name of an earlier one and were joined to it"
+            )
+        empty = self.traces - len(set(self.trace_of))
+        if empty:
+            notes.append(f"{empty:,} traces without events were dropped")
+        rows = np.array(self.trace_of, dtype=np.intp)
+        of_traces = traces.take(rows).reset_index(drop=True).add_prefix(CASE_PREFIX)
+        return pd.concat([frame, of_traces], axis="columns"), notes
+
+
+def _columns(cells: dict[tuple[str, str], tuple[list[int], list[str]]], height: int, notes: list[str]) -> pd.DataFrame:
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for kind, key in cells:
+        kinds[key].append(kind)
+    table = {}
+    for key, found in kinds.items():
+        kind = found[0] if len(found) == 1 else "float" if set(found) == {"int", "float"} else "string"
+        if kind == "string" and len(found) > 1:
+            notes.append(f"{key} has values of several types ({', '.join(found)}) and is kept as text")
+        values = np.full(height, None, dtype=object)
+        for one in found:
+            rows, texts = cells[one, key]
+            values[rows] = texts
+        table[key] = _typed(pd.Series(values), kind, key, notes)
+    return pd.DataFrame(table, index=range(height))
+
+
+def _typed(texts: pd.Series, kind: str, key: str, notes: list[str]) -> pd.Series:
+    if kind in {"string", "id"}:
+        return texts.astype("str")
+    values: pd.Series
+    if kind == "date":
+        return _dates(texts, key, notes)
+    if kind == "boolean":
+        known = {"true": True, "1": True, "false": False, "0": False}
+        values = texts.map(lambda text: known.get(str(text).strip().lower())).astype("boolean")
+    elif kind == "int":
+        values = pd.to_numeric(texts, errors="coerce", dtype_backend="numpy_nullable")
+        values = values.astype("Int64") if values.dtype.kind in "iu" or not values.notna().any() else values
+    else:
+        values = pd.to_numeric(texts, errors="coerce").astype("float64")
+        texts = texts.where(texts.astype("str").str.lower() != "nan")
+    _say_unread(texts, values, key, notes)
+    return values
+
+
+def _dates(texts: pd.Series, key: str, notes: list[str]) -> pd.Series:
+    has_none = texts.notna() & ~texts.astype("str").str.contains(r"(?:[zZ]|[+-]\d\d:?\d\d)\s*$", na=False)
+    if has_none.any():
+        notes.append(f"{int(has_none.sum()):,} times of {key} have no time zone and were read as UTC")
+    values = pd.to_datetime(texts, utc=True, format="ISO8601", errors="coerce").astype(UTC)
+    _say_unread(texts, values, key, notes)
+    return values
+
+
+def _say_unread(texts: pd.Series, values: pd.Series, key: str, notes: list[str]) -> None:
+    unread = texts.notna() & values.isna()
+    if unread.any():
+        example = texts[unread].iloc[0]
+        notes.append(f"{int(unread.sum()):,} values of {key} cannot be read and are missing, the first {example!r}")
+
+
+def write_events(log: EventLog, path: Path) -> None:
+    """Write a log as XES, packed where the name ends in ``.gz``; see `orchkit.write_log`."""
+    frame = log.to_xes_names()
+    own = [name for name in frame if not str(name).startswith(CASE_PREFIX)]
+    of_case = [name for name in frame if str(name).startswith(CASE_PREFIX)]
+    firsts = log.offsets[:-1][np.diff(log.offsets) > 0]
+    names = [_tags(frame[name].iloc[firsts], str(name).removeprefix(CASE_PREFIX)) for name in of_case]
+    events = ["".join(row) for row in zip(*(_tags(frame[name], str(name)) for name in own), strict=True)]
+    traces = ["".join(row) for row in zip(*names, strict=True)]
+    ends = [*firsts[1:].tolist(), len(events)]
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "wt", encoding="utf-8", newline="\n") as file:
+        file.write('<?xml version="1.0" encoding="UTF-8"?>\n')
+        file.write('<log xes.version="1849.2016" xes.features="" xmlns="http://www.xes-standard.org/">\n')
+        for trace, first, end in zip(traces, firsts.tolist(), ends, strict=True):
+            file.write(f"<trace>\n{trace}")
+            file.writelines(f"<event>\n{event}</event>\n" for event in events[first:end])
+            file.write("</trace>\n")
+        file.write("</log>\n")
+
+
+def _tags(column: pd.Series, key: str) -> Iterator[str]:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype)
+    kind = column.dtype.kind
+    tag = {"M": "date", "i": "int", "u": "int", "f": "float", "b": "boolean"}.get(kind, "string")
+    quoted = quoteattr(key)
+    for value, is_missing in zip(column, column.isna(), strict=True):
+        if is_missing:
+            yield ""
+        else:
+            text = value.isoformat() if tag == "date" else str(value).lower() if tag == "boolean" else str(value)
+            yield f"<{tag} key={quoted} value={quoteattr(text)}/>\n"

@@ -1,0 +1,197 @@
+"""Files of event logs: what is read, what is said to be dropped, and what comes back."""
+
+import gzip
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal
+
+import orchkit as ok
+from orchkit.formats import xes
+
+HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<log xes.version="1.0">'
+BPIC = Path(os.environ.get("ORCHKIT_DATA", Path(__file__).parents[3] / "shared" / "data")) / "bpic2012.xes.gz"
+
+
+def event(name: str, time: str, transition: str = "complete") -> str:
+    return (
+        f'<event><string key="concept:name" value="{name}"/><date key="time:timestamp" value="{time}"/>'
+        f'<string key="lifecycle:transition" value="{transition}"/></event>'
+    )
+
+
+def trace(name: str, *events: str) -> str:
+    return f'<trace><string key="concept:name" value="{name}"/>{"".join(events)}</trace>'
+
+
+def written(path: Path, *traces: str) -> Path:
+    path.write_text(f"{HEAD}{''.join(traces)}</log>", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(params=["fast", "streaming"])
+def either(request, monkeypatch):
+    """Both readers: r4pm's where it is installed, and the streaming one."""
+    if request.param == "streaming":
+        monkeypatch.setattr(xes, "_read_fast", lambda _: None)
+
+
+@pytest.mark.usefixtures("either")
+def test_start_and_complete_become_one_step(tmp_path) -> None:
+    path = written(
+        tmp_path / "a.xes",
+        trace(
+            "o1",
+            event("check", "2024-05-06T08:00:00Z", "schedule"),
+            event("check", "2024-05-06T09:00:00Z", "start"),
+            event("check", "2024-05-06T10:00:00+00:00", "complete"),
+            event("ship", "2024-05-06T13:00:00+02:00", "complete"),
+        ),
+    )
+    log = ok.read_log(path)
+    assert log.steps["activity"].tolist() == ["check", "ship"]
+    assert log.steps["enabled"].dt.hour.tolist()[0] == 8
+    assert log.steps["started"].dt.hour.tolist()[0] == 9
+    assert log.steps["completed"].dt.hour.tolist() == [10, 11]
+    assert log.notes == ("4 events were folded into 2 steps; 1 of them have no start",)
+    assert len(ok.read_log(path, lifecycle="keep").steps) == 4
+
+
+def test_the_oldest_start_is_closed_first_and_what_never_ends_stays_open(tmp_path) -> None:
+    times = [f"2024-05-06T{hour:02}:00:00Z" for hour in range(8, 13)]
+    kinds = ["complete", "start", "start", "complete", "suspend"]
+    path = written(tmp_path / "a.xes", trace("o1", *(event("a", *pair) for pair in zip(times, kinds, strict=True))))
+    log = ok.read_log(path)
+    hours = [(s.hour, c.hour) for s, c in zip(log.steps["started"], log.steps["completed"], strict=True)]
+    assert hours[1] == (9, 11)
+    assert log.steps["status"].tolist() == ["COMPLETED", "COMPLETED", "RUNNING"]
+    assert log.notes == (
+        "1 events were dropped: no start or end of a step (suspend)",
+        "5 events were folded into 3 steps; 1 of them have no start",
+        "1 steps never end in the log and stay open",
+    )
+
+
+def test_both_readers_agree(tmp_path, monkeypatch) -> None:
+    path = written(
+        tmp_path / "a.xes",
+        trace("o1", event("a", "2024-05-06T09:00:00.123+02:00"), event("ü&amp;", "2024-05-06T09:00:01Z")),
+        trace("o2", event("a", "2024-05-06T09:00:00Z")),
+    )
+    fast = ok.read_log(path)
+    monkeypatch.setattr(xes, "_read_fast", lambda _: None)
+    slow = ok.read_log(path)
+    assert_frame_equal(fast.steps, slow.steps)
+    assert_frame_equal(fast.cases, slow.cases)
+
+
+def test_what_is_missing_is_said(tmp_path) -> None:
+    path = written(
+        tmp_path / "a.xes",
+        trace("o1", event("a", "2024-05-06T09:00:00"), event("b", "yesterday")),
+        '<trace><event><string key="concept:name" value="a"><string key="in" value="1"/></string>'
+        '<date key="time:timestamp" value="2024-05-06T10:00:00Z"/></event><event/></trace>',
+        "<trace/>",
+    )
+    log = ok.read_log(path)
+    assert log.cases["case_id"].tolist() == ["o1", "trace 2"]
+    assert log.notes[:6] == (
+        "1 nested attributes were dropped",
+        "2 times of time:timestamp have no time zone and were read as UTC",
+        "1 values of time:timestamp cannot be read and are missing, the first 'yesterday'",
+        "2 traces have no concept:name and are called trace 1, trace 2, …",
+        "1 traces without events were dropped",
+        "1 events without concept:name were dropped",
+    )
+
+
+BOMB = '<!DOCTYPE log [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]>'
+OUTSIDE = '<!DOCTYPE log [<!ENTITY a SYSTEM "file:///etc/hostname">]>'
+
+
+@pytest.mark.usefixtures("either")
+@pytest.mark.parametrize("prolog", [BOMB, OUTSIDE])
+def test_entities_are_refused(tmp_path, prolog) -> None:
+    path = tmp_path / "a.xes"
+    path.write_text(f'{prolog}<log><trace><string key="concept:name" value="&b;"/></trace></log>')
+    with pytest.raises(ok.LogError, match="document type"):
+        ok.read_log(path)
+
+
+@pytest.mark.parametrize("filling", [b"\0", b" "])
+def test_a_file_that_unpacks_without_end_is_refused_early(tmp_path, filling) -> None:
+    path = tmp_path / "a.xes.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(b"<log>")
+        for _ in range(128):
+            file.write(filling * (1 << 20))
+    with pytest.raises(ok.LogError, match=r"well-formed|200 times its size"):
+        ok.read_log(path)
+
+
+def test_a_file_cut_short_is_told_from_one_that_is_no_log(tmp_path) -> None:
+    whole = gzip.compress(f"{HEAD}{trace('o1', event('a', '2024-05-06T09:00:00Z'))}</log>".encode())
+    path = tmp_path / "a.xes.gz"
+    path.write_bytes(whole[:-20])
+    with pytest.raises(ok.LogError, match="cut short"):
+        ok.read_log(path)
+    with pytest.raises(ok.LogError, match="has no trace"):
+        ok.read_log(written(tmp_path / "b.xes"))
+    with pytest.raises(ok.LogError, match="Known: .xes"):
+        ok.read_log(tmp_path / "c.xlsx")
+    with pytest.raises(ok.LogError, match="There is no file"):
+        ok.read_log(tmp_path / "c.xes")
+
+
+def test_ten_thousand_activities_and_cases_of_one_event(tmp_path) -> None:
+    path = written(tmp_path / "a.xes", *(trace(f"o{i}", event(f"a{i}", "2024-05-06T09:00:00Z")) for i in range(10_000)))
+    log = ok.read_log(path)
+    assert (len(log), len(log.activities)) == (10_000, 10_000)
+
+
+def test_columns_are_guessed_and_said() -> None:
+    frame = pd.DataFrame({"Case": [1, 1], "Task": ["a", "b"], "End Time": ["2024-05-06 09:00", "2024-05-06 10:00"]})
+    with pytest.raises(ok.LogError, match="time zone"):
+        ok.read_log(frame)
+    log = ok.read_log(frame, timezone="Europe/Berlin")
+    assert log.steps["completed"].dt.hour.tolist() == [7, 8]
+    assert log.notes[0] == "column 'Case' was taken for case_id"
+    with pytest.raises(ok.LogError, match="no column 'Cas'"):
+        ok.read_log(frame, columns={"case_id": "Cas"})
+    with pytest.raises(ok.LogError, match="no column 'completed'"):
+        ok.read_log(frame[["Case", "Task"]])
+
+
+MOMENTS = st.integers(0, 10**12).map(lambda us: pd.Timestamp(1_700_000_000_000_000 + us, unit="us", tz="UTC"))
+NAMES = st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF, exclude_categories=["Cc"]), min_size=1, max_size=5)
+NAMED = NAMES.map(lambda text: f"n{text}n")
+ROWS = st.lists(
+    st.tuples(NAMED, NAMED, MOMENTS, st.none() | NAMED, st.none() | st.integers(0, 99)), min_size=1, max_size=12
+)
+
+
+@pytest.mark.parametrize("ending", ["xes", "xes.gz", "csv", "parquet"])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=ROWS)
+def test_a_log_comes_back_as_it_was(tmp_path, ending, rows) -> None:
+    steps = pd.DataFrame(rows, columns=["case_id", "activity", "completed", "resource", "points"])
+    steps["points"] = steps["points"].astype("float64")
+    steps["started"] = steps["completed"] - pd.Timedelta("5min")
+    if steps["points"].isna().all():
+        steps = steps.drop(columns="points")
+    log = ok.EventLog(steps)
+    path = tmp_path / f"log.{ending}"
+    ok.write_log(log, path)
+    back = ok.read_log(path)
+    assert_frame_equal(back.steps, log.steps, check_like=True)
+    assert_frame_equal(back.cases, log.cases)
+
+
+@pytest.mark.skipif(not BPIC.exists(), reason="BPI Challenge 2012 is not here; ORCHKIT_DATA says where")
+def test_bpic2012_has_its_published_size() -> None:
+    log = ok.read_log(BPIC, lifecycle="keep")
+    assert (len(log), len(log.steps), len(log.activities)) == (13_087, 262_200, 24)
