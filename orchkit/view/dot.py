@@ -120,12 +120,15 @@ def _node(shape: Shape, *, across: bool) -> dict[str, str]:
 def _room(shape: Shape, *, across: bool) -> tuple[float, float]:
     """Return the width and height that a shape takes, its name included; its middle stays the middle."""
     width, height = shape.size
-    if not shape.cell or not shape.lines:
+    if not shape.cell:
         return width, height
-    text_width, text_height = shape.text_size
+    (text_width, text_height), (signs_width, signs_height) = shape.text_size, shape.counts_size
+    beside_width, beside_height = max(text_width, signs_width), max(text_height, signs_height)
+    if not beside_height:
+        return width, height
     if across:
-        return max(width, text_width + 4), height + 2 * (text_height + 4)
-    return width + 2 * (text_width + 8), max(height, text_height)
+        return max(width, beside_width + 4), height + 2 * (beside_height + 4)
+    return width + 2 * (beside_width + 8), max(height, beside_height)
 
 
 def _add_link(graph: graphviz.Digraph, link: Link) -> None:

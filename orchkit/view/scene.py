@@ -25,6 +25,7 @@ __all__ = [
     "Shape",
     "Standing",
     "Statuses",
+    "count_width",
     "standing_of",
 ]
 
@@ -80,9 +81,25 @@ class Standing:
     @property
     def words(self) -> str:
         """All of it in words."""
-        if self.counts == ((self.status, 1),):
+        if self.is_single:
             return look_of(self.status).word
         return ", ".join(f"{count} {look_of(status).word}" for status, count in self.counts)
+
+    @property
+    def is_single(self) -> bool:
+        """Whether there is one step, whose sign needs no number."""
+        return self.counts == ((self.status, 1),)
+
+    @property
+    def width(self) -> float:
+        """How wide the signs are, with their numbers, side by side."""
+        signs = 19.0 * len(self.counts)
+        return signs if self.is_single else signs + sum(count_width(count) + 4.0 for _, count in self.counts)
+
+
+def count_width(count: int) -> float:
+    """Return how wide the number behind a sign is."""
+    return text_width(str(count), NOTE_SIZE) + 5.0
 
 
 def standing_of(statuses: Iterable[str | Mapping[str, int]]) -> Standing | None:
@@ -123,6 +140,13 @@ class Shape:
     def cell(self) -> float:
         """Side of the square that holds a circle or a diamond; 0 for a box."""
         return _CELLS.get(self.form, 0.0)
+
+    @property
+    def counts_size(self) -> tuple[float, float]:
+        """Width and height of the signs of a circle or a diamond that would cover it, and so stand beside it."""
+        if not self.cell or self.standing is None or self.standing.is_single:
+            return 0.0, 0.0
+        return self.standing.width, 16.0
 
     @property
     def text_size(self) -> tuple[float, float]:

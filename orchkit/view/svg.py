@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from orchkit.view.dot import LINK_PAINTS
-from orchkit.view.scene import NAME_SIZE, NOTE_SIZE, Form, LinkKind
+from orchkit.view.scene import NAME_SIZE, NOTE_SIZE, Form, LinkKind, count_width
 from orchkit.view.text import text_width
 from orchkit.view.theme import DARK, FONT, ICONS, LIGHT, look_of
 
@@ -158,9 +158,9 @@ _middle_text = partial(_text, text_anchor="middle")
 def _badges(parent: ET.Element, standing: Standing, right: float, y: float) -> None:
     """Draw the signs of a standing, the most pressing leftmost, ending at ``right``."""
     for status, number in reversed(standing.counts):
-        if standing.counts != ((status, 1),):
+        if not standing.is_single:
             label = f"{number}"
-            width = text_width(label, NOTE_SIZE) + 5
+            width = count_width(number)
             _add(
                 parent,
                 "rect",
@@ -313,9 +313,21 @@ def _draw_shape(parent: ET.Element, shape: Shape, middle: Point, *, across: bool
         _draw_round(element, shape, middle, fill, paint)
         _draw_name(element, shape, middle, across=across)
         if shape.standing:
-            _badges(element, shape.standing, middle[0] + shape.cell / 2 + 6, middle[1] - shape.cell / 2 + 3)
+            _badges(element, shape.standing, *_badges_at(shape, middle, across=across))
     else:
         _draw_box(element, shape, middle, fill, paint)
+
+
+def _badges_at(shape: Shape, middle: Point, *, across: bool) -> Point:
+    """Return where the signs of a circle or a diamond end: on its corner, or opposite its name where they are many."""
+    (x, y), half = middle, shape.cell / 2
+    width, height = shape.counts_size
+    if not width:
+        return x + half + 6, y - half + 3
+    if across:
+        away = half + 4 + height / 2
+        return x + width / 2, y + (away if shape.above else -away)
+    return (x + half + 6 + width, y) if shape.above else (x - half - 6, y)
 
 
 def _draw_round(element: ET.Element, shape: Shape, middle: Point, fill: str, paint: str) -> None:
@@ -383,7 +395,7 @@ def _draw_box(element: ET.Element, shape: Shape, middle: Point, fill: str, paint
         _add(element, "rect", stroke=stroke, x=x + width - 19, y=y + height - 19, width=12, height=12, stroke_width=1)
         _icon(element, "parallel", (x + width - 13, y + height - 13), 9, stroke)
     if shape.standing:
-        _badges(element, shape.standing, x + width + 7, y)
+        _badges(element, shape.standing, x + width + 7, y if shape.standing.is_single else y - 3)
 
 
 def _legend(statuses: Iterable[str], width: float) -> list[tuple[str, float, int]]:

@@ -47,7 +47,8 @@ def test_the_books_and_the_history_agree(outcome):
     assert outcome.balances, outcome.differences.to_string()
 
 
-def test_the_second_process_took_up_the_runs_of_the_first(outcome, folder):
+@pytest.mark.usefixtures("outcome")
+def test_the_second_process_took_up_the_runs_of_the_first(folder):
     with ok.Engine(folder / "orders.duckdb") as engine:
         starts = engine.sql("select run_id from history where kind = 'run' and status = 'RUNNING'")["run_id"]
         resumed = engine.sql("select count(*) as n from history where payload->>'resumed' = 'true'")["n"][0]
@@ -56,7 +57,8 @@ def test_the_second_process_took_up_the_runs_of_the_first(outcome, folder):
     assert resumed > 0
 
 
-def test_metrics_failures_and_the_verdict_are_printed(outcome, printed):
+@pytest.mark.usefixtures("outcome")
+def test_metrics_failures_and_the_verdict_are_printed(printed):
     text = printed.getvalue()
 
     assert re.search(r"cases +│ 40 cases", text)

@@ -358,6 +358,26 @@ def test_counts_show_the_most_pressing_status_and_each_number():
     assert tip(drawn).endswith("\nstatus: 1 failed, 12 completed")
 
 
+@pytest.mark.parametrize("direction", ["LR", "TB"])
+@pytest.mark.parametrize("node", ["start", "where_to", "end"])
+def test_counts_of_a_circle_or_a_diamond_stand_beside_it_and_inside_the_picture(node, direction):
+    diagram = draw(routing(), direction=direction, statuses={node: {"COMPLETED": 1234, "FAILED": 2, "RUNNING": 11}})
+    drawn = elements(diagram)[node]
+    width, height = (float(number) for number in parsed(diagram).get("viewBox").split()[2:])
+    rings = [ring for ring in drawn.iter(f"{SVG}circle") if ring.get("r") != "8"]
+    corners = [point.split() for shape in drawn.iter(f"{SVG}polygon") for point in shape.get("points").split("L")]
+    middle_y = float(rings[0].get("cy")) if rings else float(corners[0][3])
+    middle_x = float(rings[0].get("cx")) if rings else float(corners[0][0])
+
+    for pill in drawn.iter(f"{SVG}rect"):
+        left, top = float(pill.get("x")), float(pill.get("y"))
+        right, bottom = left + float(pill.get("width")), top + float(pill.get("height"))
+        assert min(left, top) > -14
+        assert right < width - 14
+        assert bottom < height - 14
+        assert bottom <= middle_y - 14 or top >= middle_y + 14 or right <= middle_x - 14 or left >= middle_x + 14
+
+
 def test_a_status_that_is_not_known_still_draws():
     assert elements(draw(sequence("a"), statuses={"a": "PAUSED"}))["a"].get("data-status") == "PAUSED"
 
