@@ -188,27 +188,12 @@ def test_a_file_that_has_lost_its_end_is_corrupt_and_is_left_as_it_is(stored, le
     assert stored.read_bytes() == content
 
 
-@pytest.mark.parametrize("offset", [0, 8])
+@pytest.mark.parametrize("offset", [0, 8, 4_100, 8_200])
 def test_a_file_with_an_overwritten_head_is_corrupt(stored, offset):
     overwrite(stored, offset)
 
     with pytest.raises(StoreCorrupt, match=r"state\.duckdb .* copy"):
         Store(stored)
-
-
-def test_one_of_the_two_inner_heads_is_enough(stored):
-    with duckdb.connect(str(stored)) as connection:  # so that both have been written
-        connection.execute("CHECKPOINT")
-    outcomes = set()
-    for offset in (4_100, 8_200):
-        copy = Path(shutil.copy(stored, stored.with_name(f"{offset}.duckdb")))
-        overwrite(copy, offset)
-        try:
-            outcomes.add(rows_in(copy))
-        except StoreCorrupt:
-            outcomes.add("corrupt")
-
-    assert outcomes == {500, "corrupt"}
 
 
 def overwrite(path, offset):
