@@ -10,7 +10,14 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from orchkit.analysis import compare, distances, failures, kpis, metrics
+    from orchkit.analysis import (
+        compare,
+        discover,
+        distances,
+        failures,
+        kpis,
+        metrics,
+    )
     from orchkit.checks import Issue, Report, Severity, Soundness, check, rules, soundness
     from orchkit.engine import Engine, Run
     from orchkit.errors import (
@@ -127,7 +134,7 @@ _NAMES = {
     "orchkit.engine": ("Engine", "Run"),  # run it
     "orchkit.formats": ("read_log", "write_log"),  # a log from a file
     "orchkit.log": ("EventLog",),  # read it back
-    "orchkit.analysis": ("compare", "distances", "failures", "kpis", "metrics"),
+    "orchkit.analysis": ("compare", "discover", "distances", "failures", "kpis", "metrics"),
     "orchkit.simulation.scenario": (  # what would happen if
         "ArrivalTimes",
         "Batch",
