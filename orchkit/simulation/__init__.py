@@ -24,3 +24,10 @@ cost_per_step, period_s``, and ``busy_s``.
 **Attributes.** ``log.cases`` has a column for each attribute of the scenario, ``arrived`` among the times of the
 columns that every log has (``started``).
 """
+
+from __future__ import annotations
+
+from orchkit.simulation.scenario import Scenario
+from orchkit.simulation.simulate import simulate
+
+__all__ = ["Scenario", "simulate"]

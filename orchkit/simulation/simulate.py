@@ -1,0 +1,307 @@
+"""`simulate`: a workflow, a scenario, and a log of what would happen."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from orchkit.errors import ScenarioError
+from orchkit.model.definition import Workflow
+from orchkit.simulation import layout as at
+from orchkit.simulation.lowering import Lowered, lower
+from orchkit.simulation.output import Replication, log_of
+from orchkit.simulation.scenario import Scenario
+from orchkit.units import Duration, seconds
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from orchkit.log import EventLog
+
+__all__ = ["simulate"]
+
+_EVENTS_AT_ONCE = 200_000
+_MARGIN = 4_096
+_CHUNK = 1 << 16
+_MOST_RESTARTS = 8
+_LONG_S = 2.0
+_DISCIPLINES = ("fifo", "lifo", "priority", "preemptive", "shortest")
+
+
+def simulate(
+    workflow: Workflow,
+    scenario: Scenario,
+    *,
+    cases: int | None = None,
+    until: Duration | None = None,
+    replications: int = 1,
+    warm_up: Duration = 0,
+    seed: int = 0,
+    executor: Executor | None = None,
+    progress: bool | None = None,
+) -> EventLog:
+    """Return the log of what would happen.
+
+    Parameters
+    ----------
+    workflow
+        The definition, as it runs in production.
+    scenario
+        What is assumed about the world around it.
+    cases
+        How many cases arrive in each replication; the simulation goes on until all have ended.
+    until
+        How long the simulation goes on; cases in flight then are open in the log. One of both is needed.
+    replications
+        How often it is repeated, with other luck.
+    warm_up
+        Cases that arrive within this time are left out of the log.
+    seed
+        The same seed gives the same log, byte for byte, whoever computes it. Two scenarios with one seed see the same
+        luck, so that they can be compared in pairs.
+    executor
+        Any of ``concurrent.futures``, or of Dask (``client.get_executor()``), for the replications. By default threads,
+        since the kernel does not hold the GIL.
+    progress
+        Whether a bar is shown; None for: when it takes long.
+
+    Raises
+    ------
+    ScenarioError
+        The scenario does not say what is needed, or names what is not there.
+
+    Examples
+    --------
+    >>> import orchkit as ok
+    >>> order = ok.workflow("order", [ok.task("check", role="clerk"), ok.task("ship")])
+    >>> today = ok.Scenario(
+    ...     arrivals=ok.exponential("12 min"),
+    ...     durations={"check": ok.exponential("9 min"), "ship": "30 min"},
+    ...     resources={"clerk": 1},
+    ... )
+    >>> log = simulate(order, today, cases=100, seed=7)
+    >>> len(log), list(log.activities)
+    (100, ['check', 'ship'])
+    """
+    if cases is None and until is None and not hasattr(scenario.arrivals, "after_s"):
+        message = "simulate: say how many cases (cases=1_000), or for how long (until='30 days')."
+        raise ScenarioError(message)
+    for name, value, least in (("cases", cases, 1), ("replications", replications, 1)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+            message = f"simulate: {name} must be a whole number from {least}, not {value!r}."
+            raise ScenarioError(message)
+    program = lower(workflow, scenario)
+    task = _Task(
+        program,
+        cases if cases is not None else at.FOREVER,
+        at.FOREVER if until is None else int(program.program[at.P_START]) + round(seconds(until) * at.MICRO),
+        seed,
+    )
+    parts = _replicate(task, replications, executor, progress)
+    return log_of(workflow, scenario, program, parts, round(seconds(warm_up) * at.MICRO))
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is the same for all replications."""
+
+    program: Lowered
+    cases: int
+    until: int
+    seed: int
+
+
+def _replicate(task: _Task, count: int, executor: Executor | None, progress: bool | None) -> list[Replication]:  # noqa: FBT001
+    stopped = threading.Event()
+    if count == 1 and executor is None:
+        return [_replication(task, 0, stopped)]
+    own = executor is None
+    with ThreadPoolExecutor() if executor is None else nullcontext(executor) as pool:
+        futures = {
+            (pool.submit(_replication, task, number, stopped) if own else pool.submit(_replication, task, number)): number
+            for number in range(count)
+        }
+        found: dict[int, Replication] = {}
+        try:
+            from tqdm.auto import tqdm  # noqa: PLC0415 -- only where many are computed
+
+            bar = tqdm(total=count, unit="replication", delay=0 if progress else _LONG_S, disable=progress is False)
+            with bar:
+                for future in as_completed(futures):
+                    found[futures[future]] = future.result()
+                    bar.update()
+        except BaseException:
+            stopped.set()
+            for future in futures:
+                future.cancel()
+            raise
+    return [found[number] for number in range(count)]
+
+
+def _replication(task: _Task, number: int, stopped: threading.Event | None = None) -> Replication:
+    """Return one replication; where memory runs out within an event, it is begun again with more."""
+    margin = _MARGIN
+    for _ in range(_MOST_RESTARTS):
+        found = _attempt(task, number, margin, stopped)
+        if found is not None:
+            return found
+        margin *= 8
+    message = "simulate: one moment of a case needs more memory than there is. Does a loop go around without end?"
+    raise ScenarioError(message)
+
+
+def _attempt(task: _Task, number: int, margin: int, stopped: threading.Event | None) -> Replication | None:
+    from orchkit.simulation.kernel import begin, run  # noqa: PLC0415 -- compiles, or reads what was compiled
+
+    program = task.program
+    p, d = program.program, program.numbers
+    memory = Memory(program, margin)
+    memory.m[at.M_CASE_LIMIT], memory.m[at.M_UNTIL] = task.cases, task.until
+    memory.m[at.M_KEY] = (task.seed * 0x9E3779B97F4A7C1 + (number + 1) * 0x2545F4914F6CDD1) % (1 << 62)
+    begin(p, memory.m, d)
+    rows: list[NDArray[np.int64]] = []
+    ended: list[NDArray[np.int64]] = []
+    state = 1
+    while state:
+        if stopped is not None and stopped.is_set():
+            message = "interrupted"
+            raise KeyboardInterrupt(message)
+        state = run(p, memory.m, d, _EVENTS_AT_ONCE, margin)
+        if state == 3:  # noqa: PLR2004 -- as the kernel says
+            return None
+        rows.append(memory.drain(at.M_ROWS, at.M_ROW_COUNT, at.ROW_WIDTH))
+        ended.append(memory.drain(at.M_ENDED, at.M_ENDED_COUNT, at.ENDED_WIDTH))
+        if state == 2:  # noqa: PLR2004
+            memory.grow(margin)
+    return Replication(number, np.concatenate(rows), np.concatenate(ended), *memory.open_rows(), memory.now)
+
+
+class Memory:
+    """The kernel's memory, and how it grows.
+
+    Attributes
+    ----------
+    m
+        One array; the tables in it can be given more rows between events.
+    """
+
+    def __init__(self, program: Lowered, margin: int, trace: int = 0) -> None:
+        self.program = program
+        p = program.program
+        held, nodes, depth = int(p[at.P_HELD]), int(p[at.P_NODE_COUNT]), int(p[at.P_DEPTH])
+        self.widths = {
+            at.M_HEAP: (3, at.M_HEAP_SIZE, at.M_HEAP_COUNT),
+            at.M_STEPS: (at.S_WIDTH, at.M_STEP_SIZE, at.M_STEP_COUNT),
+            at.M_PASSES: (held, at.M_PASS_SIZE, at.M_PASS_COUNT),
+            at.M_UNDOS: (at.U_WITHIN + depth, at.M_UNDO_SIZE, at.M_UNDO_COUNT),
+            at.M_CASES: (at.K_VISITS + nodes, at.M_CASE_SIZE, at.M_CASE_COUNT),
+        }
+        sizes = dict.fromkeys(self.widths, 2 * margin)
+        sizes[at.M_CASES] = 1_024
+        self.fixed = {
+            at.M_STACK: 4 * 4 * margin,
+            at.M_AGENDA: 3 * 4 * margin,
+            at.M_COMMANDS: 4 * 4 * margin,
+            at.M_MESSAGES: 5 * 4 * margin,
+            at.M_TOKENS: 4 * margin,
+            at.M_OPENED: nodes + 1,
+            at.M_ROWS: at.ROW_WIDTH * max(_CHUNK, 4 * margin),
+            at.M_ENDED: at.ENDED_WIDTH * max(_CHUNK, 4 * margin),
+            at.M_POOLS: at.Q_WIDTH * max(1, len(program.pools)),
+            at.M_UNITS: at.R_WIDTH * max(1, len(program.units)),
+            at.M_TRACE: at.TRACE_WIDTH * trace,
+        }
+        self.m = np.zeros(0, dtype=np.int64)
+        self._lay_out(sizes)
+        m = self.m
+        m[at.M_STACK_SIZE] = m[at.M_AGENDA_SIZE] = 4 * margin
+        m[at.M_ROW_SIZE] = m[at.M_ENDED_SIZE] = max(_CHUNK, 4 * margin)
+        m[at.M_TRACE_SIZE] = trace
+        for place in (at.M_STEP_FREE, at.M_PASS_FREE, at.M_UNDO_FREE, at.M_CASE_FREE):
+            m[place] = -1
+        self._staff()
+
+    @property
+    def now(self) -> int:
+        """The kernel's time."""
+        return int(self.m[at.M_NOW])
+
+    def _lay_out(self, sizes: dict[int, int]) -> None:
+        old, new = self.m, np.zeros(0, dtype=np.int64)
+        place, places = at.M_HEADER, {}
+        for table, length in self.fixed.items():
+            places[table] = (place, length)
+            place += length
+        for table, (width, _, _) in self.widths.items():
+            places[table] = (place, width * sizes[table])
+            place += width * sizes[table]
+        new = np.zeros(place, dtype=np.int64)
+        if len(old):
+            new[: at.M_HEADER] = old[: at.M_HEADER]
+            for table, (begin, length) in places.items():
+                before = int(old[table])
+                kept = min(length, self.lengths[table])
+                new[begin : begin + kept] = old[before : before + kept]
+        self.lengths = {table: length for table, (_, length) in places.items()}
+        for table, (begin, _) in places.items():
+            new[table] = begin
+        for table, (_, size, _) in self.widths.items():
+            new[size] = sizes[table]
+        self.m = new
+
+    def grow(self, margin: int) -> None:
+        """Double the tables that are nearly full."""
+        sizes = {table: int(self.m[size]) for table, (_, size, _) in self.widths.items()}
+        for table, (_, size, count) in self.widths.items():
+            used = max(int(self.m[count]), int(self.m[at.M_STEPS_LIVE]) if table == at.M_STEPS else 0)
+            if used + margin >= self.m[size] or (table == at.M_CASES and used + 2 >= self.m[size]):
+                sizes[table] *= 2
+        if any(sizes[table] != self.m[size] for table, (_, size, _) in self.widths.items()):
+            self._lay_out(sizes)
+
+    def drain(self, table: int, count: int, width: int) -> NDArray[np.int64]:
+        """Take the rows out of a table."""
+        begin, rows = int(self.m[table]), int(self.m[count])
+        self.m[count] = 0
+        return self.m[begin : begin + rows * width].copy().reshape(rows, width)
+
+    def open_rows(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the steps that are still open, as rows of the log, and the cases in flight."""
+        m, held = self.m, int(self.program.program[at.P_HELD])
+        width = self.widths[at.M_CASES][0]
+        cases = m[m[at.M_CASES] :][: width * m[at.M_CASE_COUNT]].reshape(-1, width)
+        steps = m[m[at.M_STEPS] :][: at.S_WIDTH * m[at.M_STEP_COUNT]].reshape(-1, at.S_WIDTH)
+        passes = m[m[at.M_PASSES] :][: held * m[at.M_PASS_COUNT]].reshape(-1, held)
+        live = steps[(steps[:, at.S_STATUS] >= 0) & (steps[:, at.S_KIND] != at.K_SCOPE)]
+        numbers = cases[passes[live[:, at.S_PASS], at.I_CASE], at.K_NUMBER]
+        rows = np.empty((len(live), at.ROW_WIDTH), dtype=np.int64)
+        rows[:, 0] = (numbers << 24) | live[:, at.S_NODE]
+        rows[:, 1], rows[:, 2], rows[:, 3] = live[:, at.S_ENABLED], live[:, at.S_STARTED], -1
+        rows[:, 4] = (live[:, at.S_UNIT] + 1) | (live[:, at.S_STATUS] << 24) | (live[:, at.S_ATTEMPT] << 32)
+        rows[:, 5], rows[:, 6] = np.maximum(live[:, at.S_READY] - live[:, at.S_ENABLED], 0), live[:, at.S_OVERTAKEN]
+        flying = cases[cases[:, at.K_NUMBER] >= 0] if len(cases) else cases
+        return rows, flying[:, [at.K_NUMBER, at.K_ARRIVED]]
+
+    def _staff(self) -> None:
+        m = self.m
+        for number, (_, resource, first) in enumerate(self.program.pools):
+            q = int(m[at.M_POOLS]) + at.Q_WIDTH * number
+            m[q + at.Q_FIRST], m[q + at.Q_COUNT] = first, resource.count
+            m[q + at.Q_IDLE], m[q + at.Q_IDLE_LAST], m[q + at.Q_IDLE_COUNT] = (
+                first,
+                first + resource.count - 1,
+                resource.count,
+            )
+            m[q + at.Q_HEAD] = m[q + at.Q_TAIL] = -1
+            m[q + at.Q_DISCIPLINE] = _DISCIPLINES.index(resource.discipline)
+            m[q + at.Q_LIMIT] = -1 if resource.queue_limit is None else resource.queue_limit
+            m[q + at.Q_PAUSE] = int(resource.at_shift_end == "pause")
+            for unit in range(first, first + resource.count):
+                r = int(m[at.M_UNITS]) + at.R_WIDTH * unit
+                m[r + at.R_NEXT] = unit + 1 if unit + 1 < first + resource.count else -1
+                m[r + at.R_CALENDAR], m[r + at.R_STEP], m[r + at.R_POOL] = self.program.unit_calendars[unit], -1, number

@@ -1,0 +1,213 @@
+"""The token game of `orchkit.tokens` in the kernel: how gateways join and split."""
+
+from __future__ import annotations
+
+from numba import njit
+
+from orchkit.simulation.draws import draw
+from orchkit.simulation.layout import *  # noqa: F403 -- a hundred names of fields
+from orchkit.simulation.memory import note
+
+__all__ = ["choose", "clear_held", "send", "settle"]
+# ruff: noqa: F405
+
+_UNSAFE, _NO_FLOW, _LIVELOCK = 1, 2, 3
+
+
+@njit(nogil=True, cache=True)
+def send(p, m, flow):
+    """Let a token go along a flow."""
+    if m[M_TOKEN_COUNT] + 1 >= m[M_AGENDA_SIZE]:
+        m[M_OVERFLOW] = 1
+        return
+    m[m[M_TOKENS] + m[M_TOKEN_COUNT]] = flow
+    m[M_TOKEN_COUNT] += 1
+
+
+@njit(nogil=True, cache=True)
+def choose(p, m, d, pass_slot, node, first, count, exclusive):
+    """Decide a split by the shares of its flows; return them as bits, by position in the list."""
+    i = m[M_PASSES] + p[P_HELD] * pass_slot
+    k = m[M_CASES] + (K_VISITS + p[P_NODE_COUNT]) * m[i + I_CASE]
+    n = p[P_NODES] + N_WIDTH * node
+    if p[n + N_KIND] == XOR or p[n + N_KIND] == OR:
+        m[k + K_VISITS + node] += 1
+    visit = m[k + K_VISITS + node]
+    taken = 0
+    if exclusive:
+        u = draw(m[k + K_KEY], node, visit, 0, U_BRANCH)
+        for position in range(count):
+            share = d[p[p[P_FLOWS] + F_WIDTH * p[p[P_LISTS] + first + position] + F_SHARE]]
+            if share > 0 and u < share:
+                taken = 1 << position
+                break
+            u -= share
+        if taken == 0:  # rounding
+            for position in range(count):
+                if d[p[p[P_FLOWS] + F_WIDTH * p[p[P_LISTS] + first + position] + F_SHARE]] > 0:
+                    taken = 1 << position
+    else:
+        default = 0
+        for position in range(count):
+            flow = p[P_FLOWS] + F_WIDTH * p[p[P_LISTS] + first + position]
+            if p[flow + F_CONDITION] < 0:
+                if default == 0:
+                    default = 1 << position
+            elif draw(m[k + K_KEY], node, visit, position + 1, U_BRANCH) < d[p[flow + F_SHARE]]:
+                taken |= 1 << position
+        if taken == 0:
+            taken = default
+    note(p, m, K_GATEWAY, COMPLETED, node, 0, taken)
+    return taken
+
+
+@njit(nogil=True, cache=True)
+def _is_open(p, m, pass_slot, node):
+    i = m[M_PASSES] + p[P_HELD] * pass_slot
+    for at in range(m[M_OPENED_COUNT]):
+        if m[m[M_OPENED] + at] == node:
+            return True
+    step = m[i + I_FIRST]
+    while step >= 0:
+        s = m[M_STEPS] + S_WIDTH * step
+        if m[s + S_NODE] == node:
+            return True
+        step = m[s + S_NEXT]
+    return False
+
+
+@njit(nogil=True, cache=True)
+def clear_held(p, m, pass_slot):
+    """Take away the tokens that wait at joins."""
+    i = m[M_PASSES] + p[P_HELD] * pass_slot
+    if m[i + I_HELD_COUNT]:
+        for bit in range(p[p[P_GRAPHS] + G_WIDTH * m[i + I_GRAPH] + G_HELD_COUNT]):
+            m[i + I_HELD + bit] = 0
+        m[i + I_HELD_COUNT] = 0
+
+
+@njit(nogil=True, cache=True)
+def _blocked(p, m, i, join, node, held, full):
+    """Return whether a token at a node can still reach an empty flow of an inclusive join, but none that has one."""
+    first = p[p[P_GRAPHS] + G_WIDTH * m[i + I_GRAPH] + G_FIRST]
+    reach = p[p[P_LISTS] + p[p[P_NODES] + N_WIDTH * join + N_REACH] + node - first]
+    return (reach & (full & ~held)) != 0 and (reach & held) == 0
+
+
+@njit(nogil=True, cache=True)
+def _ready_join(p, m, pass_slot):
+    """Return an inclusive join that may fire (BPMN 2.0, 13.4.3); -1 for none."""
+    i = m[M_PASSES] + p[P_HELD] * pass_slot
+    g = p[P_GRAPHS] + G_WIDTH * m[i + I_GRAPH]
+    if m[i + I_HELD_COUNT] == 0:
+        return -1
+    for number in range(p[g + G_OR_COUNT]):
+        join = p[p[P_LISTS] + p[g + G_OR_JOINS] + number]
+        n = p[P_NODES] + N_WIDTH * join
+        count, base = p[n + N_IN_COUNT], p[n + N_HELD]
+        held = 0
+        for bit in range(count):
+            held |= m[i + I_HELD + base + bit] << bit
+        if held == 0:
+            continue
+        full = (1 << count) - 1
+        blocked = False
+        # The targets of tokens that wait at other joins are after the lists of joins, by bit.
+        for bit in range(p[g + G_HELD_COUNT]):
+            if m[i + I_HELD + bit] and not base <= bit < base + count:
+                target = p[p[P_LISTS] + p[g + G_OR_JOINS] + p[g + G_OR_COUNT] + bit]
+                blocked = blocked or _blocked(p, m, i, join, target, held, full)
+        step = m[i + I_FIRST]
+        while step >= 0 and not blocked:
+            s = m[M_STEPS] + S_WIDTH * step
+            blocked = _blocked(p, m, i, join, m[s + S_NODE], held, full)
+            step = m[s + S_NEXT]
+        for at in range(m[M_OPENED_COUNT]):
+            blocked = blocked or _blocked(p, m, i, join, m[m[M_OPENED] + at], held, full)
+        if not blocked:
+            for bit in range(count):
+                m[i + I_HELD + base + bit] = 0
+                m[i + I_HELD_COUNT] -= (held >> bit) & 1
+            return join
+    return -1
+
+
+@njit(nogil=True, cache=True)
+def _split(p, m, d, pass_slot, node):
+    """Send tokens along the flows that leave a node that takes no time; return whether there are any."""
+    n = p[P_NODES] + N_WIDTH * node
+    first, count = p[n + N_OUT], p[n + N_OUT_COUNT]
+    taken = -1
+    if p[n + N_CHOICE]:
+        taken = choose(p, m, d, pass_slot, node, first, count, p[n + N_KIND] == XOR)
+        if taken == 0:
+            return False
+    for back in range(count):
+        position = count - 1 - back
+        if taken < 0 or (taken >> position) & 1:
+            send(p, m, p[p[P_LISTS] + first + position])
+    return True
+
+
+@njit(nogil=True, cache=True)
+def settle(p, m, d, pass_slot):
+    """Move the tokens that were sent until they wait; what opens is in ``M_OPENED``.
+
+    Return 0; or a fault, with its node in the higher bits; or the end that ended all else, negative.
+    """
+    i = m[M_PASSES] + p[P_HELD] * pass_slot
+    g = p[P_GRAPHS] + G_WIDTH * m[i + I_GRAPH]
+    m[M_OPENED_COUNT] = 0
+    moves = 1_000 + 4 * p[P_NODE_COUNT]
+    while True:
+        if m[M_TOKEN_COUNT] == 0:
+            if p[g + G_OR_COUNT] == 0:
+                return 0
+            join = _ready_join(p, m, pass_slot)
+            if join < 0:
+                return 0
+            if not _split(p, m, d, pass_slot, join):
+                m[M_TOKEN_COUNT] = 0
+                return _NO_FLOW | (join << 8)
+            continue
+        m[M_TOKEN_COUNT] -= 1
+        flow = m[m[M_TOKENS] + m[M_TOKEN_COUNT]]
+        f = p[P_FLOWS] + F_WIDTH * flow
+        node = p[f + F_TARGET]
+        n = p[P_NODES] + N_WIDTH * node
+        kind = p[n + N_KIND]
+        moves -= 1
+        if moves == 0 or m[M_OVERFLOW]:
+            m[M_TOKEN_COUNT] = 0
+            return _LIVELOCK | (node << 8)
+        if kind == TASK or kind >= WAIT:
+            if _is_open(p, m, pass_slot, node):
+                m[M_TOKEN_COUNT] = 0
+                return _UNSAFE | (node << 8)
+            m[m[M_OPENED] + m[M_OPENED_COUNT]] = node
+            m[M_OPENED_COUNT] += 1
+        elif kind == END:
+            if p[n + N_END]:
+                m[M_TOKEN_COUNT] = 0
+                return -1 - node
+        else:
+            if p[f + F_HELD] >= 0:
+                if m[i + I_HELD + p[f + F_HELD]]:
+                    m[M_TOKEN_COUNT] = 0
+                    return _UNSAFE | (node << 8)
+                m[i + I_HELD + p[f + F_HELD]] = 1
+                m[i + I_HELD_COUNT] += 1
+                if kind == OR:
+                    continue
+                base, count = p[n + N_HELD], p[n + N_IN_COUNT]
+                full = True
+                for bit in range(count):
+                    full = full and m[i + I_HELD + base + bit] != 0
+                if not full:
+                    continue
+                for bit in range(count):
+                    m[i + I_HELD + base + bit] = 0
+                m[i + I_HELD_COUNT] -= count
+            if not _split(p, m, d, pass_slot, node):
+                m[M_TOKEN_COUNT] = 0
+                return _NO_FLOW | (node << 8)
