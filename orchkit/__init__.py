@@ -88,6 +88,7 @@ if TYPE_CHECKING:
         uniform,
         weibull,
     )
+    from orchkit.simulation.files import read_scenario, write_scenario
     from orchkit.simulation.scenario import (
         ArrivalTimes,
         Batch,
@@ -100,6 +101,7 @@ if TYPE_CHECKING:
         Scenario,
         arrivals_of,
     )
+    from orchkit.simulation.simulate import simulate
     from orchkit.view.diagram import Diagram, draw
 
 __version__ = "0.1.0"
@@ -147,6 +149,8 @@ _NAMES = {
         "Scenario",
         "arrivals_of",
     ),
+    "orchkit.simulation.simulate": ("simulate",),
+    "orchkit.simulation.files": ("read_scenario", "write_scenario"),
     "orchkit.simulation.calendars": ("Calendar", "office_hours"),
     "orchkit.simulation.distributions": (
         "Distribution",

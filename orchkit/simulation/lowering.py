@@ -18,7 +18,6 @@ from orchkit.model.nodes import (
     ForEach,
     Gateway,
     GatewayKind,
-
     Saga,
     Scope,
     Start,
@@ -28,9 +27,9 @@ from orchkit.model.nodes import (
     While,
 )
 from orchkit.model.states import ErrorClass
-from orchkit.simulation import layout as at
 from orchkit.simulation.distributions import Distribution, constant, exponential
-from orchkit.simulation.draws import FAMILY_CODES
+from orchkit.simulation.kernel import layout as at
+from orchkit.simulation.kernel.draws import FAMILY_CODES
 from orchkit.simulation.scenario import ArrivalTimes, Profile, Resource, Scenario
 from orchkit.tokens import has_choice, net_of
 from orchkit.turn import program_of
@@ -144,7 +143,7 @@ class _Lowering:
 
     def check_names(self) -> None:
         nodes = {node.name: node for one in self.all_workflows() for node in all_nodes(one)}
-        wanted = {
+        wanted: dict[str, type | tuple[type, ...]] = {
             "durations": (Task, Wait),
             "failures": Task,
             "patience": Task,
@@ -212,8 +211,9 @@ class _Lowering:
         attribute = 0
         if d.family == "by_attribute":
             if d.of not in self.attributes:
-                message = f"{where}: there is no attribute {d.of!r}. Add it to attributes."
-                raise ScenarioError(f"{message}{nearest(d.of, self.attributes)}")
+                hint = nearest(d.of, self.attributes)
+                message = f"{where}: there is no attribute {d.of!r}.{hint} Add it to the scenario's attributes."
+                raise ScenarioError(message)
             attribute = self.attributes[d.of]
             keys = [self.value(key) for key in d.parts]
         else:
@@ -460,7 +460,7 @@ class _Lowering:
             elif abs(total - 1) > 1e-6:  # noqa: PLR2004 -- as much as ten rounded shares may be off
                 message = f"branching: {name}: the probabilities sum to {total:g}, not to 1: {example} would."
                 raise ScenarioError(message, node=name)
-            if total > 1 + 1e-6:  # noqa: PLR2004
+            if total > 1 + 1e-6:
                 message = f"branching: {name}: the probabilities sum to {total:g}, not to 1."
                 raise ScenarioError(message, node=name)
         elif any(given.get(target) is None for target in wanted):
@@ -559,8 +559,23 @@ def _blank(graph: int) -> list[int]:
     row = [0] * at.N_WIDTH
     row[at.N_GRAPH] = graph
     unset = (
-        at.N_ON_TIMEOUT, at.N_INNER, at.N_TIMEOUT, at.N_DEADLINE, at.N_UNDO, at.N_WORK, at.N_POOL, at.N_ITERATIONS,
-        at.N_REPEAT, at.N_SKIP, at.N_EXIT, at.N_HELD, at.N_PRIORITY, at.N_PATIENCE, at.N_SETUP, at.N_NEVER, at.N_FAILS,
+        at.N_ON_TIMEOUT,
+        at.N_INNER,
+        at.N_TIMEOUT,
+        at.N_DEADLINE,
+        at.N_UNDO,
+        at.N_WORK,
+        at.N_POOL,
+        at.N_ITERATIONS,
+        at.N_REPEAT,
+        at.N_SKIP,
+        at.N_EXIT,
+        at.N_HELD,
+        at.N_PRIORITY,
+        at.N_PATIENCE,
+        at.N_SETUP,
+        at.N_NEVER,
+        at.N_FAILS,
     )
     for place in unset:
         row[place] = -1

@@ -10,9 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orchkit.columns import UTC
 from orchkit.log import EventLog
-from orchkit.simulation import layout as at
+from orchkit.simulation.kernel import layout as at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,11 +20,11 @@ if TYPE_CHECKING:
 
     from orchkit.model.definition import Workflow
     from orchkit.simulation.lowering import Lowered
-    from orchkit.simulation.scenario import Scenario
 
 __all__ = ["Replication", "log_of"]
 
 _TEXT = pd.StringDtype("pyarrow", na_value=np.nan)
+_HALF = 0.5  # text is coded as its number and a half
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +39,8 @@ class Replication:
         Cases that have ended (number, arrival, end and status); those in flight (number, arrival).
     now
         When it was over.
+    key
+        What its draws are made of.
     """
 
     number: int
@@ -48,13 +49,12 @@ class Replication:
     open_rows: NDArray[np.int64]
     flying: NDArray[np.int64]
     now: int
+    key: int
 
 
-def log_of(
-    workflow: Workflow, scenario: Scenario, program: Lowered, parts: Sequence[Replication], warm_up_us: int
-) -> EventLog:
+def log_of(workflow: Workflow, program: Lowered, parts: Sequence[Replication], warm_up_us: int) -> EventLog:
     """Return the log of replications."""
-    from orchkit.simulation.columns import by_case, fill  # noqa: PLC0415 -- compiles, or reads what was compiled
+    from orchkit.simulation.kernel.columns import by_case, fill  # noqa: PLC0415 -- compiles, or reads what was compiled
 
     p = program.program
     count = len(parts)
@@ -82,7 +82,6 @@ def log_of(
     by_case(tuple(rows), count, index, offsets, order)
     length = int(offsets[-1])
 
-    roles = [role for role, _, _ in program.pools]
     columns = _Columns(length)
     unit_pools = np.array([number for number, (_, res, _) in enumerate(program.pools) for _ in range(res.count)] or [0])
     costs = np.array([[res.cost_per_hour, res.cost_per_step] for _, res, _ in program.pools] or [[0.0, 0.0]])
@@ -91,13 +90,24 @@ def log_of(
     calendars = np.array(program.unit_calendars or [-1], dtype=np.int64)
     firsts = np.array([first_unit for _, _, first_unit in program.pools] or [0], dtype=np.int64)
     fill(
-        p, tuple(rows), order[:length], columns.integers, columns.floats, columns.small, program.node_pools,
-        unit_pools, calendars, firsts, costs, pauses, busy,
+        p,
+        tuple(rows),
+        order[:length],
+        columns.integers,
+        columns.floats,
+        columns.small,
+        program.node_pools,
+        unit_pools,
+        calendars,
+        firsts,
+        costs,
+        pauses,
+        busy,
     )
-    cases_frame = _cases(workflow, scenario, program, kept, arrived, ended, status, count)
+    cases_frame = _cases(workflow, program, parts, kept, arrived, ended, status)
     case_rows = np.repeat(np.flatnonzero(kept), np.diff(offsets))
-    steps = _steps(workflow, program, columns, case_rows // count, case_rows % count, numbers, count)
-    availability = _availability(program, parts, busy, roles, calendars)
+    steps = _steps(workflow, program, columns, case_rows // count, case_rows % count, numbers)
+    availability = _availability(program, parts, busy, calendars)
     return EventLog.from_coded(steps, cases_frame, offsets, availability)
 
 
@@ -113,7 +123,7 @@ class _Columns:
 def _identifiers(numbers: int) -> pd.Index:
     """Return the identifiers of cases, which sort as their numbers do."""
     texts = pc.utf8_lpad(pc.cast(pa.array(np.arange(1, numbers + 1)), pa.large_string()), len(str(numbers)), "0")
-    return pd.Index(pd.arrays.ArrowStringArray(pa.chunked_array([texts]), dtype=_TEXT))
+    return pd.Index(pd.arrays.ArrowStringArray(pa.chunked_array([texts]), dtype=_TEXT))  # type: ignore[call-arg]  # newer than its stub
 
 
 def _coded(codes: NDArray[np.integer], names: Sequence[str | None]) -> pd.Categorical:
@@ -137,7 +147,6 @@ def _steps(
     cases: NDArray[np.int64],
     replications: NDArray[np.int64],
     numbers: int,
-    count: int,
 ) -> pd.DataFrame:
     length = len(cases)
     node, status, attempt, unit, kind, error = columns.small
@@ -174,14 +183,16 @@ def _steps(
 
 def _cases(
     workflow: Workflow,
-    scenario: Scenario,
     program: Lowered,
+    parts: Sequence[Replication],
     kept: NDArray[np.bool_],
     arrived: NDArray[np.int64],
     ended: NDArray[np.int64],
     status: NDArray[np.int8],
-    count: int,
 ) -> pd.DataFrame:
+    from orchkit.simulation.kernel.columns import attribute  # noqa: PLC0415 -- compiled
+
+    count = len(parts)
     chosen = np.flatnonzero(kept)
     numbers = len(kept) // count
     identifiers = _identifiers(numbers)
@@ -194,10 +205,21 @@ def _cases(
         "version": pd.array(_repeated(workflow.version, total), dtype=_TEXT),
         "started": _times(arrived[chosen]),
         "completed": _times(ended[chosen]),
-        "status": pd.Categorical.from_codes(status[chosen], categories=table, validate=False).remove_unused_categories(),
+        "status": pd.Categorical.from_codes(
+            status[chosen], categories=table, validate=False
+        ).remove_unused_categories(),
         "replication": pd.arrays.IntegerArray(chosen % count, np.zeros(total, dtype=bool)),
     }
+    keys = np.array([part.key for part in parts], dtype=np.int64)
+    for name, number in program.attributes.items():
+        values = attribute(program.program, program.numbers, number, keys, chosen)
+        is_text = bool(program.texts) and bool((values % 1 == _HALF).all())
+        data[name] = _named(values, program.texts) if is_text else values
     return pd.DataFrame(data, copy=False)
+
+
+def _named(values: NDArray[np.float64], texts: Sequence[str]) -> pd.Series:
+    return pd.Series(_coded(values.astype(np.int64), texts)).astype(_TEXT)
 
 
 def _repeated(text: str, count: int) -> pa.ChunkedArray:
@@ -205,9 +227,12 @@ def _repeated(text: str, count: int) -> pa.ChunkedArray:
 
 
 def _availability(
-    program: Lowered, parts: Sequence[Replication], busy: NDArray[np.int64], roles: list[str], calendars: NDArray[np.int64]
+    program: Lowered,
+    parts: Sequence[Replication],
+    busy: NDArray[np.int64],
+    calendars: NDArray[np.int64],
 ) -> pd.DataFrame:
-    from orchkit.simulation.duty import worked  # noqa: PLC0415 -- compiled
+    from orchkit.simulation.kernel.duty import worked  # noqa: PLC0415 -- compiled
 
     p = program.program
     start = int(p[at.P_START])
@@ -219,13 +244,26 @@ def _availability(
                 on_duty = worked(p, calendar, part.now) - worked(p, calendar, start)
                 rows.append(
                     (
-                        part.number, role, program.units[unit][1], resource.count, on_duty / at.MICRO,
-                        busy[position, unit] / at.MICRO, (part.now - start) / at.MICRO,
-                        resource.cost_per_hour, resource.cost_per_step,
+                        part.number,
+                        role,
+                        program.units[unit][1],
+                        resource.count,
+                        on_duty / at.MICRO,
+                        busy[position, unit] / at.MICRO,
+                        (part.now - start) / at.MICRO,
+                        resource.cost_per_hour,
+                        resource.cost_per_step,
                     )
                 )
     names = (
-        "replication", "role", "resource", "resource_count", "available_s", "busy_s", "period_s", "cost_per_hour",
+        "replication",
+        "role",
+        "resource",
+        "resource_count",
+        "available_s",
+        "busy_s",
+        "period_s",
+        "cost_per_hour",
         "cost_per_step",
     )
     return pd.DataFrame(rows, columns=list(names))

@@ -12,7 +12,7 @@ import numpy as np
 
 from orchkit.errors import ScenarioError
 from orchkit.model.definition import Workflow
-from orchkit.simulation import layout as at
+from orchkit.simulation.kernel import layout as at
 from orchkit.simulation.lowering import Lowered, lower
 from orchkit.simulation.output import Replication, log_of
 from orchkit.simulation.scenario import Scenario
@@ -103,7 +103,7 @@ def simulate(
         seed,
     )
     parts = _replicate(task, replications, executor, progress)
-    return log_of(workflow, scenario, program, parts, round(seconds(warm_up) * at.MICRO))
+    return log_of(workflow, program, parts, round(seconds(warm_up) * at.MICRO))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,9 @@ def _replicate(task: _Task, count: int, executor: Executor | None, progress: boo
     own = executor is None
     with ThreadPoolExecutor() if executor is None else nullcontext(executor) as pool:
         futures = {
-            (pool.submit(_replication, task, number, stopped) if own else pool.submit(_replication, task, number)): number
+            (
+                pool.submit(_replication, task, number, stopped) if own else pool.submit(_replication, task, number)
+            ): number
             for number in range(count)
         }
         found: dict[int, Replication] = {}
@@ -156,7 +158,7 @@ def _replication(task: _Task, number: int, stopped: threading.Event | None = Non
 
 
 def _attempt(task: _Task, number: int, margin: int, stopped: threading.Event | None) -> Replication | None:
-    from orchkit.simulation.kernel import begin, run  # noqa: PLC0415 -- compiles, or reads what was compiled
+    from orchkit.simulation.kernel.loop import begin, run  # noqa: PLC0415 -- compiles, or reads what was compiled
 
     program = task.program
     p, d = program.program, program.numbers
@@ -178,7 +180,9 @@ def _attempt(task: _Task, number: int, margin: int, stopped: threading.Event | N
         ended.append(memory.drain(at.M_ENDED, at.M_ENDED_COUNT, at.ENDED_WIDTH))
         if state == 2:  # noqa: PLR2004
             memory.grow(margin)
-    return Replication(number, np.concatenate(rows), np.concatenate(ended), *memory.open_rows(), memory.now)
+    return Replication(
+        number, np.concatenate(rows), np.concatenate(ended), *memory.open_rows(), memory.now, int(memory.m[at.M_KEY])
+    )
 
 
 class Memory:
@@ -217,6 +221,7 @@ class Memory:
             at.M_TRACE: at.TRACE_WIDTH * trace,
         }
         self.m = np.zeros(0, dtype=np.int64)
+        self.lengths: dict[int, int] = {}
         self._lay_out(sizes)
         m = self.m
         m[at.M_STACK_SIZE] = m[at.M_AGENDA_SIZE] = 4 * margin

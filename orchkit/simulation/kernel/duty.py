@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from numba import njit
-
-from orchkit.simulation.layout import C_BASE, C_COUNT, C_PERIOD, C_SPANS, C_WIDTH, C_WORK, P_CALENDARS
+from orchkit.simulation.kernel.compiling import compiled
+from orchkit.simulation.kernel.layout import C_BASE, C_COUNT, C_PERIOD, C_SPANS, C_WIDTH, C_WORK, P_CALENDARS
 
 __all__ = ["next_open", "worked", "working_until"]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _last(p, spans, count, field, value):
     """Return the last span whose field is at most the value; -1 for none."""
     low, high = 0, count
@@ -22,7 +21,7 @@ def _last(p, spans, count, field, value):
     return low - 1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def next_open(p, calendar, moment):
     """Return the moment, or the next one on duty."""
     if calendar < 0:
@@ -40,7 +39,7 @@ def next_open(p, calendar, moment):
     return begin + period + p[spans]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def worked(p, calendar, moment):
     """Return the time on duty from the calendar's base to a moment."""
     if calendar < 0:
@@ -56,7 +55,7 @@ def worked(p, calendar, moment):
     return cycle * p[row + C_WORK] + p[span + 2] + min(inside, p[span + 1]) - p[span]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def working_until(p, calendar, moment, work):
     """Return when so much work is done that begins at a moment on duty."""
     if calendar < 0:

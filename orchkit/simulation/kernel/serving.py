@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from numba import njit
-
-from orchkit.simulation.draws import draw, micros, sample, stream
-from orchkit.simulation.duty import next_open, worked, working_until
-from orchkit.simulation.layout import *  # noqa: F403 -- a hundred names of fields
-from orchkit.simulation.memory import note, schedule
+from orchkit.simulation.kernel.compiling import compiled
+from orchkit.simulation.kernel.draws import draw, micros, sample, stream
+from orchkit.simulation.kernel.duty import next_open, worked, working_until
+from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
+from orchkit.simulation.kernel.memory import note, schedule
 
 __all__ = ["ask_for", "dispatch", "leave_queue", "release"]
-# ruff: noqa: F405
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _begin(p, m, d, slot, unit):
     """Begin (or go on with) an attempt, and say when it will end."""
     s = m[M_STEPS] + S_WIDTH * slot
@@ -65,7 +63,7 @@ def _begin(p, m, d, slot, unit):
     schedule(m, working_until(p, calendar, now, m[s + S_LEFT]), E_DONE, slot, m[s] * 64 + (m[s + S_TOKEN] & 63))
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _idle_unit(p, m, q):
     """Take an idle resource that is on duty; -1 for none."""
     before, unit = -1, m[q + Q_IDLE]
@@ -86,32 +84,7 @@ def _idle_unit(p, m, q):
     return -1
 
 
-@njit(nogil=True, cache=True)
-def ask_for(p, m, d, slot):
-    """Begin an attempt, or let it wait for a resource. Return False where the queue is full."""
-    s = m[M_STEPS] + S_WIDTH * slot
-    n = p[P_NODES] + N_WIDTH * m[s + S_NODE]
-    pool = p[n + N_POOL]
-    if pool < 0:
-        _begin(p, m, d, slot, -1)
-        return True
-    q = m[M_POOLS] + Q_WIDTH * pool
-    if m[q + Q_LENGTH] == 0 and m[q + Q_IDLE_COUNT] > 0:
-        unit = _idle_unit(p, m, q)
-        if unit >= 0:
-            _begin(p, m, d, slot, unit)
-            return True
-    if m[q + Q_LIMIT] >= 0 and m[q + Q_LENGTH] >= m[q + Q_LIMIT]:
-        return False
-    _queue(p, m, d, slot, q, pool)
-    if m[q + Q_DISCIPLINE] == 3:
-        _interrupt(p, m, d, slot, q, pool)
-    if m[q + Q_IDLE_COUNT] > 0:
-        dispatch(p, m, d, pool)
-    return True
-
-
-@njit(nogil=True, cache=True)
+@compiled
 def _queue(p, m, d, slot, q, pool):
     """Put a step into the queue, where its discipline says."""
     s = m[M_STEPS] + S_WIDTH * slot
@@ -133,7 +106,9 @@ def _queue(p, m, d, slot, q, pool):
             priority = micros(sample(p, d, p[n + N_PRIORITY], key, stream(key, node, 0, 0, U_PRIORITY), -1))
         m[s + S_PRIORITY] = priority
         if p[n + N_PATIENCE] >= 0:
-            waits = sample(p, d, p[n + N_PATIENCE], key, stream(key, node, m[s + S_VISIT], m[s + S_ATTEMPT], U_PATIENCE), -1)
+            waits = sample(
+                p, d, p[n + N_PATIENCE], key, stream(key, node, m[s + S_VISIT], m[s + S_ATTEMPT], U_PATIENCE), -1
+            )
             schedule(m, m[M_NOW] + micros(waits), E_PATIENCE, slot, m[s] * 64 + (m[s + S_ATTEMPT] & 63))
     before = m[q + Q_TAIL]
     if discipline != 0:
@@ -157,7 +132,7 @@ def _queue(p, m, d, slot, q, pool):
     m[q + Q_LENGTH] += 1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def leave_queue(p, m, slot):
     """Take a step out of the queue that it waits in."""
     s = m[M_STEPS] + S_WIDTH * slot
@@ -177,7 +152,7 @@ def leave_queue(p, m, slot):
     m[q + Q_LENGTH] -= 1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _interrupt(p, m, d, slot, q, pool):
     """Let a step that has just come take the place of one that matters less."""
     s = m[M_STEPS] + S_WIDTH * slot
@@ -208,28 +183,7 @@ def _interrupt(p, m, d, slot, q, pool):
     _queue(p, m, d, victim, q, pool)
 
 
-@njit(nogil=True, cache=True)
-def release(p, m, slot):
-    """Give back the resource of an attempt that has ended; return its role, -1 for none."""
-    s = m[M_STEPS] + S_WIDTH * slot
-    unit = m[s + S_UNIT]
-    if unit < 0:
-        return -1
-    r = m[M_UNITS] + R_WIDTH * unit
-    pool = m[r + R_POOL]
-    q = m[M_POOLS] + Q_WIDTH * pool
-    m[r + R_STEP] = -1
-    m[r + R_NEXT] = -1
-    if m[q + Q_IDLE_LAST] >= 0 and m[q + Q_IDLE_COUNT] > 0:
-        m[m[M_UNITS] + R_WIDTH * m[q + Q_IDLE_LAST] + R_NEXT] = unit
-    else:
-        m[q + Q_IDLE] = unit
-    m[q + Q_IDLE_LAST] = unit
-    m[q + Q_IDLE_COUNT] += 1
-    return pool
-
-
-@njit(nogil=True, cache=True)
+@compiled
 def dispatch(p, m, d, pool):
     """Let idle resources serve who waits; where none is on duty, look again when one is."""
     q = m[M_POOLS] + Q_WIDTH * pool
@@ -257,3 +211,49 @@ def dispatch(p, m, d, pool):
                     m[o + S_OVERTAKEN] = m[M_NOW]
                 other = m[o + S_Q_NEXT]
         _begin(p, m, d, slot, unit)
+
+
+@compiled
+def ask_for(p, m, d, slot):
+    """Begin an attempt, or let it wait for a resource. Return False where the queue is full."""
+    s = m[M_STEPS] + S_WIDTH * slot
+    n = p[P_NODES] + N_WIDTH * m[s + S_NODE]
+    pool = p[n + N_POOL]
+    if pool < 0:
+        _begin(p, m, d, slot, -1)
+        return True
+    q = m[M_POOLS] + Q_WIDTH * pool
+    if m[q + Q_LENGTH] == 0 and m[q + Q_IDLE_COUNT] > 0:
+        unit = _idle_unit(p, m, q)
+        if unit >= 0:
+            _begin(p, m, d, slot, unit)
+            return True
+    if m[q + Q_LIMIT] >= 0 and m[q + Q_LENGTH] >= m[q + Q_LIMIT]:
+        return False
+    _queue(p, m, d, slot, q, pool)
+    if m[q + Q_DISCIPLINE] == 3:
+        _interrupt(p, m, d, slot, q, pool)
+    if m[q + Q_IDLE_COUNT] > 0:
+        dispatch(p, m, d, pool)
+    return True
+
+
+@compiled
+def release(p, m, slot):
+    """Give back the resource of an attempt that has ended; return its role, -1 for none."""
+    s = m[M_STEPS] + S_WIDTH * slot
+    unit = m[s + S_UNIT]
+    if unit < 0:
+        return -1
+    r = m[M_UNITS] + R_WIDTH * unit
+    pool = m[r + R_POOL]
+    q = m[M_POOLS] + Q_WIDTH * pool
+    m[r + R_STEP] = -1
+    m[r + R_NEXT] = -1
+    if m[q + Q_IDLE_LAST] >= 0 and m[q + Q_IDLE_COUNT] > 0:
+        m[m[M_UNITS] + R_WIDTH * m[q + Q_IDLE_LAST] + R_NEXT] = unit
+    else:
+        m[q + Q_IDLE] = unit
+    m[q + Q_IDLE_LAST] = unit
+    m[q + Q_IDLE_COUNT] += 1
+    return pool

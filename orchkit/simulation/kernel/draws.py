@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
-from orchkit.simulation.layout import D_WIDTH, MICRO, P_DISTRIBUTIONS
+from orchkit.simulation.kernel.compiling import compiled
+from orchkit.simulation.kernel.layout import D_WIDTH, MICRO, P_DISTRIBUTIONS
 
 __all__ = ["FAMILY_CODES", "draw", "fraction", "micros", "mix", "sample", "stream"]
 
@@ -38,7 +38,7 @@ _S30, _S27, _S31, _S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(
 _UNIT = 1.0 / (1 << 53)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def mix(value):
     """Return SplitMix64's finalizer of an integer (Steele, Lea and Flood, OOPSLA 2014)."""
     z = np.uint64(value) + _GOLDEN
@@ -47,32 +47,32 @@ def mix(value):
     return np.int64(z ^ (z >> _S31))
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def stream(key, node, visit, attempt, purpose):
     """Return the key of a draw."""
     return mix(key ^ mix((node << 40) ^ (visit << 16) ^ (attempt << 6) ^ purpose))
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def fraction(key, number):
     """Return the n-th number in (0, 1) of a stream."""
     z = np.uint64(mix(np.int64(np.uint64(key) + _GOLDEN * np.uint64(number))))
     return (float(z >> _S11) + 0.5) * _UNIT
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def draw(key, node, visit, attempt, purpose):
     """Return a number in (0, 1)."""
     return fraction(stream(key, node, visit, attempt, purpose), 0)
 
 
-@njit(nogil=True, cache=True)
-def micros(value):
+@compiled
+def micros(seconds):
     """Return seconds as microseconds."""
-    return np.int64(math.floor(value * MICRO + 0.5))
+    return np.int64(math.floor(seconds * MICRO + 0.5))
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _quantile(u):
     """Return the standard normal quantile (Wichura, Applied Statistics 37, 1988, algorithm AS 241)."""
     q = u - 0.5
@@ -80,25 +80,142 @@ def _quantile(u):
         r = 0.180625 - q * q
         return (
             q
-            * (((((((r * 2509.0809287301226727 + 33430.575583588128105) * r + 67265.770927008700853) * r + 45921.953931549871457) * r + 13731.693765509461125) * r + 1971.5909503065514427) * r + 133.14166789178437745) * r + 3.387132872796366608)
-            / (((((((r * 5226.495278852545925 + 28729.085735721942674) * r + 39307.89580009271061) * r + 21213.794301586595867) * r + 5394.1960214247511077) * r + 687.1870074920579083) * r + 42.313330701600911252) * r + 1.0)
+            * (
+                (
+                    (
+                        (
+                            (
+                                ((r * 2509.0809287301226727 + 33430.575583588128105) * r + 67265.770927008700853) * r
+                                + 45921.953931549871457
+                            )
+                            * r
+                            + 13731.693765509461125
+                        )
+                        * r
+                        + 1971.5909503065514427
+                    )
+                    * r
+                    + 133.14166789178437745
+                )
+                * r
+                + 3.387132872796366608
+            )
+            / (
+                (
+                    (
+                        (
+                            (
+                                ((r * 5226.495278852545925 + 28729.085735721942674) * r + 39307.89580009271061) * r
+                                + 21213.794301586595867
+                            )
+                            * r
+                            + 5394.1960214247511077
+                        )
+                        * r
+                        + 687.1870074920579083
+                    )
+                    * r
+                    + 42.313330701600911252
+                )
+                * r
+                + 1.0
+            )
         )
     r = math.sqrt(-math.log(min(u, 1.0 - u)))
     if r <= 5.0:
         r -= 1.6
-        x = (((((((r * 7.7454501427834140764e-4 + 0.0227238449892691845833) * r + 0.24178072517745061177) * r + 1.27045825245236838258) * r + 3.64784832476320460504) * r + 5.7694972214606914055) * r + 4.6303378461565452959) * r + 1.42343711074968357734) / (((((((r * 1.05075007164441684324e-9 + 5.475938084995344946e-4) * r + 0.0151986665636164571966) * r + 0.14810397642748007459) * r + 0.68976733498510000455) * r + 1.6763848301838038494) * r + 2.05319162663775882187) * r + 1.0)
+        x = (
+            (
+                (
+                    (
+                        (
+                            ((r * 7.7454501427834140764e-4 + 0.0227238449892691845833) * r + 0.24178072517745061177) * r
+                            + 1.27045825245236838258
+                        )
+                        * r
+                        + 3.64784832476320460504
+                    )
+                    * r
+                    + 5.7694972214606914055
+                )
+                * r
+                + 4.6303378461565452959
+            )
+            * r
+            + 1.42343711074968357734
+        ) / (
+            (
+                (
+                    (
+                        (
+                            ((r * 1.05075007164441684324e-9 + 5.475938084995344946e-4) * r + 0.0151986665636164571966)
+                            * r
+                            + 0.14810397642748007459
+                        )
+                        * r
+                        + 0.68976733498510000455
+                    )
+                    * r
+                    + 1.6763848301838038494
+                )
+                * r
+                + 2.05319162663775882187
+            )
+            * r
+            + 1.0
+        )
     else:
         r -= 5.0
-        x = (((((((r * 2.01033439929228813265e-7 + 2.71155556874348757815e-5) * r + 0.0012426609473880784386) * r + 0.026532189526576123093) * r + 0.29656057182850489123) * r + 1.7848265399172913358) * r + 5.4637849111641143699) * r + 6.6579046435011037772) / (((((((r * 2.04426310338993978564e-15 + 1.4215117583164458887e-7) * r + 1.8463183175100546818e-5) * r + 7.868691311456132591e-4) * r + 0.0148753612908506148525) * r + 0.13692988092273580531) * r + 0.59983220655588793769) * r + 1.0)
+        x = (
+            (
+                (
+                    (
+                        (
+                            ((r * 2.01033439929228813265e-7 + 2.71155556874348757815e-5) * r + 0.0012426609473880784386)
+                            * r
+                            + 0.026532189526576123093
+                        )
+                        * r
+                        + 0.29656057182850489123
+                    )
+                    * r
+                    + 1.7848265399172913358
+                )
+                * r
+                + 5.4637849111641143699
+            )
+            * r
+            + 6.6579046435011037772
+        ) / (
+            (
+                (
+                    (
+                        (
+                            ((r * 2.04426310338993978564e-15 + 1.4215117583164458887e-7) * r + 1.8463183175100546818e-5)
+                            * r
+                            + 7.868691311456132591e-4
+                        )
+                        * r
+                        + 0.0148753612908506148525
+                    )
+                    * r
+                    + 0.13692988092273580531
+                )
+                * r
+                + 0.59983220655588793769
+            )
+            * r
+            + 1.0
+        )
     return -x if q < 0 else x
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _below(z):
     return 0.5 * math.erfc(-z / math.sqrt(2.0))
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _gamma(shape, key, number):
     """Return a gamma variate of scale 1 (Marsaglia and Tsang, ACM TOMS 26, 2000)."""
     boost = 1.0
@@ -119,7 +236,7 @@ def _gamma(shape, key, number):
                 return boost * third * v
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _plain(d, at, family, key):
     a, b, c = d[at + 1], d[at + 2], d[at + 3]
     u = fraction(key, 0)
@@ -165,7 +282,20 @@ def _plain(d, at, family, key):
     return d[int(a) + count - 1]
 
 
-@njit(nogil=True, cache=True)
+@compiled
+def sample_attribute(p, d, number, case):
+    """Return the value of an attribute of a case: text as its code. It is drawn again whenever it is asked for."""
+    at = p[P_DISTRIBUTIONS] + number * D_WIDTH
+    family = int(d[at])
+    key = stream(case, number, 0, 0, 15)
+    if family == 0:
+        return d[at + 1]
+    if family == 3:
+        return -d[at + 1] * math.log(fraction(key, 0))
+    return _plain(d, at, family, key)
+
+
+@compiled
 def sample(p, d, number, case, key, unit):
     """Return a draw of a distribution, in seconds (or of whatever it is a distribution)."""
     while True:
@@ -187,16 +317,3 @@ def sample(p, d, number, case, key, unit):
             if d[int(d[at + 1]) + 2 * position] == wanted:
                 number = int(d[int(d[at + 1]) + 2 * position + 1])
                 break
-
-
-@njit(nogil=True, cache=True)
-def sample_attribute(p, d, number, case):
-    """Return the value of an attribute of a case: text as its code. It is drawn again whenever it is asked for."""
-    at = p[P_DISTRIBUTIONS] + number * D_WIDTH
-    family = int(d[at])
-    key = stream(case, number, 0, 0, 15)
-    if family == 0:
-        return d[at + 1]
-    if family == 3:
-        return -d[at + 1] * math.log(fraction(key, 0))
-    return _plain(d, at, family, key)

@@ -6,12 +6,11 @@ show progress and be interrupted.
 
 from __future__ import annotations
 
-from numba import njit
-
-from orchkit.simulation.draws import draw, micros, mix, sample, stream
-from orchkit.simulation.layout import *  # noqa: F403 -- a hundred names of fields
-from orchkit.simulation.memory import add_case, command, look_at, note, pop_event, push, schedule, tell
-from orchkit.simulation.rules import (
+from orchkit.simulation.kernel.compiling import compiled
+from orchkit.simulation.kernel.draws import draw, micros, mix, sample, stream
+from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
+from orchkit.simulation.kernel.memory import add_case, command, look_at, note, pop_event, push, schedule, tell
+from orchkit.simulation.kernel.rules import (
     O_ENTER,
     O_FAIL_PASS,
     _become,
@@ -21,23 +20,12 @@ from orchkit.simulation.rules import (
     step_done,
     turn,
 )
-from orchkit.simulation.serving import ask_for, dispatch, leave_queue, release
+from orchkit.simulation.kernel.serving import ask_for, dispatch, leave_queue, release
 
 __all__ = ["run"]
-# ruff: noqa: F405
 
 
-@njit(nogil=True, cache=True)
-def _arrive(p, m, d):
-    """Let the next case arrive, and say when the one after it will."""
-    number = m[M_ARRIVED]
-    m[M_ARRIVED] = number + 1
-    case = add_case(p, m, number, mix(m[M_KEY] + (number + 1) * 0x5851F42D4C957F))
-    _schedule_arrival(p, m, d)
-    push(m, O_ENTER, 0, -1, case)
-
-
-@njit(nogil=True, cache=True)
+@compiled
 def _schedule_arrival(p, m, d):
     number = m[M_ARRIVED]
     if number >= m[M_CASE_LIMIT]:
@@ -68,7 +56,17 @@ def _schedule_arrival(p, m, d):
     schedule(m, moment, E_ARRIVAL, 0, 0)
 
 
-@njit(nogil=True, cache=True)
+@compiled
+def _arrive(p, m, d):
+    """Let the next case arrive, and say when the one after it will."""
+    number = m[M_ARRIVED]
+    m[M_ARRIVED] = number + 1
+    case = add_case(p, m, number, mix(m[M_KEY] + (number + 1) * 0x5851F42D4C957F))
+    _schedule_arrival(p, m, d)
+    push(m, O_ENTER, 0, -1, case)
+
+
+@compiled
 def _attempt_failed(p, m, d, slot, failure):
     """Take the failure of an attempt: try again, or not."""
     s = m[M_STEPS] + S_WIDTH * slot
@@ -97,7 +95,7 @@ def _attempt_failed(p, m, d, slot, failure):
     command(m, DO_RETRY, slot, m[s], micros(delay))
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _carry_out(p, m, d, do, slot, gen, value):
     """Carry out a command, unless its step has ended meanwhile."""
     s = m[M_STEPS] + S_WIDTH * slot
@@ -134,7 +132,7 @@ def _carry_out(p, m, d, do, slot, gen, value):
         tell(m, TELL_CANCEL, slot, m[s], 0, 0)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _follow_up(p, m, d):
     """Carry out the commands of a turn, then deliver messages between runs, each of which is a turn again."""
     while not m[M_OVERFLOW]:
@@ -171,7 +169,7 @@ def _follow_up(p, m, d):
         turn(p, m, d)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _take(p, m, d, code):
     """Do what an event says."""
     kind, slot, gen = code & 15, (code >> 4) & 0xFFFFFFF, code >> 32
@@ -231,7 +229,7 @@ def _take(p, m, d, code):
         dispatch(p, m, d, freed)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def run(p, m, d, events, margin):
     """Take events until there are none, time is up, or so many were taken.
 
@@ -264,7 +262,7 @@ def run(p, m, d, events, margin):
     return 1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def begin(p, m, d):
     """Let the first case come."""
     m[M_NOW] = p[P_START]

@@ -312,9 +312,19 @@ TYPE_NAMES = (
 )
 
 # Events -------------------------------------------------------------------------
-E_ARRIVAL, E_DONE, E_RETRY, E_TIMER, E_TIMEOUT, E_DEADLINE, E_CALLBACK, E_CALLBACK_FAILED, E_PATIENCE, E_WAKE, E_BATCH = range(
-    11
-)
+(
+    E_ARRIVAL,
+    E_DONE,
+    E_RETRY,
+    E_TIMER,
+    E_TIMEOUT,
+    E_DEADLINE,
+    E_CALLBACK,
+    E_CALLBACK_FAILED,
+    E_PATIENCE,
+    E_WAKE,
+    E_BATCH,
+) = range(11)
 # Commands and messages
 (
     DO_RUN,

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-from orchkit.simulation.duty import worked
-from orchkit.simulation.layout import MICRO
+from orchkit.simulation.kernel.draws import mix, sample_attribute
+from orchkit.simulation.kernel.duty import worked
+from orchkit.simulation.kernel.layout import MICRO
 
-__all__ = ["by_case", "fill"]
+__all__ = ["attribute", "by_case", "fill"]
 
 _NAT = -(1 << 63)
 
@@ -35,7 +41,13 @@ def _sum_up(offsets):
         offsets[case] += offsets[case - 1]
 
 
-def by_case(parts, count, index, offsets, order):
+def by_case(
+    parts: Sequence[NDArray[np.int64]],
+    count: int,
+    index: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    order: NDArray[np.int64],
+) -> None:
     """Sort rows by case: a counting sort, which keeps their order of completion within a case."""
     for part, rows in enumerate(parts):
         _count(rows, count, part // 2, index, offsets)
@@ -81,15 +93,33 @@ def _fill(
             retry = (until - enabled) / MICRO
         if unit >= 0 and started >= 0 and completed >= 0:
             calendar = calendars[unit] if pauses[unit_pools[unit]] else -1
-            work = worked(p, calendar, completed) - worked(p, calendar, started) if calendar >= 0 else completed - started
+            work = (
+                worked(p, calendar, completed) - worked(p, calendar, started) if calendar >= 0 else completed - started
+            )
             busy[part // 2, unit] += work
             cost = costs[unit_pools[unit], 0] * work / (3_600.0 * MICRO) + costs[unit_pools[unit], 1]
         floats[0, to], floats[1, to], floats[2, to] = cost, contention, calendar_wait
         floats[3, to], floats[4, to], floats[5, to] = 0.0, priority, retry
 
 
-def fill(p, parts, order, *columns):
+def fill(
+    p: NDArray[np.int64],
+    parts: Sequence[NDArray[np.int64]],
+    order: NDArray[np.int64],
+    *columns: NDArray[Any],
+) -> None:
     """Write the columns of the log."""
     for part, rows in enumerate(parts):
         if len(rows):
             _fill(p, part, rows, order, *columns)
+
+
+@njit(nogil=True, cache=True)
+def attribute(p, d, number, keys, cases):
+    """Return the value of an attribute for each case: of a number and a replication, as the log counts them."""
+    values = np.empty(len(cases))
+    for at in range(len(cases)):
+        case, replication = cases[at] // len(keys), cases[at] % len(keys)
+        key = mix(keys[replication] + (case + 1) * 0x5851F42D4C957F)
+        values[at] = sample_attribute(p, d, number, key)
+    return values

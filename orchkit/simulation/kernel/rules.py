@@ -6,11 +6,11 @@ same: a function here does what it can at once and pushes what follows, backward
 
 from __future__ import annotations
 
-from numba import njit
-
-from orchkit.simulation.draws import draw, sample, stream
-from orchkit.simulation.layout import *  # noqa: F403 -- a hundred names of fields
-from orchkit.simulation.memory import (
+from orchkit.simulation.kernel.compiling import compiled
+from orchkit.simulation.kernel.draws import draw, sample, stream
+from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
+from orchkit.simulation.kernel.memory import (
+    _take,
     add_pass,
     add_step,
     command,
@@ -21,13 +21,11 @@ from orchkit.simulation.memory import (
     note,
     push,
     tell,
-    _take,
 )
-from orchkit.simulation.serving import leave_queue
-from orchkit.simulation.tokens import choose, clear_held, send, settle
+from orchkit.simulation.kernel.serving import leave_queue
+from orchkit.simulation.kernel.tokens import choose, clear_held, send, settle
 
 __all__ = ["O_ENTER", "O_FAIL_PASS", "failed_for_good", "step_done", "turn"]
-# ruff: noqa: F405
 
 (
     O_ENTER,
@@ -45,17 +43,17 @@ __all__ = ["O_ENTER", "O_FAIL_PASS", "failed_for_good", "step_done", "turn"]
 ) = range(12)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _failure(kind, type_code, node):
     return kind | (type_code << TYPE_SHIFT) | (node << NODE_SHIFT)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _of_class(failure, kind):
     return (failure & ~CLASS_MASK) | kind
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _become(p, m, slot, status, failure):
     """Change the status of a step and record it."""
     s = m[M_STEPS] + S_WIDTH * slot
@@ -66,10 +64,28 @@ def _become(p, m, slot, status, failure):
         log_row(p, m, s, status, failure)
 
 
-# Tokens --------------------------------------------------------------------------
+@compiled
+def _drain(p, m, slot, mode):
+    i = m[M_PASSES] + p[P_HELD] * slot
+    m[i + I_MODE] = mode
+    clear_held(p, m, slot)
+    push(m, O_LOOK, slot, m[i], 0)
+    step = m[i + I_LAST]
+    while step >= 0:
+        push(m, O_GIVE_UP, step, 0, 0)
+        step = m[m[M_STEPS] + S_WIDTH * step + S_PREV]
 
 
-@njit(nogil=True, cache=True)
+@compiled
+def _fail_pass(p, m, slot, failure):
+    """Fail a pass for good: attempts that run may end, all else in it is given up."""
+    i = m[M_PASSES] + p[P_HELD] * slot
+    if m[i + I_MODE] <= ENDING:
+        m[i + I_FAILURE] = failure
+        _drain(p, m, slot, FAILING)
+
+
+@compiled
 def _settled(p, m, d, slot):
     """Take over what the token game gives: open nodes, or end the pass."""
     found = settle(p, m, d, slot)
@@ -97,7 +113,7 @@ def _settled(p, m, d, slot):
         push(m, O_OPEN, slot, m[m[M_OPENED] + m[M_OPENED_COUNT] - 1 - back], 0)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _enter(p, m, d, graph, parent, case, index):
     """Begin a pass through a graph."""
     root = -1
@@ -113,7 +129,7 @@ def _enter(p, m, d, graph, parent, case, index):
     _settled(p, m, d, slot)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _close(p, m, slot):
     """Take a step out of the state, without a token."""
     pass_slot = m[m[M_STEPS] + S_WIDTH * slot + S_PASS]
@@ -122,7 +138,21 @@ def _close(p, m, slot):
     look_at(m, pass_slot, m[m[M_PASSES] + p[P_HELD] * pass_slot], 1)
 
 
-@njit(nogil=True, cache=True)
+@compiled
+def _send_on(p, m, d, pass_slot, node, taken, flow):
+    if flow >= 0:
+        send(p, m, flow)
+    else:
+        n = p[P_NODES] + N_WIDTH * node
+        count = p[n + N_OUT_COUNT]
+        for back in range(count):
+            position = count - 1 - back
+            if taken < 0 or (taken >> position) & 1:
+                send(p, m, p[p[P_LISTS] + p[n + N_OUT] + position])
+    _settled(p, m, d, pass_slot)
+
+
+@compiled
 def _leave(p, m, d, slot, taken, flow):
     """Take a step out of the state and send tokens: along one flow, or along those normal ones that are taken."""
     s = m[M_STEPS] + S_WIDTH * slot
@@ -145,24 +175,39 @@ def _leave(p, m, d, slot, taken, flow):
             other = m[o + S_NEXT]
 
 
-@njit(nogil=True, cache=True)
-def _send_on(p, m, d, pass_slot, node, taken, flow):
-    if flow >= 0:
-        send(p, m, flow)
-    else:
-        n = p[P_NODES] + N_WIDTH * node
-        count = p[n + N_OUT_COUNT]
-        for back in range(count):
-            position = count - 1 - back
-            if taken < 0 or (taken >> position) & 1:
-                send(p, m, p[p[P_LISTS] + p[n + N_OUT] + position])
-    _settled(p, m, d, pass_slot)
+@compiled
+def _saga_of(p, m, slot):
+    """Return the pass of the nearest saga; -1 for none in this run."""
+    depth = 0
+    while True:
+        i = m[M_PASSES] + p[P_HELD] * slot
+        if p[p[P_GRAPHS] + G_WIDTH * m[i + I_GRAPH] + G_SAGA]:
+            return slot, depth
+        if m[i + I_ROOT] == slot:
+            return -1, depth
+        slot = m[m[M_STEPS] + S_WIDTH * m[i + I_PARENT] + S_PASS]
+        depth += 1
 
 
-# Outcomes ------------------------------------------------------------------------
+@compiled
+def _add_within(p, m, entry, serial):
+    if m[entry + U_DEPTH] < p[P_DEPTH]:
+        m[entry + U_WITHIN + m[entry + U_DEPTH]] = serial
+        m[entry + U_DEPTH] += 1
 
 
-@njit(nogil=True, cache=True)
+@compiled
+def _add_path(p, m, entry, slot):
+    """Add to what may have to be undone the scopes from a pass up to the nearest saga."""
+    while True:
+        i = m[M_PASSES] + p[P_HELD] * slot
+        if p[p[P_GRAPHS] + G_WIDTH * m[i + I_GRAPH] + G_SAGA] or m[i + I_ROOT] == slot:
+            return
+        _add_within(p, m, entry, m[m[M_STEPS] + S_WIDTH * m[i + I_PARENT] + S_SERIAL])
+        slot = m[m[M_STEPS] + S_WIDTH * m[i + I_PARENT] + S_PASS]
+
+
+@compiled
 def _keep(p, m, slot):
     """Remember what was done for the nearest saga around it."""
     s = m[M_STEPS] + S_WIDTH * slot
@@ -197,55 +242,7 @@ def _keep(p, m, slot):
     _add_path(p, m, u, m[s + S_PASS])
 
 
-@njit(nogil=True, cache=True)
-def _saga_of(p, m, slot):
-    """Return the pass of the nearest saga; -1 for none in this run."""
-    depth = 0
-    while True:
-        i = m[M_PASSES] + p[P_HELD] * slot
-        if p[p[P_GRAPHS] + G_WIDTH * m[i + I_GRAPH] + G_SAGA]:
-            return slot, depth
-        if m[i + I_ROOT] == slot:
-            return -1, depth
-        slot = m[m[M_STEPS] + S_WIDTH * m[i + I_PARENT] + S_PASS]
-        depth += 1
-
-
-@njit(nogil=True, cache=True)
-def _add_path(p, m, u, slot):
-    """Add to what may have to be undone the scopes from a pass up to the nearest saga."""
-    while True:
-        i = m[M_PASSES] + p[P_HELD] * slot
-        if p[p[P_GRAPHS] + G_WIDTH * m[i + I_GRAPH] + G_SAGA] or m[i + I_ROOT] == slot:
-            return
-        _add_within(p, m, u, m[m[M_STEPS] + S_WIDTH * m[i + I_PARENT] + S_SERIAL])
-        slot = m[m[M_STEPS] + S_WIDTH * m[i + I_PARENT] + S_PASS]
-
-
-@njit(nogil=True, cache=True)
-def _add_within(p, m, u, serial):
-    if m[u + U_DEPTH] < p[P_DEPTH]:
-        m[u + U_WITHIN + m[u + U_DEPTH]] = serial
-        m[u + U_DEPTH] += 1
-
-
-@njit(nogil=True, cache=True)
-def _go_on(p, m, d, slot):
-    """Send tokens along a step's flows, the implicit split decided."""
-    s = m[M_STEPS] + S_WIDTH * slot
-    node, pass_slot = m[s + S_NODE], m[s + S_PASS]
-    n = p[P_NODES] + N_WIDTH * node
-    if not p[n + N_CHOICE] or m[m[M_PASSES] + p[P_HELD] * pass_slot + I_MODE] != GOING:
-        _leave(p, m, d, slot, -1, -1)
-        return
-    count = p[n + N_OUT_COUNT]
-    taken = choose_optional(p, m, d, pass_slot, node, p[n + N_OUT], count)
-    _leave(p, m, d, slot, taken, -1)
-    if taken == 0:
-        _fail_pass(p, m, pass_slot, _failure(PERMANENT, T_NO_FLOW, node))
-
-
-@njit(nogil=True, cache=True)
+@compiled
 def choose_optional(p, m, d, pass_slot, node, first, count):
     """Decide an implicit split: the flows without a condition, and those whose condition holds."""
     i = m[M_PASSES] + p[P_HELD] * pass_slot
@@ -265,7 +262,23 @@ def choose_optional(p, m, d, pass_slot, node, first, count):
     return taken | fixed
 
 
-@njit(nogil=True, cache=True)
+@compiled
+def _go_on(p, m, d, slot):
+    """Send tokens along a step's flows, the implicit split decided."""
+    s = m[M_STEPS] + S_WIDTH * slot
+    node, pass_slot = m[s + S_NODE], m[s + S_PASS]
+    n = p[P_NODES] + N_WIDTH * node
+    if not p[n + N_CHOICE] or m[m[M_PASSES] + p[P_HELD] * pass_slot + I_MODE] != GOING:
+        _leave(p, m, d, slot, -1, -1)
+        return
+    count = p[n + N_OUT_COUNT]
+    taken = choose_optional(p, m, d, pass_slot, node, p[n + N_OUT], count)
+    _leave(p, m, d, slot, taken, -1)
+    if taken == 0:
+        _fail_pass(p, m, pass_slot, _failure(PERMANENT, T_NO_FLOW, node))
+
+
+@compiled
 def _fail(p, m, d, slot, failure):
     """Go on after a node has failed for good: its fallback, its timeout or error path, or up."""
     s = m[M_STEPS] + S_WIDTH * slot
@@ -297,10 +310,7 @@ def _fail(p, m, d, slot, failure):
         _leave(p, m, d, slot, 0, flow)
 
 
-# Opening -------------------------------------------------------------------------
-
-
-@njit(nogil=True, cache=True)
+@compiled
 def _open(p, m, d, pass_slot, node):
     """Begin a visit of a node."""
     n = p[P_NODES] + N_WIDTH * node
@@ -345,44 +355,7 @@ def _open(p, m, d, pass_slot, node):
         command(m, DO_TIMEOUT, slot, m[s], 0)
 
 
-# Giving up -----------------------------------------------------------------------
-
-
-@njit(nogil=True, cache=True)
-def _fail_pass(p, m, slot, failure):
-    """Fail a pass for good: attempts that run may end, all else in it is given up."""
-    i = m[M_PASSES] + p[P_HELD] * slot
-    if m[i + I_MODE] <= ENDING:
-        m[i + I_FAILURE] = failure
-        _drain(p, m, slot, FAILING)
-
-
-@njit(nogil=True, cache=True)
-def _drain(p, m, slot, mode):
-    i = m[M_PASSES] + p[P_HELD] * slot
-    m[i + I_MODE] = mode
-    clear_held(p, m, slot)
-    push(m, O_LOOK, slot, m[i], 0)
-    step = m[i + I_LAST]
-    while step >= 0:
-        push(m, O_GIVE_UP, step, 0, 0)
-        step = m[m[M_STEPS] + S_WIDTH * step + S_PREV]
-
-
-@njit(nogil=True, cache=True)
-def _give_up(p, m, slot):
-    """Stop a step whose outcome is not wanted any more; an attempt that runs is awaited."""
-    s = m[M_STEPS] + S_WIDTH * slot
-    if m[s + S_STATUS] == FAILED:
-        _close(p, m, slot)
-    elif m[s + S_KIND] == K_SCOPE or m[s + S_KIND] == K_CALL:
-        _stop(p, m, slot, _failure(STOPPED, T_CANCELLED, m[s + S_NODE]))
-    elif m[s + S_STATUS] != RUNNING:
-        _become(p, m, slot, CANCELLED, 0)
-        _close(p, m, slot)
-
-
-@njit(nogil=True, cache=True)
+@compiled
 def _stop(p, m, slot, failure):
     """Fail what runs inside a scope or a call; the step ends when that has ended."""
     s = m[M_STEPS] + S_WIDTH * slot
@@ -400,90 +373,20 @@ def _stop(p, m, slot, failure):
         inner = m[m[M_PASSES] + p[P_HELD] * inner + I_PREV]
 
 
-# Ends of passes ------------------------------------------------------------------
-
-
-@njit(nogil=True, cache=True)
-def _look_at_pass(p, m, d, slot):
-    """See whether a pass has ended, or is stuck."""
-    i = m[M_PASSES] + p[P_HELD] * slot
-    if m[i + I_OPEN] or m[i + I_MODE] == UNDOING:
-        return
-    if m[i + I_MODE] == GOING and m[i + I_HELD_COUNT]:
-        g = p[P_GRAPHS] + G_WIDTH * m[i + I_GRAPH]
-        join = 0
-        for bit in range(p[g + G_HELD_COUNT]):
-            if m[i + I_HELD + bit]:
-                join = p[p[P_LISTS] + p[g + G_OR_JOINS] + p[g + G_OR_COUNT] + bit]
-                break
-        _fail_pass(p, m, slot, _failure(PERMANENT, T_DEADLOCK, join))
-    elif m[i + I_MODE] == FAILING and p[p[P_GRAPHS] + G_WIDTH * m[i + I_GRAPH] + G_SAGA]:
-        m[i + I_MODE] = UNDOING
-        _become(p, m, m[i + I_PARENT], COMPENSATING, m[i + I_FAILURE])
-        _undo_next(p, m, d, slot)
-    else:
-        _end_pass(p, m, d, slot)
-
-
-@njit(nogil=True, cache=True)
-def _end_pass(p, m, d, slot):
-    i = m[M_PASSES] + p[P_HELD] * slot
-    failure, parent, undo = m[i + I_FAILURE], m[i + I_PARENT], m[i + I_UNDO]
-    if m[i + I_ROOT] == slot:
-        _finish(p, m, slot, failure)
-        return
-    drop_pass(p, m, slot)
-    s = m[M_STEPS] + S_WIDTH * parent
-    if undo >= 0:  # what a saga in a saga has done is the outer one's to undo
-        saga, _ = _saga_of(p, m, m[s + S_PASS])
-        if saga >= 0:
-            last = undo
-            while True:
-                u = m[M_UNDOS] + (U_WITHIN + p[P_DEPTH]) * last
-                _add_within(p, m, u, m[s + S_SERIAL])
-                _add_path(p, m, u, m[s + S_PASS])
-                if m[u + U_NEXT] < 0:
-                    break
-                last = m[u + U_NEXT]
-            outer = m[M_PASSES] + p[P_HELD] * saga
-            m[m[M_UNDOS] + (U_WITHIN + p[P_DEPTH]) * last + U_NEXT] = m[outer + I_UNDO]
-            m[outer + I_UNDO] = undo
-        else:
-            while undo >= 0:
-                u = m[M_UNDOS] + (U_WITHIN + p[P_DEPTH]) * undo
-                after = m[u + U_NEXT]
-                m[u + 1] = m[M_UNDO_FREE]
-                m[M_UNDO_FREE] = undo
-                undo = after
-    kind = p[p[P_NODES] + N_WIDTH * m[s + S_NODE] + N_KIND]
-    if kind == FOREACH or kind == WHILE:
-        _pass_ended(p, m, d, parent, failure)
-    elif failure and m[s + S_FAILURE]:
-        _end_scope(p, m, d, parent, (m[s + S_FAILURE] & ~UNDONE) | (failure & UNDONE))
-    else:
-        _end_scope(p, m, d, parent, failure)
-
-
-@njit(nogil=True, cache=True)
-def _end_scope(p, m, d, slot, failure):
-    """Go on after a scope, when nothing runs inside."""
+@compiled
+def _give_up(p, m, slot):
+    """Stop a step whose outcome is not wanted any more; an attempt that runs is awaited."""
     s = m[M_STEPS] + S_WIDTH * slot
-    if failure == 0:
-        _become(p, m, slot, COMPLETED, 0)
-        _keep(p, m, slot)
-        _go_on(p, m, d, slot)
-    elif m[s + S_STATUS] == COMPENSATING:
-        _become(p, m, slot, COMPENSATED if failure & UNDONE else FAILED, failure)
-        _fail(p, m, d, slot, failure)
-    elif failure & CLASS_MASK == STOPPED:
+    if m[s + S_STATUS] == FAILED:
+        _close(p, m, slot)
+    elif m[s + S_KIND] == K_SCOPE or m[s + S_KIND] == K_CALL:
+        _stop(p, m, slot, _failure(STOPPED, T_CANCELLED, m[s + S_NODE]))
+    elif m[s + S_STATUS] != RUNNING:
         _become(p, m, slot, CANCELLED, 0)
         _close(p, m, slot)
-    else:
-        _become(p, m, slot, FAILED, failure)
-        _fail(p, m, d, slot, failure)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _finish(p, m, slot, failure):
     """End a run."""
     i = m[M_PASSES] + p[P_HELD] * slot
@@ -523,10 +426,153 @@ def _finish(p, m, slot, failure):
     m[M_LIVE] -= 1
 
 
-# Loops ---------------------------------------------------------------------------
+@compiled
+def _drop_undo(p, m, i):
+    undo = m[i + I_UNDO]
+    u = m[M_UNDOS] + (U_WITHIN + p[P_DEPTH]) * undo
+    m[i + I_UNDO] = m[u + U_NEXT]
+    m[u + 1] = m[M_UNDO_FREE]
+    m[M_UNDO_FREE] = undo
 
 
-@njit(nogil=True, cache=True)
+@compiled
+def _end_scope(p, m, d, slot, failure):
+    """Go on after a scope, when nothing runs inside."""
+    s = m[M_STEPS] + S_WIDTH * slot
+    if failure == 0:
+        _become(p, m, slot, COMPLETED, 0)
+        _keep(p, m, slot)
+        _go_on(p, m, d, slot)
+    elif m[s + S_STATUS] == COMPENSATING:
+        _become(p, m, slot, COMPENSATED if failure & UNDONE else FAILED, failure)
+        _fail(p, m, d, slot, failure)
+    elif failure & CLASS_MASK == STOPPED:
+        _become(p, m, slot, CANCELLED, 0)
+        _close(p, m, slot)
+    else:
+        _become(p, m, slot, FAILED, failure)
+        _fail(p, m, d, slot, failure)
+
+
+@compiled
+def _pass_ended(p, m, d, slot, failure):
+    """Note the end of a pass of a loop."""
+    s = m[M_STEPS] + S_WIDTH * slot
+    node = m[s + S_NODE]
+    n = p[P_NODES] + N_WIDTH * node
+    m[s + S_ACTIVE] -= 1
+    push(m, O_NEXT_PASSES, slot, m[s], 0)
+    if p[n + N_KIND] == WHILE:
+        if failure:
+            m[s + S_CLOSED] = 1
+            if m[s + S_FAILURE] == 0:
+                m[s + S_FAILURE] = failure
+            else:
+                m[s + S_FAILURE] = (m[s + S_FAILURE] & ~UNDONE) | (failure & UNDONE)
+        return
+    if failure == 0:
+        if p[n + N_EXIT_AFTER] and not m[s + S_CLOSED]:
+            case = m[m[M_PASSES] + p[P_HELD] * m[s + S_PASS] + I_CASE]
+            key = m[m[M_CASES] + (K_VISITS + p[P_NODE_COUNT]) * case + K_KEY]
+            m[s + S_LEFT] += 1  # the number of passes that have ended well, from 0
+            if draw(key, node, m[s + S_VISIT], m[s + S_LEFT] + 1, U_EXIT) < d[p[n + N_EXIT]]:
+                m[s + S_CLOSED] = 1
+    elif failure & CLASS_MASK != STOPPED:
+        m[s + S_FAILED] += 1
+        first = m[s + S_FIRST_FAILURE]
+        if first == 0:
+            first = failure
+        m[s + S_FIRST_FAILURE] = ((first | (failure & EXHAUSTED)) & ~UNDONE) | (first & failure & UNDONE)
+        allowed = p[n + N_TOLERATED]
+        if allowed < 0:
+            allowed = int(-(allowed + 1) / 1_000_000 * m[s + S_ITEMS] + 1e-9)
+        if m[s + S_FAILURE] == 0 and m[s + S_FAILED] > allowed:
+            flags = m[s + S_FIRST_FAILURE] & (EXHAUSTED | UNDONE)
+            _stop(p, m, slot, _failure(PARTIAL, T_ITEMS, node) | flags)
+
+
+@compiled
+def _end_pass(p, m, d, slot):
+    i = m[M_PASSES] + p[P_HELD] * slot
+    failure, parent, undo = m[i + I_FAILURE], m[i + I_PARENT], m[i + I_UNDO]
+    if m[i + I_ROOT] == slot:
+        _finish(p, m, slot, failure)
+        return
+    drop_pass(p, m, slot)
+    s = m[M_STEPS] + S_WIDTH * parent
+    if undo >= 0:  # what a saga in a saga has done is the outer one's to undo
+        saga, _ = _saga_of(p, m, m[s + S_PASS])
+        if saga >= 0:
+            last = undo
+            while True:
+                u = m[M_UNDOS] + (U_WITHIN + p[P_DEPTH]) * last
+                _add_within(p, m, u, m[s + S_SERIAL])
+                _add_path(p, m, u, m[s + S_PASS])
+                if m[u + U_NEXT] < 0:
+                    break
+                last = m[u + U_NEXT]
+            outer = m[M_PASSES] + p[P_HELD] * saga
+            m[m[M_UNDOS] + (U_WITHIN + p[P_DEPTH]) * last + U_NEXT] = m[outer + I_UNDO]
+            m[outer + I_UNDO] = undo
+        else:
+            while undo >= 0:
+                u = m[M_UNDOS] + (U_WITHIN + p[P_DEPTH]) * undo
+                after = m[u + U_NEXT]
+                m[u + 1] = m[M_UNDO_FREE]
+                m[M_UNDO_FREE] = undo
+                undo = after
+    kind = p[p[P_NODES] + N_WIDTH * m[s + S_NODE] + N_KIND]
+    if kind == FOREACH or kind == WHILE:
+        _pass_ended(p, m, d, parent, failure)
+    elif failure and m[s + S_FAILURE]:
+        _end_scope(p, m, d, parent, (m[s + S_FAILURE] & ~UNDONE) | (failure & UNDONE))
+    else:
+        _end_scope(p, m, d, parent, failure)
+
+
+@compiled
+def _undo_next(p, m, d, slot):
+    i = m[M_PASSES] + p[P_HELD] * slot
+    while m[i + I_UNDO] >= 0:
+        u = m[M_UNDOS] + (U_WITHIN + p[P_DEPTH]) * m[i + I_UNDO]
+        task = p[p[P_NODES] + N_WIDTH * m[u + U_NODE] + N_UNDO]
+        if task >= 0:
+            step = add_step(p, m, task, K_COMPENSATION, PENDING, slot)
+            gen = m[m[M_STEPS] + S_WIDTH * step]
+            note(p, m, K_COMPENSATION, PENDING, task, 1, 0)
+            if p[p[P_NODES] + N_WIDTH * task + N_DEADLINE] >= 0:
+                command(m, DO_DEADLINE, step, gen, 0)
+            command(m, DO_RUN, step, gen, 0)
+            return
+        note(p, m, K_COMPENSATION, SKIPPED, m[u + U_NODE], 1, 0)
+        _drop_undo(p, m, i)
+    m[i + I_FAILURE] = (m[i + I_FAILURE] & ~UNDONE) | (0 if m[i + I_UNDONE_BADLY] else UNDONE)
+    _end_pass(p, m, d, slot)
+
+
+@compiled
+def _look_at_pass(p, m, d, slot):
+    """See whether a pass has ended, or is stuck."""
+    i = m[M_PASSES] + p[P_HELD] * slot
+    if m[i + I_OPEN] or m[i + I_MODE] == UNDOING:
+        return
+    if m[i + I_MODE] == GOING and m[i + I_HELD_COUNT]:
+        g = p[P_GRAPHS] + G_WIDTH * m[i + I_GRAPH]
+        join = 0
+        for bit in range(p[g + G_HELD_COUNT]):
+            if m[i + I_HELD + bit]:
+                join = p[p[P_LISTS] + p[g + G_OR_JOINS] + p[g + G_OR_COUNT] + bit]
+                break
+        _fail_pass(p, m, slot, _failure(PERMANENT, T_DEADLOCK, join))
+    elif m[i + I_MODE] == FAILING and p[p[P_GRAPHS] + G_WIDTH * m[i + I_GRAPH] + G_SAGA]:
+        m[i + I_MODE] = UNDOING
+        _become(p, m, m[i + I_PARENT], COMPENSATING, m[i + I_FAILURE])
+        _undo_next(p, m, d, slot)
+    else:
+        _end_pass(p, m, d, slot)
+
+
+@compiled
 def _next_passes(p, m, d, slot):
     """Begin the next pass of a loop, if it may begin now; end the loop when none is left."""
     s = m[M_STEPS] + S_WIDTH * slot
@@ -569,76 +615,7 @@ def _next_passes(p, m, d, slot):
         _end_scope(p, m, d, slot, m[s + S_FAILURE])
 
 
-@njit(nogil=True, cache=True)
-def _pass_ended(p, m, d, slot, failure):
-    """Note the end of a pass of a loop."""
-    s = m[M_STEPS] + S_WIDTH * slot
-    node = m[s + S_NODE]
-    n = p[P_NODES] + N_WIDTH * node
-    m[s + S_ACTIVE] -= 1
-    push(m, O_NEXT_PASSES, slot, m[s], 0)
-    if p[n + N_KIND] == WHILE:
-        if failure:
-            m[s + S_CLOSED] = 1
-            if m[s + S_FAILURE] == 0:
-                m[s + S_FAILURE] = failure
-            else:
-                m[s + S_FAILURE] = (m[s + S_FAILURE] & ~UNDONE) | (failure & UNDONE)
-        return
-    if failure == 0:
-        if p[n + N_EXIT_AFTER] and not m[s + S_CLOSED]:
-            case = m[m[M_PASSES] + p[P_HELD] * m[s + S_PASS] + I_CASE]
-            key = m[m[M_CASES] + (K_VISITS + p[P_NODE_COUNT]) * case + K_KEY]
-            m[s + S_LEFT] += 1  # the number of passes that have ended well, from 0
-            if draw(key, node, m[s + S_VISIT], m[s + S_LEFT] + 1, U_EXIT) < d[p[n + N_EXIT]]:
-                m[s + S_CLOSED] = 1
-    elif failure & CLASS_MASK != STOPPED:
-        m[s + S_FAILED] += 1
-        first = m[s + S_FIRST_FAILURE]
-        if first == 0:
-            first = failure
-        m[s + S_FIRST_FAILURE] = ((first | (failure & EXHAUSTED)) & ~UNDONE) | (first & failure & UNDONE)
-        allowed = p[n + N_TOLERATED]
-        if allowed < 0:
-            allowed = int(-(allowed + 1) / 1_000_000 * m[s + S_ITEMS] + 1e-9)
-        if m[s + S_FAILURE] == 0 and m[s + S_FAILED] > allowed:
-            flags = m[s + S_FIRST_FAILURE] & (EXHAUSTED | UNDONE)
-            _stop(p, m, slot, _failure(PARTIAL, T_ITEMS, node) | flags)
-
-
-# Compensation --------------------------------------------------------------------
-
-
-@njit(nogil=True, cache=True)
-def _undo_next(p, m, d, slot):
-    i = m[M_PASSES] + p[P_HELD] * slot
-    while m[i + I_UNDO] >= 0:
-        u = m[M_UNDOS] + (U_WITHIN + p[P_DEPTH]) * m[i + I_UNDO]
-        task = p[p[P_NODES] + N_WIDTH * m[u + U_NODE] + N_UNDO]
-        if task >= 0:
-            step = add_step(p, m, task, K_COMPENSATION, PENDING, slot)
-            gen = m[m[M_STEPS] + S_WIDTH * step]
-            note(p, m, K_COMPENSATION, PENDING, task, 1, 0)
-            if p[p[P_NODES] + N_WIDTH * task + N_DEADLINE] >= 0:
-                command(m, DO_DEADLINE, step, gen, 0)
-            command(m, DO_RUN, step, gen, 0)
-            return
-        note(p, m, K_COMPENSATION, SKIPPED, m[u + U_NODE], 1, 0)
-        _drop_undo(p, m, i)
-    m[i + I_FAILURE] = (m[i + I_FAILURE] & ~UNDONE) | (0 if m[i + I_UNDONE_BADLY] else UNDONE)
-    _end_pass(p, m, d, slot)
-
-
-@njit(nogil=True, cache=True)
-def _drop_undo(p, m, i):
-    undo = m[i + I_UNDO]
-    u = m[M_UNDOS] + (U_WITHIN + p[P_DEPTH]) * undo
-    m[i + I_UNDO] = m[u + U_NEXT]
-    m[u + 1] = m[M_UNDO_FREE]
-    m[M_UNDO_FREE] = undo
-
-
-@njit(nogil=True, cache=True)
+@compiled
 def _undone(p, m, d, slot, failure):
     """Go on after a compensation has succeeded, or failed for good."""
     pass_slot = m[m[M_STEPS] + S_WIDTH * slot + S_PASS]
@@ -654,10 +631,7 @@ def _undone(p, m, d, slot, failure):
     push(m, O_UNDO_NEXT, pass_slot, 0, 0)
 
 
-# What the world says -------------------------------------------------------------
-
-
-@njit(nogil=True, cache=True)
+@compiled
 def step_done(p, m, d, slot):
     """Take the success of a task, a wait, a call or a compensation."""
     s = m[M_STEPS] + S_WIDTH * slot
@@ -669,7 +643,7 @@ def step_done(p, m, d, slot):
         _go_on(p, m, d, slot)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def failed_for_good(p, m, d, slot, failure):
     """Take a failure that no attempt mends; the step has failed."""
     if m[m[M_STEPS] + S_WIDTH * slot + S_KIND] == K_COMPENSATION:
@@ -678,7 +652,7 @@ def failed_for_good(p, m, d, slot, failure):
         _fail(p, m, d, slot, failure)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def out_of_time(p, m, d, slot, failure):
     """Take the timeout of a scope or a call: what is inside is stopped first."""
     s = m[M_STEPS] + S_WIDTH * slot
@@ -696,7 +670,7 @@ def out_of_time(p, m, d, slot, failure):
     _stop(p, m, slot, failure)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def child_ended(p, m, d, slot, status, failure):
     """Take the end of a called run."""
     s = m[M_STEPS] + S_WIDTH * slot
@@ -722,7 +696,7 @@ def child_ended(p, m, d, slot, status, failure):
     _fail(p, m, d, slot, found)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def turn(p, m, d):
     """Do what is on the stack and on the agenda, until nothing more happens by itself."""
     while not m[M_OVERFLOW]:

@@ -5,9 +5,8 @@ What is full sets ``M_OVERFLOW``; the replication is then begun again with more 
 
 from __future__ import annotations
 
-from numba import njit
-
-from orchkit.simulation.layout import *  # noqa: F403 -- a hundred names of fields
+from orchkit.simulation.kernel.compiling import compiled
+from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
 
 __all__ = [
     "add_case",
@@ -24,10 +23,9 @@ __all__ = [
     "schedule",
     "tell",
 ]
-# ruff: noqa: F405
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def schedule(m, moment, kind, slot, gen):
     """Put an event into the heap; among those of one moment, the first one put in comes first."""
     count = m[M_HEAP_COUNT]
@@ -51,7 +49,7 @@ def schedule(m, moment, kind, slot, gen):
     m[heap + 3 * at + 2] = kind | (slot << 4) | ((gen & 0x7FFFFFFF) << 32)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def pop_event(m):
     """Take the first event out of the heap; return its code."""
     heap = m[M_HEAP]
@@ -83,7 +81,7 @@ def pop_event(m):
     return code
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def push(m, op, a, b, c):
     """Put something to do on the stack; the last one is done first."""
     at = m[M_STACK] + STACK_WIDTH * m[M_STACK_COUNT]
@@ -94,7 +92,7 @@ def push(m, op, a, b, c):
     m[at], m[at + 1], m[at + 2], m[at + 3] = op, a, b, c
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def look_at(m, slot, gen, is_pass):
     """Put a pass or a step on the agenda of the turn."""
     tail = m[M_AGENDA_TAIL]
@@ -106,7 +104,7 @@ def look_at(m, slot, gen, is_pass):
     m[M_AGENDA_TAIL] = tail + 1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def command(m, do, slot, gen, value):
     """Put a command to what is carried out after the turn."""
     tail = m[M_COMMAND_TAIL]
@@ -118,7 +116,7 @@ def command(m, do, slot, gen, value):
     m[M_COMMAND_TAIL] = tail + 1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def tell(m, what, slot, gen, status, failure):
     """Put a message of one run to another to those that are delivered after the commands."""
     tail = m[M_MESSAGE_TAIL]
@@ -130,7 +128,7 @@ def tell(m, what, slot, gen, status, failure):
     m[M_MESSAGE_TAIL] = tail + 1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _take(m, base, width, free, count, size):
     """Return the address of a free row; a row that was used keeps its generation."""
     head = m[free]
@@ -145,7 +143,7 @@ def _take(m, base, width, free, count, size):
     return m[base] + width * number, number
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def add_step(p, m, node, kind, status, pass_slot):
     """Return the slot of a new step; it is open in its pass unless it compensates."""
     s, slot = _take(m, M_STEPS, S_WIDTH, M_STEP_FREE, M_STEP_COUNT, M_STEP_SIZE)
@@ -178,7 +176,7 @@ def add_step(p, m, node, kind, status, pass_slot):
     return slot
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def drop_step(p, m, slot):
     """Take a step out of its pass and free its row."""
     s = m[M_STEPS] + S_WIDTH * slot
@@ -201,7 +199,7 @@ def drop_step(p, m, slot):
     m[M_STEPS_LIVE] -= 1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def add_pass(p, m, graph, parent, case, index, root):
     """Return the slot of a new pass; ``root`` is that of its run, -1 where it is the root itself."""
     i, slot = _take(m, M_PASSES, p[P_HELD], M_PASS_FREE, M_PASS_COUNT, M_PASS_SIZE)
@@ -224,7 +222,7 @@ def add_pass(p, m, graph, parent, case, index, root):
     return slot
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def drop_pass(p, m, slot):
     """Take a pass out of its scope and free its row."""
     i = m[M_PASSES] + p[P_HELD] * slot
@@ -245,7 +243,7 @@ def drop_pass(p, m, slot):
     m[M_PASS_FREE] = slot
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def add_case(p, m, number, key):
     """Return the slot of a case that arrives now."""
     width = K_VISITS + p[P_NODE_COUNT]
@@ -257,7 +255,7 @@ def add_case(p, m, number, key):
     return slot
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def note(p, m, kind, status, node, attempt, more):
     """Write what the machine would record, where a trace is kept."""
     if m[M_TRACE_SIZE] == 0:
@@ -271,7 +269,7 @@ def note(p, m, kind, status, node, attempt, more):
     m[M_TRACE_COUNT] = count + 1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def log_row(p, m, s, status, failure):
     """Write a row of the log: an attempt that has ended now."""
     count = m[M_ROW_COUNT]
@@ -287,6 +285,8 @@ def log_row(p, m, s, status, failure):
     m[r + 2] = m[s + S_STARTED]
     m[r + 3] = m[M_NOW]
     kind = (failure >> TYPE_SHIFT) & TYPE_MASK
-    m[r + 4] = (m[s + S_UNIT] + 1) | (status << 24) | ((failure & CLASS_MASK) << 28) | (m[s + S_ATTEMPT] << 32) | (kind << 47)
+    m[r + 4] = (
+        (m[s + S_UNIT] + 1) | (status << 24) | ((failure & CLASS_MASK) << 28) | (m[s + S_ATTEMPT] << 32) | (kind << 47)
+    )
     m[r + 5] = m[s + S_READY] - m[s + S_ENABLED]
     m[r + 6] = m[s + S_OVERTAKEN]

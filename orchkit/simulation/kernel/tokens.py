@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from numba import njit
-
-from orchkit.simulation.draws import draw
-from orchkit.simulation.layout import *  # noqa: F403 -- a hundred names of fields
-from orchkit.simulation.memory import note
+from orchkit.simulation.kernel.compiling import compiled
+from orchkit.simulation.kernel.draws import draw
+from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
+from orchkit.simulation.kernel.memory import note
 
 __all__ = ["choose", "clear_held", "send", "settle"]
-# ruff: noqa: F405
 
 _UNSAFE, _NO_FLOW, _LIVELOCK = 1, 2, 3
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def send(p, m, flow):
     """Let a token go along a flow."""
     if m[M_TOKEN_COUNT] + 1 >= m[M_AGENDA_SIZE]:
@@ -24,7 +22,7 @@ def send(p, m, flow):
     m[M_TOKEN_COUNT] += 1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def choose(p, m, d, pass_slot, node, first, count, exclusive):
     """Decide a split by the shares of its flows; return them as bits, by position in the list."""
     i = m[M_PASSES] + p[P_HELD] * pass_slot
@@ -61,7 +59,7 @@ def choose(p, m, d, pass_slot, node, first, count, exclusive):
     return taken
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _is_open(p, m, pass_slot, node):
     i = m[M_PASSES] + p[P_HELD] * pass_slot
     for at in range(m[M_OPENED_COUNT]):
@@ -76,7 +74,7 @@ def _is_open(p, m, pass_slot, node):
     return False
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def clear_held(p, m, pass_slot):
     """Take away the tokens that wait at joins."""
     i = m[M_PASSES] + p[P_HELD] * pass_slot
@@ -86,7 +84,7 @@ def clear_held(p, m, pass_slot):
         m[i + I_HELD_COUNT] = 0
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _blocked(p, m, i, join, node, held, full):
     """Return whether a token at a node can still reach an empty flow of an inclusive join, but none that has one."""
     first = p[p[P_GRAPHS] + G_WIDTH * m[i + I_GRAPH] + G_FIRST]
@@ -94,7 +92,7 @@ def _blocked(p, m, i, join, node, held, full):
     return (reach & (full & ~held)) != 0 and (reach & held) == 0
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _ready_join(p, m, pass_slot):
     """Return an inclusive join that may fire (BPMN 2.0, 13.4.3); -1 for none."""
     i = m[M_PASSES] + p[P_HELD] * pass_slot
@@ -132,7 +130,7 @@ def _ready_join(p, m, pass_slot):
     return -1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _split(p, m, d, pass_slot, node):
     """Send tokens along the flows that leave a node that takes no time; return whether there are any."""
     n = p[P_NODES] + N_WIDTH * node
@@ -149,7 +147,7 @@ def _split(p, m, d, pass_slot, node):
     return True
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def settle(p, m, d, pass_slot):
     """Move the tokens that were sent until they wait; what opens is in ``M_OPENED``.
 

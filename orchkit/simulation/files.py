@@ -1,0 +1,273 @@
+"""Scenarios as YAML files: read, and written so that they read back as the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from orchkit.errors import ScenarioError, WorkflowFileError, nearest
+from orchkit.model.located import Located, locate
+from orchkit.model.yaml_text import Tall, to_yaml
+from orchkit.simulation.calendars import Calendar
+from orchkit.simulation.distributions import FAMILIES, Distribution, as_distribution
+from orchkit.simulation.scenario import ArrivalTimes, Batch, Failure, Loop, Profile, Resource, Response, Scenario
+from orchkit.units import seconds
+
+__all__ = ["read_scenario", "write_scenario"]
+
+_DISTRIBUTED = ("durations", "attributes", "patience", "setups", "priorities")
+_KINDS: dict[str, type] = {
+    "resources": Resource,
+    "failures": Failure,
+    "waits": Response,
+    "loops": Loop,
+    "batches": Batch,
+}
+
+
+def read_scenario(source: str | Path) -> Scenario:
+    """Return the scenario of a YAML file, or of a text.
+
+    Parameters
+    ----------
+    source
+        A path; or the text itself, where it has a line break.
+
+    Raises
+    ------
+    ScenarioError
+        The first fault, with path and line, what is expected, and the nearest valid name.
+
+    Examples
+    --------
+    >>> today = read_scenario('''
+    ... arrivals: {exponential: 12 min}
+    ... durations:
+    ...   check: {triangular: [2 min, 5 min, 9 min]}
+    ...   ship: 30 min
+    ... resources:
+    ...   clerk: {count: 2, calendar: {week: {mon-fri: "09:00-17:00"}}, cost_per_hour: 40}
+    ... branching: {in_stock: {ship: 0.9, reorder: 0.1}}
+    ... failures: {ship: {probability: 0.05, error: transient}}
+    ... ''')
+    >>> today.resources["clerk"].calendar.hours_per_week
+    40.0
+    """
+    path = None if isinstance(source, str) and "\n" in source else str(source)
+    try:
+        text = str(source) if path is None else Path(path).read_text(encoding="utf-8-sig")
+        located = locate(text, path)
+    except WorkflowFileError as error:
+        raise ScenarioError(error.message) from None
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{path}: the file cannot be read: {error}."
+        raise ScenarioError(message) from None
+    return _read(located, path)
+
+
+def _read(located: Located, path: str | None) -> Scenario:
+    values: dict[str, Any] = {}
+    names = [field.name for field in fields(Scenario)]
+    for key, at in _entries(located, "a scenario", path).items():
+        if key not in names:
+            message = f"a scenario has no {key!r}.{nearest(key, names)} Known: {', '.join(names)}."
+            raise ScenarioError(_where(at, path) + message)
+        if key in ("arrivals", "start", "sla"):
+            values[key] = _at(at, path, _arrivals if key == "arrivals" else lambda value, _: value, key)
+        else:
+            convert = _converter(key)
+            entries = _entries(at, key, path)
+            values[key] = {name: _at(entry, path, convert, f"{key}: {name}") for name, entry in entries.items()}
+    scenario: Scenario = _at(located, path, lambda *_: Scenario(**values), "")
+    return scenario
+
+
+def _entries(located: Located, where: str, path: str | None) -> dict[str, Located]:
+    if not isinstance(located.value, dict):
+        message = f"{where} is a mapping, not {located.describe()}."
+        raise ScenarioError(_where(located, path) + message)
+    return {str(key): value for key, value in located.value.items()}
+
+
+def _where(located: Located, path: str | None) -> str:
+    return "".join(f"{part}:" for part in (path, located.line) if part is not None) + " "
+
+
+def _at(located: Located, path: str | None, convert: Callable[[Any, str], Any], where: str) -> Any:  # noqa: ANN401
+    """Return what a value converts to; a fault says in which line it is."""
+    try:
+        return convert(located.plain(), where)
+    except ScenarioError as error:
+        raise ScenarioError(_where(located, path) + error.message, node=error.node) from None
+    except (TypeError, ValueError) as error:
+        raise ScenarioError(f"{_where(located, path)}{where}: {error}") from None  # noqa: EM102 -- short
+
+
+def _converter(key: str) -> Callable[[Any, str], Any]:
+    if key in _DISTRIBUTED:
+        return _distribution
+    if key in _KINDS:
+        return lambda value, where: _record(_KINDS[key], value, where)
+    return lambda value, _: value
+
+
+def _record(cls: type, value: Any, where: str) -> Any:  # noqa: ANN401 -- a JSON value, and what it becomes
+    """Return a dataclass of a mapping; what is no mapping is left to the scenario."""
+    if isinstance(value, list):
+        return tuple(_record(cls, item, where) for item in value)
+    if not isinstance(value, Mapping):
+        return value
+    names = [field.name for field in fields(cls) if field.init]
+    if not value.keys() & set(names) and value.keys() & set(FAMILIES):
+        return _distribution(value, where)
+    made: dict[str, Any] = {}
+    for name, item in value.items():
+        if name not in names:
+            message = f"{where}: there is no {name!r}.{nearest(name, names)} Known: {', '.join(names)}."
+            raise ScenarioError(message)
+        match name:
+            case "calendar":
+                made[name] = _calendar(item, where)
+            case "members":
+                made[name] = {key: None if part is None else _calendar(part, where) for key, part in item.items()}
+            case "items" | "after":
+                made[name] = _distribution(item, f"{where}: {name}")
+            case _:
+                made[name] = item
+    return cls(**made)
+
+
+def _calendar(value: Any, where: str) -> Calendar:  # noqa: ANN401 -- a JSON value
+    if not isinstance(value, Mapping):
+        message = f"{where}: a calendar is a mapping: {{week: {{mon-fri: '09:00-17:00'}}}}."
+        raise ScenarioError(message)
+    names = [field.name for field in fields(Calendar) if field.init]
+    for name in value:
+        if name not in names:
+            message = f"{where}: a calendar has no {name!r}.{nearest(str(name), names)}"
+            raise ScenarioError(message)
+    lists = {name: tuple(map(_tuple, value[name])) for name in ("holidays", "absences") if name in value}
+    return Calendar(**{**value, **lists})
+
+
+def _tuple(value: Any) -> Any:  # noqa: ANN401 -- a JSON value
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _arrivals(value: Any, where: str) -> Any:  # noqa: ANN401 -- a JSON value
+    match value:
+        case {"per_hour": rates}:
+            return Profile(tuple(rates))
+        case {"after_s": times}:
+            return ArrivalTimes(tuple(times))
+        case _:
+            return _distribution(value, where)
+
+
+def _distribution(value: Any, where: str) -> Distribution:  # noqa: ANN401 -- a JSON value
+    if not isinstance(value, Mapping):
+        return as_distribution(value, where)
+    if len(value) != 1:
+        message = f"{where}: a distribution is a duration, or one family with its parameters: {{exponential: 5 min}}."
+        raise ScenarioError(message)
+    ((family, given),) = value.items()
+    if family not in FAMILIES:
+        raise ScenarioError(f"{where}: there is no distribution {family!r}.{nearest(family, FAMILIES)}")  # noqa: EM102
+    if family == "empirical":
+        return Distribution(family, values=tuple(seconds(item) for item in given))
+    if family == "categorical":
+        pairs = given.items() if isinstance(given, Mapping) else given
+        values, weights = zip(*pairs, strict=True)
+        return Distribution(family, values=tuple(values), weights=tuple(map(float, weights)))
+    if family in ("by_attribute", "by_resource"):
+        parts = given.get("parts", {})
+        pairs = parts.items() if isinstance(parts, Mapping) else parts
+        other = given.get("otherwise")
+        return Distribution(
+            family,
+            of=given.get("of", ""),
+            parts={key: _distribution(part, where) for key, part in pairs},
+            otherwise=None if other is None else _distribution(other, where),
+        )
+    names = FAMILIES[family]
+    listed = [given[name] for name in names if name in given] if isinstance(given, Mapping) else given
+    listed = listed if isinstance(listed, list) else [listed]
+    numbers = [seconds(item) for item in listed]
+    if family == "normal":
+        numbers += [0.0, float("inf")][len(numbers) - 2 :]
+    return Distribution(family, tuple(numbers))
+
+
+# Writing -------------------------------------------------------------------------
+
+
+def write_scenario(scenario: Scenario, path: str | Path | None = None) -> str:
+    r"""Return the YAML of a scenario, and write it to a file where a path is given. It reads back as an equal one.
+
+    Examples
+    --------
+    >>> print(write_scenario(read_scenario("arrivals: 5 min\nresources: {clerk: 2}")))
+    arrivals: 300.0
+    resources:
+      clerk:
+        count: 2
+    <BLANKLINE>
+    """
+    values = {}
+    for field in fields(Scenario):
+        value = getattr(scenario, field.name)
+        default = field.default_factory() if field.default_factory is not MISSING else field.default
+        if value != default:
+            values[field.name] = Tall(_plain(value)) if isinstance(value, Mapping) else _plain(value)
+    text = to_yaml(Tall(values))
+    if path is not None:
+        Path(path).write_text(text, encoding="utf-8")
+    return text
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 -- any part of a scenario
+    match value:
+        case Distribution():
+            return _plain_distribution(value)
+        case Calendar() | Resource() | Failure() | Response() | Loop() | Batch() | Profile() | ArrivalTimes():
+            return _plain_record(value)
+        case Mapping():
+            return Tall({key: _plain(part) for key, part in value.items()})
+        case list() | tuple():
+            return [_plain(part) for part in value]
+        case datetime() | date():
+            return value.isoformat()
+        case str():
+            return str(value)
+        case _:
+            return value
+
+
+def _plain_record(value: Any) -> Any:  # noqa: ANN401 -- a dataclass
+    record = {}
+    for field in fields(value):
+        item = getattr(value, field.name)
+        default = field.default_factory() if field.default_factory is not MISSING else field.default
+        if not field.init or item == default or (field.name == "count" and getattr(value, "members", None)):
+            continue
+        record[field.name] = _plain(item)
+    return Tall(record or {"count": value.count})
+
+
+def _plain_distribution(d: Distribution) -> Any:  # noqa: ANN401 -- a JSON value
+    match d.family:
+        case "constant":
+            return d.parameters[0]
+        case "empirical":
+            return {"empirical": list(d.values)}
+        case "categorical":
+            return {"categorical": [list(pair) for pair in zip(d.values, d.weights, strict=True)]}
+        case "by_attribute" | "by_resource":
+            of = {"of": d.of} if d.of else {}
+            other = {} if d.otherwise is None else {"otherwise": _plain(d.otherwise)}
+            return {d.family: {**of, "parts": [[key, _plain(part)] for key, part in d.parts.items()], **other}}
+        case _:
+            return {d.family: [number for number in d.parameters if number != float("inf")]}

@@ -1,0 +1,1 @@
+"""The compiled part: one interpreter of lowered workflows (`orchkit.simulation.kernel.loop`)."""
