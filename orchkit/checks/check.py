@@ -14,6 +14,7 @@ from orchkit.checks.rulebook import RULES, found
 from orchkit.checks.soundness import BUDGET, Soundness, Verdict, soundness
 from orchkit.checks.structure import structure_issues
 from orchkit.checks.variables import variable_issues
+from orchkit.errors import WorkflowError
 from orchkit.executors.python import Handler, Handlers, Signature, handlers_by_name, signature_of
 from orchkit.model.definition import Workflow
 from orchkit.model.nodes import Call
@@ -56,6 +57,23 @@ def check(workflow: Workflow, handlers: Handlers | None = None, *, budget: int =
     >>> print(report.issues[0].message)
     settings.json.id reads 'oder', which nothing sets. Did you mean 'order'?
     """
+    known = None if handlers is None else handlers_by_name(handlers)
+    try:
+        return _report(workflow, known, budget)
+    except (AttributeError, TypeError, ValueError):
+        return _of_odd_values(workflow, known, budget)
+
+
+def _of_odd_values(workflow: Workflow, handlers: Mapping[str, Handler] | None, budget: int) -> Report:
+    """Return the report of a workflow made with values that its types do not allow; files and builders refuse them."""
+    try:
+        again = Workflow.from_json(workflow.to_json())
+    except WorkflowError as error:
+        return Report(workflow.name, (found("bad_value", error.node or "", error.message),))
+    return _report(again, handlers, budget)
+
+
+def _report(workflow: Workflow, handlers: Mapping[str, Handler] | None, budget: int) -> Report:
     levels = levels_of(workflow)
     answer = soundness(workflow, budget=budget)
     issues = list(_issues(workflow, levels, handlers))
@@ -66,13 +84,12 @@ def check(workflow: Workflow, handlers: Handlers | None = None, *, budget: int =
     return Report(workflow.name, _in_order(issues, waivers), answer)
 
 
-def _issues(workflow: Workflow, levels: Sequence[Level], handlers: Handlers | None) -> Iterator[Issue]:
-    known = None if handlers is None else handlers_by_name(handlers)
+def _issues(workflow: Workflow, levels: Sequence[Level], handlers: Mapping[str, Handler] | None) -> Iterator[Issue]:
     readings = [reading for level in levels for reading in of_level(level)]
-    parameters = _parameters(levels, known)
+    parameters = _parameters(levels, handlers)
     yield from structure_issues(levels, readings)
-    yield from reference_issues(workflow, levels, known)
-    yield from _called(workflow, levels, known)
+    yield from reference_issues(workflow, levels, handlers)
+    yield from _called(workflow, levels, handlers)
     yield from variable_issues(workflow, levels, readings, parameters)
     yield from readiness_issues(workflow, levels, readings, parameters)
 

@@ -135,6 +135,7 @@ _TABLE = (
     _structure(
         "bad_setting", _ERROR, "A setting that the executor or node cannot use.", "See the executor's settings."
     ),
+    _structure("bad_value", _ERROR, "A field with a value of another type.", "See the field's documentation."),
     _structure(
         "time_limits",
         _WARNING,

@@ -9,7 +9,7 @@ import pytest
 
 import orchkit as ok
 from orchkit.checks.rulebook import RULES
-from orchkit.model import Flow, FlowKind, Wait, WaitKind
+from orchkit.model import Flow, FlowKind, Task, Wait, WaitKind
 from tests.checks.shorthand import graph
 
 ORDER = {"order": {"type": "object"}}
@@ -266,6 +266,13 @@ EXAMPLES = [
         "lines",
         "tolerated_failures is 'a few', not a count or a share such as '10%'.",
         steps(ok.for_each("order.items", A, name="lines", tolerated_failures="10%")),
+    ),
+    Example(
+        "bad_value",
+        graph([Task(name="a", settings=["x"])]),
+        "a",
+        "node 'a': settings must be a mapping, not ['x'].",
+        graph([Task(name="a", settings={"handler": "x"})]),
     ),
     Example(
         "time_limits",
