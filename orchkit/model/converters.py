@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -207,10 +208,21 @@ def schemas(at: Located) -> dict[str, Any]:
     return dict(at.plain())
 
 
-def _number(at: Located) -> float:
-    if isinstance(at.value, bool) or not isinstance(at.value, int | float):
-        _expected(at, "a number")
-    return float(at.value)
+def _factor(at: Located) -> float:
+    return _number(at, "a number of at least 1", 1, math.inf)
+
+
+def _part(at: Located) -> float:
+    return _number(at, "a share between 0 and 1", 0, 1)
+
+
+def _number(at: Located, what: str, least: float, most: float) -> float:
+    if isinstance(at.value, bool) or not isinstance(at.value, int | float) or not least <= at.value <= most:
+        _expected(at, what)
+    try:
+        return float(at.value)
+    except OverflowError:
+        return float(_expected(at, what))
 
 
 def flow_kind(at: Located) -> FlowKind:
@@ -224,8 +236,8 @@ _RETRY: dict[str, Converter] = {
     "max_attempts": whole(1),
     "initial_delay": duration,
     "max_delay": duration,
-    "multiplier": _number,
-    "jitter": _number,
+    "multiplier": _factor,
+    "jitter": _part,
 }
 
 

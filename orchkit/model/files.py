@@ -10,7 +10,7 @@ from pathlib import Path
 from orchkit.errors import WorkflowError, WorkflowFileError, nearest
 from orchkit.model.definition import Workflow
 from orchkit.model.located import MAX_CHARACTERS, locate
-from orchkit.model.reader import read_definition
+from orchkit.model.reader import new_budget, read_definition
 from orchkit.model.writer import workflow_values
 from orchkit.model.yaml_text import Tall, to_yaml
 
@@ -54,14 +54,14 @@ def read_workflow(source: str | Path) -> Workflow:
     """
     if isinstance(source, str) and ("\n" in source or source.lstrip().startswith("{")):
         return _read_text(source)
-    return _read_file(Path(source), ())
+    return _read_file(Path(source), (), new_budget())
 
 
 def _read_text(text: str) -> Workflow:
-    return read_definition(locate(text), lambda _name, _chain: None)
+    return read_definition(locate(text), lambda _name, _chain: None, (), new_budget())
 
 
-def _read_file(path: Path, chain: tuple[str, ...]) -> Workflow:
+def _read_file(path: Path, chain: tuple[str, ...], budget: list[int]) -> Workflow:
     text = _text_of(path)
     if path.suffix.lower() == ".json":
         text = _checked_json(text, path)
@@ -69,9 +69,9 @@ def _read_file(path: Path, chain: tuple[str, ...]) -> Workflow:
     def find(name: str, around: tuple[str, ...]) -> Workflow | None:
         beside = path.parent / f"{name}.yaml"
         is_name = Path(name).name == name  # not a path that leads elsewhere
-        return _read_file(beside, around) if is_name and beside.is_file() else None
+        return _read_file(beside, around, budget) if is_name and beside.is_file() else None
 
-    return read_definition(locate(text, str(path)), find, chain)
+    return read_definition(locate(text, str(path)), find, chain, budget)
 
 
 def _text_of(path: Path) -> str:

@@ -33,6 +33,7 @@ __all__ = ["MAX_CHARACTERS", "MAX_DEPTH", "Located", "locate", "resolve"]
 
 MAX_CHARACTERS = 10_000_000
 MAX_DEPTH = 50
+_MAX_DIGITS = 1_000
 
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -60,6 +61,10 @@ def resolve(text: str) -> str | float | bool | None:
     if text in _WORDS:
         return _WORDS[text]
     if _INTEGER.fullmatch(text):
+        # Also a short one in base 16 may be more than Python writes in base 10, which every message would have to.
+        if len(text) > _MAX_DIGITS:
+            message = f"a number of {len(text):,} digits is more than can be read: in quotes it is text"
+            raise ValueError(message)
         return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
     if _FLOAT.fullmatch(text) or _NOT_JSON.fullmatch(text):
         value = math.inf if _NOT_JSON.fullmatch(text) else float(text)
@@ -179,6 +184,7 @@ def _reason(error: MarkedYAMLError) -> str:
     parts = [str(part).strip() for part in (error.context, error.problem) if part]
     reason = ", ".join(parts) or "it cannot be parsed"
     hints = {
+        "found character '\\t'": " (indent with spaces, not with tabs)",
         "mapping values are not allowed": " (a text with ': ' in it needs quotes around it)",
         "cannot start any token": " (a text that begins with this character needs quotes around it)",
         "could not find expected ':'": " (a key needs a colon and a space behind it)",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from orchkit.model.converters import Converter
     from orchkit.model.located import Located
 
-__all__ = ["Find", "read_definition"]
+__all__ = ["Find", "new_budget", "read_definition"]
 
 # Gives the definition of a called workflow that the text does not hold, or None. The second argument: names of the
 # workflows that are being read, outermost first.
@@ -30,9 +30,14 @@ _MAX_DEFINITIONS = 1_000
 _ABOUT: dict[str, Converter] = {"description": to.text, "waive": to.reasons}
 
 
-def read_definition(at: Located, find: Find, chain: tuple[str, ...] = ()) -> Workflow:
+def new_budget() -> list[int]:
+    """Return how many definitions may be read for one workflow, whatever files they are in."""
+    return [_MAX_DEFINITIONS]
+
+
+def read_definition(at: Located, find: Find, chain: tuple[str, ...], budget: list[int]) -> Workflow:
     """Return the workflow of a located mapping; ``chain`` names those that are being read around it."""
-    return _Reader(find, chain, {}, [_MAX_DEFINITIONS]).read(at)
+    return _Reader(find, chain, {}, budget).read(at)
 
 
 class _Reader:
@@ -123,8 +128,10 @@ class _Reader:
             at.fail(
                 f"The workflows called by workflows are more than {_MAX_DEFINITIONS}, each counted where it is called."
             )
-        if not isinstance(at.value, dict) or "workflow" not in at.value:
+        if not isinstance(at.value, dict):
             at.fail(f"Expected a mapping that begins with 'workflow: <name>', not {at.describe()}.")
+        if "workflow" not in at.value:
+            at.fail("The key 'workflow' is missing: a definition begins with 'workflow: <name>'.")
         own = to.name(at.value["workflow"])
         if "nodes" in at.value and isinstance(at.value["nodes"].value, list):
             return self.canonical(at)
