@@ -89,6 +89,7 @@ if TYPE_CHECKING:
         weibull,
     )
     from orchkit.simulation.files import read_scenario, write_scenario
+    from orchkit.simulation.fit import Fit, fit
     from orchkit.simulation.scenario import (
         ArrivalTimes,
         Batch,
@@ -102,6 +103,7 @@ if TYPE_CHECKING:
         arrivals_of,
     )
     from orchkit.simulation.simulate import simulate
+    from orchkit.simulation.studies import Staffing, staff, sweep
     from orchkit.view.diagram import Diagram, draw
 
 __version__ = "0.1.0"
@@ -150,6 +152,8 @@ _NAMES = {
         "arrivals_of",
     ),
     "orchkit.simulation.simulate": ("simulate",),
+    "orchkit.simulation.studies": ("Staffing", "staff", "sweep"),
+    "orchkit.simulation.fit": ("Fit", "fit"),
     "orchkit.simulation.files": ("read_scenario", "write_scenario"),
     "orchkit.simulation.calendars": ("Calendar", "office_hours"),
     "orchkit.simulation.distributions": (

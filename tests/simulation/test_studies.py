@@ -1,0 +1,89 @@
+"""Sweeps and staffing, on a queue whose answers are known."""
+
+import pytest
+
+import orchkit as ok
+from orchkit.errors import ScenarioError
+from orchkit.simulation.studies import staff, sweep, with_setting
+
+ORDER = ok.workflow("order", [ok.task("check", role="clerk")])
+TODAY = ok.Scenario(
+    arrivals=ok.exponential("10 min"),
+    durations={"check": ok.exponential("9 min")},
+    resources={"clerk": ok.Resource(1, cost_per_hour=30)},
+)
+
+
+def test_a_sweep_has_a_row_for_each_combination_and_figure() -> None:
+    settings = {"resources.clerk": [1, 2], "durations.check": ["5 min", "8 min"]}
+    table = sweep(ORDER, TODAY, settings, cases=50, replications=2)
+    assert list(table.columns[:4]) == ["resources.clerk", "durations.check", "kpi", "value"]
+    cases = table[table["kpi"] == "cases"]
+    assert cases[["resources.clerk", "durations.check", "value"]].to_numpy().tolist() == [
+        [1, "5 min", 50.0],
+        [1, "8 min", 50.0],
+        [2, "5 min", 50.0],
+        [2, "8 min", 50.0],
+    ]
+
+
+def test_two_clerks_wait_as_theory_says() -> None:
+    # M/M/2 with a load of 0.45 each: Wq = 9 min x C(2, 0.9) / (2 - 0.9), C = 0.2793.
+    table = sweep(ORDER, TODAY, {"resources.clerk": [2]}, cases=5_000, replications=10, seed=5)
+    row = table.set_index("kpi").loc["waiting_time"]
+    assert row["low"] < 137.1 < row["high"]
+
+
+def test_all_combinations_see_the_same_luck() -> None:
+    table = sweep(ORDER, TODAY, {"resources.clerk": [1, 2]}, cases=50, replications=2, seed=1)
+    first, second = table[table["kpi"] == "processing_time"]["value"]
+    assert first == pytest.approx(second, abs=1e-5)  # microseconds are cut
+
+
+def test_the_cheapest_staffing_comes_with_its_evidence() -> None:
+    found = staff(ORDER, TODAY, target="mean(waiting_time) < 5 min", cases=500, replications=5)
+    assert found.counts == {"clerk": 2}
+    assert found.cost_per_week == 2 * 30 * 168
+    assert found.scenario.resources["clerk"].cost_per_hour == 30
+    assert found.evidence["clerk"].tolist() == [1, 2]
+    assert found.evidence["met"].tolist() == [False, True]
+
+
+def test_percentiles_and_shares_are_targets_too() -> None:
+    found = staff(ORDER, TODAY, target="p95(cycle_time) < 45 min", cases=500, replications=5)
+    assert found.counts == {"clerk": 2}
+    assert staff(ORDER, TODAY, target="utilization.clerk < 40%", cases=500, replications=5).counts == {"clerk": 3}
+
+
+def test_a_target_out_of_reach_says_how_near_one_comes() -> None:
+    with pytest.raises(ScenarioError, match=r"no staffing meets .* The nearest \(clerk 3\)"):
+        staff(ORDER, TODAY, target="cycle_time < 1 min", most=3, cases=50, replications=2)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("fast", "cannot be read"),
+        ("cycle_tim < 2 h", "no figure 'cycle_tim'. Did you mean 'cycle_time'"),
+        ("cycle_time < soon", "not a duration"),
+        ("p95(throughput) < 2", "percentiles are of"),
+    ],
+)
+def test_a_target_that_makes_no_sense_is_refused(target: str, message: str) -> None:
+    with pytest.raises(ScenarioError) as found:
+        staff(ORDER, TODAY, target=target, cases=20, replications=2)
+    assert message in str(found.value)
+
+
+def test_a_setting_keeps_what_it_does_not_name() -> None:
+    changed = with_setting(TODAY, "resources.clerk", 4)
+    assert changed.resources["clerk"] == ok.Resource(4, cost_per_hour=30)
+    assert TODAY.resources["clerk"].count == 1
+    assert with_setting(TODAY, "resources.clerk.cost_per_hour", 20).resources["clerk"].cost_per_hour == 20
+
+
+def test_a_setting_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ScenarioError, match="no 'resource' there"):
+        with_setting(TODAY, "resource.clerk", 4)
+    with pytest.raises(ScenarioError, match="nothing to try"):
+        sweep(ORDER, TODAY, {"resources.clerk": []}, cases=10)
