@@ -11,12 +11,23 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from orchkit.analysis import (
+        bottlenecks,
         compare,
+        cycle_times,
+        directly_follows,
         discover,
         distances,
+        dotted_chart,
+        end_activities,
         failures,
         kpis,
         metrics,
+        rework,
+        start_activities,
+        throughput,
+        variants,
+        waiting_times,
+        where,
     )
     from orchkit.checks import Issue, Report, Severity, Soundness, check, rules, soundness
     from orchkit.engine import Engine, Run
@@ -138,7 +149,25 @@ _NAMES = {
     "orchkit.engine": ("Engine", "Run"),  # run it
     "orchkit.formats": ("read_log", "write_log"),  # a log from a file
     "orchkit.log": ("EventLog",),  # read it back
-    "orchkit.analysis": ("compare", "discover", "distances", "failures", "kpis", "metrics"),
+    "orchkit.analysis": (
+        "bottlenecks",
+        "compare",
+        "cycle_times",
+        "directly_follows",
+        "discover",
+        "distances",
+        "dotted_chart",
+        "end_activities",
+        "failures",
+        "kpis",
+        "metrics",
+        "rework",
+        "start_activities",
+        "throughput",
+        "variants",
+        "waiting_times",
+        "where",
+    ),
     "orchkit.simulation.scenario": (  # what would happen if
         "ArrivalTimes",
         "Batch",

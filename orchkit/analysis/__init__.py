@@ -1,10 +1,31 @@
 """Verbs that read an ``EventLog`` and return frames, whatever wrote the log."""
 
 from orchkit.analysis.comparison import compare
+from orchkit.analysis.control_flow import directly_follows, end_activities, rework, start_activities, variants
 from orchkit.analysis.discovery import discover
 from orchkit.analysis.distances import distances
 from orchkit.analysis.failure import failures
+from orchkit.analysis.filters import where
 from orchkit.analysis.health import metrics
 from orchkit.analysis.kpis import kpis
+from orchkit.analysis.times import bottlenecks, cycle_times, dotted_chart, throughput, waiting_times
 
-__all__ = ["compare", "discover", "distances", "failures", "kpis", "metrics"]
+__all__ = [
+    "bottlenecks",
+    "compare",
+    "cycle_times",
+    "directly_follows",
+    "discover",
+    "distances",
+    "dotted_chart",
+    "end_activities",
+    "failures",
+    "kpis",
+    "metrics",
+    "rework",
+    "start_activities",
+    "throughput",
+    "variants",
+    "waiting_times",
+    "where",
+]

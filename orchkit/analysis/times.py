@@ -1,0 +1,175 @@
+"""How long it takes, where it waits, and what that would give back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from orchkit.analysis.spans import Hours, begins_s, case_durations_s, moments_s, summary, work_between
+from orchkit.log import EventLog
+
+__all__ = ["bottlenecks", "cycle_times", "dotted_chart", "throughput", "waiting_times"]
+
+
+def cycle_times(log: EventLog, calendar: Hours | None = None) -> pd.DataFrame:
+    """Return how long each case took: ``case_id``, ``started``, ``completed``, ``steps``, ``cycle_s``.
+
+    ``cycle_s`` are seconds from the start to the end of the case, missing where it has not ended. A calendar adds
+    ``working_s``: what of it lay in its hours.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> log = EventLog(pd.DataFrame({
+    ...     "case_id": ["o1", "o1"],
+    ...     "activity": ["check", "ship"],
+    ...     "completed": ["2024-05-06T09:00Z", "2024-05-06T10:00Z"],
+    ... }))
+    >>> cycle_times(log)[["case_id", "steps", "cycle_s"]]
+      case_id  steps  cycle_s
+    0      o1      2   3600.0
+    """
+    cases = log.cases
+    table = cases[["case_id", "started", "completed"]].assign(steps=np.diff(log.offsets), cycle_s=case_durations_s(log))
+    if calendar is not None:
+        begun, ended = moments_s(cases["started"]), moments_s(cases["completed"])
+        table["working_s"] = work_between(calendar, begun, ended)
+    return table
+
+
+def waiting_times(log: EventLog, calendar: Hours | None = None) -> pd.DataFrame:
+    """Return how long cases wait before each activity, the longest in total first.
+
+    Returns
+    -------
+    DataFrame
+        ``activity``, ``count``, ``mean_s``, ``median_s``, ``p95_s`` and ``total_s`` of the seconds from when a step
+        could begin (``enabled``, else the latest completion in its case before) to its start (its completion, where
+        no start is known); never negative. With a calendar, only its hours count.
+    """
+    ready, begun = _waits(log)
+    waits = np.maximum(work_between(calendar, ready, begun) if calendar is not None else begun - ready, 0)
+    table = summary(log.activity_codes.astype(np.int64), waits, len(log.activities))
+    table.insert(0, "activity", np.asarray(log.activities))
+    table["total_s"] = _total(log, waits)
+    table = table[table["count"] > 0]
+    return table.sort_values(["total_s", "activity"], ascending=[False, True], ignore_index=True)
+
+
+def bottlenecks(log: EventLog, calendar: Hours | None = None) -> pd.DataFrame:
+    """Return the activities that hold cases up, with the cause, and the time that each would give back.
+
+    Returns
+    -------
+    DataFrame
+        ``activity``, ``cause`` (the largest of the next three, empty where nothing waits), ``busy_s`` (the resource
+        that took the step was still at another), ``off_duty_s`` (outside the calendar's hours), ``idle_s`` (nobody
+        took it up: handover, batching, an answer awaited), ``wait_s`` (their sum), ``share`` (of the waiting of the
+        log), ``gives_back_s`` (a case of the log would be shorter by that, on average, without this waiting).
+        Seconds in total; the longest waiting first. A resource is busy until its latest completion before the step.
+    """
+    ready, begun = _waits(log)
+    waits = np.maximum(np.nan_to_num(begun - ready), 0)
+    free = np.nan_to_num(_free_from(log, begun), nan=-np.inf)
+    busy = np.clip(free - np.nan_to_num(ready), 0, waits)
+    off = np.zeros(len(waits))
+    if calendar is not None:
+        since = np.where(waits > 0, begun - (waits - busy), begun)
+        off = np.maximum(np.nan_to_num((waits - busy) - work_between(calendar, since, begun)), 0)
+        off = np.minimum(off, waits - busy)
+    parts = {"busy_s": busy, "off_duty_s": off, "idle_s": waits - busy - off}
+    table = pd.DataFrame({name: _total(log, values) for name, values in parts.items()})
+    causes = np.array(["resource busy", "off duty", "nobody took it up"])
+    total = table.sum(axis="columns").to_numpy()
+    table["wait_s"] = total
+    table["share"] = total / total.sum() if total.sum() else 0.0
+    table["gives_back_s"] = total / max(len(log), 1)
+    table.insert(0, "activity", np.asarray(log.activities))
+    largest = causes[table[list(parts)].to_numpy().argmax(axis=1)] if len(table) else causes[:0]
+    table.insert(1, "cause", np.where(total > 0, largest, ""))
+    return table.sort_values(["wait_s", "activity"], ascending=[False, True], ignore_index=True)
+
+
+def throughput(log: EventLog, every: str = "1D") -> pd.DataFrame:
+    """Return by period how many cases came, ended, and were in work at its end.
+
+    Parameters
+    ----------
+    log
+        Of any origin.
+    every
+        The period, as pandas writes it: ``"1h"``, ``"1D"``, ``"1W"``.
+
+    Returns
+    -------
+    DataFrame
+        ``period`` (its start, UTC), ``started``, ``completed``, ``open`` (cases).
+    """
+    cases = log.cases
+    counts = {
+        name: cases[name].dropna().to_frame("at").set_index("at").resample(every).size()
+        for name in ("started", "completed")
+    }
+    table = pd.DataFrame(counts).resample(every).sum().fillna(0).astype("int64")
+    table["open"] = (table["started"] - table["completed"]).cumsum()
+    return table.rename_axis("period").reset_index()
+
+
+def dotted_chart(log: EventLog) -> pd.DataFrame:
+    """Return a dot a step: ``case`` (rank of its case by start), ``case_id``, ``activity``, ``resource``, ``time``.
+
+    ``since_start_s`` are the seconds since the start of the case.
+    """
+    steps = log.steps
+    started = moments_s(log.cases["started"])
+    rank = np.empty(len(log), dtype=np.int64)
+    rank[np.argsort(started, kind="stable")] = np.arange(len(log))
+    time = steps["completed"].fillna(steps["started"]).fillna(steps["enabled"])
+    return pd.DataFrame(
+        {
+            "case": rank[log.case_codes],
+            "case_id": steps["case_id"],
+            "activity": steps["activity"],
+            "resource": steps["resource"],
+            "time": time,
+            "since_start_s": moments_s(time) - started[log.case_codes],
+        }
+    )
+
+
+def _waits(log: EventLog) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return when each step could begin, and when it did."""
+    ready = moments_s(log.steps["enabled"])
+    completed = moments_s(log.steps["completed"])
+    before = np.full(len(ready), np.nan)
+    before[1:] = np.where(log.case_codes[1:] == log.case_codes[:-1], completed[:-1], np.nan)
+    begun = begins_s(log)
+    ready = np.where(np.isnan(ready), before, ready)
+    return np.where(np.isnan(ready), begun, ready), begun  # a first step does not wait
+
+
+def _free_from(log: EventLog, begun: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the latest completion of the step's resource at or before the step's start, in another step."""
+    completed = moments_s(log.steps["completed"])
+    known = np.flatnonzero((log.resource_codes >= 0) & ~np.isnan(completed))
+    free = np.full(len(begun), np.nan)
+    asked = np.flatnonzero((log.resource_codes >= 0) & ~np.isnan(begun))
+    if not len(known):
+        return free
+    # Each resource has a stretch of its own on one line of time.
+    origin = min(float(np.nanmin(completed)), float(np.nanmin(begun)))
+    width = max(float(np.nanmax(completed)), float(np.nanmax(begun))) - origin + 1.0
+    line = np.sort(log.resource_codes[known] * width + (completed[known] - origin))
+    at = log.resource_codes[asked] * width + (begun[asked] - origin)
+    # A step that takes no time must not find its own completion; any other may find one at its very start.
+    itself = completed[asked] <= begun[asked]
+    place = np.where(itself, np.searchsorted(line, at, side="left"), np.searchsorted(line, at, side="right")) - 1
+    found = line[np.maximum(place, 0)] - log.resource_codes[asked] * width
+    free[asked] = np.where((place >= 0) & (found >= 0), found + origin, np.nan)
+    return free
+
+
+def _total(log: EventLog, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    sums = np.bincount(log.activity_codes, weights=np.nan_to_num(values), minlength=len(log.activities))
+    return sums.astype(np.float64)

@@ -1,0 +1,139 @@
+"""Control flow and time verbs, and filters: literal figures, and brute force beside them."""
+
+import os
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import orchkit as ok
+
+BPIC = Path(os.environ.get("ORCHKIT_DATA", Path(__file__).parents[3] / "shared" / "data")) / "bpic2012.xes.gz"
+
+
+def at(clock: str) -> pd.Timestamp:
+    return pd.Timestamp(f"2024-05-06T{clock}", tz="UTC")
+
+
+def log() -> ok.EventLog:
+    rows = [
+        ("o1", "a", at("08:00"), at("09:00"), "Ann"),
+        ("o1", "b", at("09:30"), at("10:00"), "Bob"),
+        ("o1", "b", at("11:00"), at("12:00"), "Ann"),
+        ("o2", "a", at("09:00"), at("09:10"), "Ann"),
+        ("o2", "b", at("10:00"), at("10:30"), "Bob"),
+        ("o3", "a", at("10:00"), at("10:10"), "Ann"),
+        ("o3", "b", at("10:40"), at("11:00"), "Bob"),
+    ]
+    steps = pd.DataFrame(rows, columns=["case_id", "activity", "started", "completed", "resource"])
+    return ok.EventLog(steps, pd.DataFrame({"case_id": ["o1", "o2", "o3"], "amount": [10, 20, 30]}))
+
+
+def random_log(seed: int) -> ok.EventLog:
+    rng = np.random.default_rng(seed)
+    moments = pd.to_datetime(rng.integers(0, 10**6, 300), unit="s", utc=True)
+    cases, activities = rng.integers(0, 60, 300).astype(str), rng.integers(0, 4, 300).astype(str)
+    return ok.EventLog(pd.DataFrame({"case_id": cases, "activity": activities, "completed": moments}))
+
+
+def test_variants_have_cases_and_durations() -> None:
+    table = ok.variants(log())
+    assert table["variant"].tolist() == ["a → b", "a → b → b"]
+    assert table["cases"].tolist() == [2, 1]
+    assert table["mean_s"].tolist() == [4500.0, 14400.0]
+    assert table["example"].tolist() == ["o2", "o1"]
+
+
+def test_flows_have_frequency_and_time() -> None:
+    table = ok.directly_follows(log(), ok.Calendar({"mon": "09:00-10:30"}))
+    assert table.columns.tolist() == ["source", "target", "count", "mean_s", "median_s", "p95_s", "working_mean_s"]
+    assert table["count"].tolist() == [3, 1]
+    assert table["median_s"].tolist() == [1800.0, 3600.0]
+    assert table["p95_s"].tolist() == pytest.approx([2880.0, 3600.0])
+    assert table["working_mean_s"].tolist() == pytest.approx([(1800 + 3000 + 1200) / 3, 1800.0])
+
+
+def test_rework_tells_loops_and_who_repeats() -> None:
+    row = ok.rework(log()).iloc[0]
+    assert row.to_dict() == {
+        "activity": "b",
+        "count": 4,
+        "cases": 3,
+        "cases_repeated": 1,
+        "share_repeated": 1 / 3,
+        "repeats": 1,
+        "self_loops": 1,
+        "same_resource": 0,
+        "other_resource": 1,
+    }
+    assert ok.start_activities(log()).to_dict("list") == {"activity": ["a"], "cases": [3], "share": [1.0]}
+    assert ok.end_activities(log()).to_dict("list") == {"activity": ["b"], "cases": [3], "share": [1.0]}
+
+
+def test_waiting_has_a_cause_and_what_it_would_give_back() -> None:
+    waits = ok.waiting_times(log())
+    assert waits.loc[0, ["activity", "total_s"]].tolist() == ["b", 1800.0 + 3600.0 + 3000.0 + 1800.0]
+    worst = ok.bottlenecks(log()).iloc[0]
+    # o1's second b waits for Ann (10:00 to 10:10); o2's and o3's for Bob (until 10:00, from 10:10 to 10:30).
+    assert (worst["busy_s"], worst["idle_s"]) == (600.0 + 3000.0 + 1200.0, 10_200.0 - 4800.0)
+    assert (worst["cause"], worst["gives_back_s"], worst["share"]) == ("nobody took it up", 3400.0, 1.0)
+
+
+def test_cases_come_and_go() -> None:
+    assert ok.cycle_times(log())["cycle_s"].tolist() == [14400.0, 5400.0, 3600.0]
+    assert ok.throughput(log(), "1h")["open"].tolist() == [1, 2, 2, 1, 0]
+    assert ok.dotted_chart(log())["since_start_s"].tolist()[:3] == [3600.0, 7200.0, 14400.0]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_figures_are_those_of_brute_force(seed) -> None:
+    some = random_log(seed)
+    ways = some.steps.groupby("case_id", observed=True)["activity"].agg(list)
+    assert dict(zip(ok.variants(some)["variant"], ok.variants(some)["cases"], strict=True)) == Counter(
+        map(" → ".join, ways)
+    )
+    pairs = Counter(pair for way in ways for pair in pairwise(way))
+    table = ok.directly_follows(some)
+    assert {(s, t): n for s, t, n in zip(table["source"], table["target"], table["count"], strict=True)} == pairs
+    repeats = {name: sum(max(way.count(name) - 1, 0) for way in ways) for name in "0123"}
+    assert ok.rework(some).set_index("activity")["repeats"].to_dict() == repeats
+
+
+def test_filters_compose_and_leave_the_log_as_it_was() -> None:
+    whole = log()
+
+    def ids(**asked) -> list[str]:
+        return ok.where(whole, **asked).cases["case_id"].tolist()
+
+    assert ids(expression="amount > 15") == ["o2", "o3"]
+    assert ids(expression=lambda cases: cases["amount"] < 15) == ["o1"]
+    assert ids(repeats="b") == ids(path=["b", "b"]) == ids(variant="a → b → b") == ["o1"]
+    assert ids(after="2024-05-06T08:30Z", before="2024-05-06T09:30Z") == ["o2"]
+    assert ids(longer_than="1h", shorter_than="2h") == ["o2", "o3"]
+    assert ids(starts_with="a", ends_with=["b"], activity="a", status="completed") == ["o1", "o2", "o3"]
+    part = ok.where(ok.where(whole, repeats="b"), longer_than="1h")
+    assert part.offsets.tolist() == [0, 3]
+    assert len(whole) == 3
+    with pytest.raises(ok.LogError, match="no activity 'c'"):
+        ok.where(whole, activity="c")
+    with pytest.raises(ok.LogError, match="columns of cases"):
+        ok.where(whole, "amout > 1")
+
+
+def test_a_log_without_cases_has_empty_tables() -> None:
+    none = ok.where(log(), "amount > 99")
+    assert len(none) == 0
+    for verb in (ok.variants, ok.directly_follows, ok.rework, ok.start_activities, ok.waiting_times, ok.bottlenecks):
+        assert len(verb(none)) == 0
+
+
+@pytest.mark.skipif(not BPIC.exists(), reason="BPI Challenge 2012 is not here; ORCHKIT_DATA says where")
+def test_bpic2012_has_the_figures_that_pm4py_gives() -> None:
+    real = ok.read_log(BPIC, lifecycle="keep")
+    assert (len(real), len(real.activities)) == (13_087, 24)
+    assert len(ok.directly_follows(real)) == 125
+    assert len(ok.variants(real)) == 4_366
+    assert round(ok.cycle_times(real)["cycle_s"].mean() / 86_400, 4) == 8.6238
