@@ -92,10 +92,6 @@ class DataFlow:
             number, at = at.number, at.outer
         return False
 
-    def names(self, bits: int) -> list[str]:
-        """Return the names of variables."""
-        return [name for name, bit in self.bits.items() if bits & bit]
-
 
 def data_flow(levels: Sequence[Level], inputs: Iterable[str]) -> DataFlow:
     """Return the data flow of a workflow.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
-from orchkit.checks.levels import Level, levels_of
+from orchkit.checks.levels import Level
 from orchkit.errors import ExpressionError
 from orchkit.model.expressions import Expression, expressions_in, parse, texts_in
 from orchkit.model.nodes import Activity, Call, End, FlowKind, ForEach, Task, Wait, WaitKind, While
@@ -15,10 +15,9 @@ from orchkit.model.nodes import Activity, Call, End, FlowKind, ForEach, Task, Wa
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orchkit.model.definition import Workflow
     from orchkit.model.nodes import Flow, Node
 
-__all__ = ["SETTINGS_NAMES", "Moment", "Reading", "readings_of"]
+__all__ = ["SETTINGS_NAMES", "Moment", "Reading", "of_level"]
 
 # What settings of tasks see beside the variables: see `orchkit.executors.Attempt.names`.
 SETTINGS_NAMES = frozenset({"systems", "secrets", "run"})
@@ -68,16 +67,6 @@ class Reading:
     expressions: tuple[Expression, ...] = ()
     extra: frozenset[str] = frozenset()
     problem: str = ""
-
-    @property
-    def is_constant(self) -> bool:
-        """Whether it is an expression that reads no variable."""
-        return bool(self.expressions) and not any(expression.names for expression in self.expressions)
-
-
-def readings_of(workflow: Workflow) -> list[Reading]:
-    """Return all readings of a workflow."""
-    return [reading for level in levels_of(workflow) for reading in of_level(level)]
 
 
 def of_level(level: Level) -> Iterator[Reading]:
