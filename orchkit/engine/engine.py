@@ -280,6 +280,15 @@ class Engine:
         Notes
         -----
         It can be interrupted: what has been started goes on, and the same call takes up where it was.
+
+        Examples
+        --------
+        >>> from orchkit.model.patterns import task, workflow
+        >>> orders = pd.DataFrame({"case_id": ["A-1", "A-2"], "amount": [10, 0]})
+        >>> with Engine(handlers={"share": lambda amount: 100 / amount}) as engine:
+        ...     found = engine.run_many(workflow("shares", [task("share")]), orders, progress=False)
+        >>> found[["case_id", "status", "error_type"]].fillna("").values.tolist()
+        [['A-1', 'COMPLETED', ''], ['A-2', 'FAILED', 'ZeroDivisionError']]
         """
         return Many(self, workflow, concurrency).run(cases, progress=progress)
 
@@ -300,6 +309,16 @@ class Engine:
             The run has ended, or never was.
         WaitNotFound
             The workflow has no such callback.
+
+        Examples
+        --------
+        >>> from orchkit.model.patterns import wait_for, workflow
+        >>> with Engine() as engine:
+        ...     run = engine.start(workflow("parcel", [wait_for(callback="carrier")]), case_id="A-1")
+        ...     before = run.status.value
+        ...     engine.complete(run, "carrier", {"signed_by": "Ada"})
+        ...     before, run.wait().variables["carrier"]
+        ('WAITING', {'signed_by': 'Ada'})
         """
         self._post(CompleteWait(_id(run), callback, plain(payload))).result()
 
@@ -318,7 +337,26 @@ class Engine:
         await asyncio.wrap_future(self._post(CompleteWait(_id(run), callback, failure=failure)))
 
     def publish(self, event: str, payload: Any = None) -> int:  # noqa: ANN401 -- JSON
-        """Send an event to every run that waits for it now, and return how many took it."""
+        """Send an event to every run that waits for it now, and return how many took it.
+
+        Parameters
+        ----------
+        event
+            Its name, which the wait has as ``event``.
+        payload
+            A JSON value. A wait's ``match`` sees it as ``event``, beside the variables of its run; the wait's output
+            is the payload.
+
+        Examples
+        --------
+        >>> from orchkit.model.patterns import wait_for, workflow
+        >>> paid = workflow("payment", [wait_for(event="paid", match="event.order == order", name="payment")])
+        >>> with Engine() as engine:
+        ...     runs = [engine.start(paid, {"order": order}, case_id=order) for order in ("A-1", "A-2")]
+        ...     taken = engine.publish("paid", {"order": "A-2", "amount": 7})
+        ...     taken, runs[1].wait().variables["payment"]["amount"], runs[0].status.value
+        (1, 7, 'WAITING')
+        """
         return int(self._post(Publish(event, plain(payload))).result())
 
     async def publish_async(self, event: str, payload: Any = None) -> int:  # noqa: ANN401 -- JSON
@@ -326,7 +364,17 @@ class Engine:
         return int(await asyncio.wrap_future(self._post(Publish(event, plain(payload)))))
 
     def cancel(self, run: Run | str, reason: str = "cancelled") -> None:
-        """Ask a run to end; sagas are compensated first."""
+        """Ask a run to end; sagas are compensated first.
+
+        Examples
+        --------
+        >>> from orchkit.model.patterns import wait_for, workflow
+        >>> with Engine() as engine:
+        ...     run = engine.start(workflow("parcel", [wait_for(callback="carrier")]))
+        ...     engine.cancel(run, "The customer has changed her mind.")
+        ...     run.wait().status.value, run.error.message
+        ('CANCELLED', 'The customer has changed her mind.')
+        """
         self._post(CancelRun(_id(run), reason)).result()
 
     async def cancel_async(self, run: Run | str, reason: str = "cancelled") -> None:
@@ -393,7 +441,23 @@ class Engine:
         return EventLog(frames.steps, frames.cases)
 
     def sql(self, query: str, parameters: Sequence[Any] | None = None) -> pd.DataFrame:
-        """Return the answer to a read-only query on the store."""
+        """Return the answer to a read-only query on the store: tables ``history``, ``runs`` and ``definitions``.
+
+        Raises
+        ------
+        QueryError
+            It would change something, or DuckDB cannot answer it.
+
+        Examples
+        --------
+        >>> from orchkit.model.patterns import task, workflow
+        >>> with Engine(handlers={"ship": lambda: "sent"}) as engine:
+        ...     run = engine.run(workflow("order", [task("ship")]))
+        ...     engine.log().cases["status"].tolist()
+        ...     engine.sql("SELECT node, status FROM history WHERE kind = 'task'").values.tolist()
+        ['COMPLETED']
+        [['ship', 'RUNNING'], ['ship', 'COMPLETED']]
+        """
         return self._store.sql(query, parameters)
 
     def backup(self, target: str | Path) -> Path:

@@ -39,6 +39,16 @@ class Run:
         The same for the same workflow and case.
     case_id
         The user's key.
+
+    Examples
+    --------
+    >>> from orchkit import Engine, task, workflow
+    >>> with Engine(handlers={"ship": lambda country: f"to {country}"}) as engine:
+    ...     run = engine.run(workflow("order", [task("ship")]), {"country": "US"}, case_id="A-1")
+    ...     run.status.value, run.variables["ship"], run.error, dict(run.node_statuses)
+    ...     run.steps()[["activity", "status", "attempt"]].values.tolist()
+    ('COMPLETED', 'to US', None, {'ship': 'COMPLETED'})
+    [['ship', 'COMPLETED', 1]]
     """
 
     id: str
