@@ -283,7 +283,7 @@ def _failures(workflow: Workflow, log: EventLog) -> dict[str, tuple[Failure, ...
     tasks = {node.name for node in all_nodes(workflow) if isinstance(node, Task)}
     attempts = steps[tried]["activity"].astype("str").value_counts()
     kinds = {str(kind) for kind in ErrorClass} - {str(ErrorClass.CANCELLED)}
-    rows = steps[failed].assign(activity=steps["activity"].astype("str"))
+    rows = steps[failed].astype({"activity": "str"})
     rows["kind"] = rows["error_class"].astype("str").where(rows["error_class"].isin(kinds), str(ErrorClass.TRANSIENT))
     found: dict[str, tuple[Failure, ...]] = {}
     for pair, count in rows.value_counts(["activity", "kind"]).sort_index().items():

@@ -1,5 +1,7 @@
 """A scenario that made a log is found again in it."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -67,6 +69,11 @@ def test_the_last_cases_by_time_are_held_out(found) -> None:
     assert len(goodness) == 8
     assert goodness["ngram_2"] < 0.05
     assert goodness["cycle_time"] < 2
+
+
+def test_a_log_without_failures_has_none() -> None:
+    truth = dataclasses.replace(TRUTH, failures={})
+    assert fit(ORDER, ok.simulate(ORDER, truth, cases=200, seed=8), train=1).scenario.failures == {}
 
 
 def test_the_split_is_by_start() -> None:
