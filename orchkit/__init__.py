@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from orchkit.analysis import (
+        Conformance,
+        DeviationKind,
         bottlenecks,
         compare,
+        conformance,
         cycle_times,
         directly_follows,
         discover,
         distances,
         dotted_chart,
         end_activities,
+        explain,
         failures,
         kpis,
         metrics,
@@ -150,14 +154,18 @@ _NAMES = {
     "orchkit.formats": ("read_log", "write_log"),  # a log from a file
     "orchkit.log": ("EventLog",),  # read it back
     "orchkit.analysis": (
+        "Conformance",
+        "DeviationKind",
         "bottlenecks",
         "compare",
+        "conformance",
         "cycle_times",
         "directly_follows",
         "discover",
         "distances",
         "dotted_chart",
         "end_activities",
+        "explain",
         "failures",
         "kpis",
         "metrics",

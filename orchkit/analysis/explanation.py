@@ -1,0 +1,244 @@
+"""What goes with an outcome: attributes, paths and resources, with the size of the effect and an honest test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import sqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from orchkit.analysis.health import LOST
+from orchkit.columns import CASE_COLUMNS, CASE_STATUSES, ENDED_CASES
+from orchkit.errors import LogError, nearest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from orchkit.log import EventLog
+
+__all__ = ["explain"]
+
+_COLUMNS = [
+    "factor",
+    "value",
+    "kind",
+    "cases",
+    "share_with",
+    "share_without",
+    "difference",
+    "low",
+    "high",
+    "p_value",
+    "p_adjusted",
+    "significant",
+    "sentence",
+]
+# A value that fewer cases have says nothing that a test could hold.
+_FEWEST = 5
+# The values of an attribute with more are names, not kinds.
+_MOST_VALUES = 50
+_ALPHA = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class _Factor:
+    """A question about cases, and those that each answer holds for."""
+
+    name: str
+    kind: str
+    answers: dict[str, NDArray[np.bool_]]
+
+
+def explain(log: EventLog, outcome: str | pd.Series = "lost") -> pd.DataFrame:
+    """Return what goes with an outcome of cases, the strongest first.
+
+    Parameters
+    ----------
+    log
+        Of any origin. Cases that have not ended are left out.
+    outcome
+        ``"lost"`` (FAILED, DEAD_LETTERED or COMPENSATED), a status of a case, or a Boolean for each row of
+        ``log.cases``.
+
+    Returns
+    -------
+    DataFrame
+        A row for each attribute of the cases, each activity and each resource that tells cases apart:
+
+        ================== ==========================================================================
+        ``factor``         the attribute; ``activity`` or ``resource``
+        ``value``          the value that differs most from the rest; of numbers ``> m``, the median
+        ``kind``           ``attribute``, ``path`` or ``resource``
+        ``cases``          cases with the value
+        ``share_with``     of these, the share with the outcome
+        ``share_without``  of the other cases
+        ``difference``     between both; ``low`` and ``high`` are its 95 % interval (Newcombe's)
+        ``p_value``        Fisher's exact test, times the number of values that were tried
+        ``p_adjusted``     corrected for all rows (Holm's method)
+        ``significant``    below 0.05: where nothing goes with the outcome, at most one log in twenty
+                           has any such row
+        ``sentence``       the same in words
+        ================== ==========================================================================
+
+    Raises
+    ------
+    LogError
+        The outcome is not a status, or is no Boolean a case.
+
+    Notes
+    -----
+    What goes with an outcome need not cause it: a step that deals with failures goes with them too. Fisher (1935);
+    Holm (1979); Newcombe (1998), method 10.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from orchkit.log import EventLog
+    >>> cases = pd.DataFrame({
+    ...     "case_id": [f"o{number:02}" for number in range(40)],
+    ...     "status": ["FAILED"] * 15 + ["COMPLETED"] * 25,
+    ...     "country": ["DE"] * 18 + ["FR"] * 22,
+    ... })
+    >>> steps = cases[["case_id"]].assign(activity="pay", completed="2024-05-06T09:00Z")
+    >>> explain(EventLog(steps, cases))["sentence"].item()
+    'country is DE: 83 % of 18 cases are lost, against 0 % of the other 22 (83 points more, 56 to 94).'
+    """
+    cases = log.cases
+    has, word = _outcome(cases, outcome)
+    kept = cases["status"].isin(ENDED_CASES).to_numpy() if isinstance(outcome, str) else np.ones(len(cases), dtype=bool)
+    has = has[kept]
+    rows = [row for factor in _factors(log, kept) if (row := _tested(factor, has, word)) is not None]
+    table = pd.DataFrame(rows, columns=_COLUMNS).astype({"significant": bool})
+    table["p_adjusted"] = _holm(table["p_value"].to_numpy(dtype=float))
+    table["significant"] = table["p_adjusted"] < _ALPHA
+    order = table.assign(size=table["difference"].abs()).sort_values(
+        ["p_adjusted", "size", "factor", "value"], ascending=[True, False, True, True]
+    )
+    return table.loc[order.index].reset_index(drop=True)
+
+
+def _outcome(cases: pd.DataFrame, outcome: str | pd.Series) -> tuple[NDArray[np.bool_], str]:
+    """Return which cases have the outcome, and its name in a sentence."""
+    if isinstance(outcome, str):
+        if outcome == "lost":
+            return cases["status"].isin(LOST).to_numpy(), "are lost"
+        status = outcome.upper()
+        if status not in CASE_STATUSES:
+            known = ("lost", *sorted(ENDED_CASES))
+            hint = nearest(outcome, known) or nearest(status, known)
+            message = f"{outcome!r} is no outcome.{hint} Known: {', '.join(known)}."
+            raise LogError(message)
+        return (cases["status"] == status).to_numpy(), f"are {status}"
+    values = np.asarray(outcome)
+    if values.dtype != bool or values.shape != (len(cases),):
+        message = f"outcome must hold a Boolean for each of the {len(cases):,} rows of log.cases."
+        raise LogError(message)
+    return values, f"are {outcome.name}" if outcome.name else "have the outcome"
+
+
+def _factors(log: EventLog, kept: NDArray[np.bool_]) -> Iterator[_Factor]:
+    cases = log.cases[kept]
+    attributes = [name for name in cases if name not in CASE_COLUMNS and name != "run_id"]
+    for name in ("workflow", "version", *attributes):
+        answers = _answers(cases[name])
+        if answers:
+            yield _Factor(str(name), "attribute", answers)
+    for kind, factor, codes, names in (
+        ("path", "activity", log.activity_codes, log.activities),
+        ("resource", "resource", log.resource_codes, log.resources),
+    ):
+        seen = np.zeros((len(log), len(names) + 1), dtype=bool)
+        seen[log.case_codes, codes] = True  # those without have the code -1: the last column
+        for code, name in enumerate(names):
+            yield _Factor(factor, kind, {str(name): seen[kept, code]})
+
+
+def _answers(column: pd.Series) -> dict[str, NDArray[np.bool_]]:
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return {}
+    is_number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+    if is_number and column.nunique() > _FEWEST:
+        middle = float(column.median())
+        return {f"> {middle:g}": (column > middle).fillna(value=False).to_numpy(dtype=bool)}
+    values = column.astype("str")
+    counts = values.value_counts()
+    if len(counts) > _MOST_VALUES:
+        return {}
+    return {str(value): (values == value).fillna(value=False).to_numpy(dtype=bool) for value in counts.index}
+
+
+def _tested(factor: _Factor, has: NDArray[np.bool_], word: str) -> list[object] | None:
+    """Return the row of a factor: the value that differs most, its chance corrected for having been picked."""
+    tried = {
+        value: with_it for value, with_it in factor.answers.items() if min(with_it.sum(), (~with_it).sum()) >= _FEWEST
+    }
+    if not tried:
+        return None
+    chances = {value: _fisher(with_it, has) for value, with_it in tried.items()}
+    value = min(chances, key=lambda name: (chances[name], name))
+    with_it = tried[value]
+    ours, others = has[with_it], has[~with_it]
+    low, high = _newcombe(ours, others)
+    # Of two values, one is the complement of the other: that is one test, not two.
+    tests = len(tried) if len(tried) > 2 else 1  # noqa: PLR2004
+    first, second = float(ours.mean()), float(others.mean())
+    row = [factor.name, value, factor.kind, len(ours), first, second, first - second, low, high]
+    chance = min(1.0, chances[value] * tests)
+    return [*row, chance, chance, False, _sentence(factor, value, word, ours, others, (low, high))]
+
+
+def _fisher(with_it: NDArray[np.bool_], has: NDArray[np.bool_]) -> float:
+    table = [[int((one & other).sum()) for other in (has, ~has)] for one in (with_it, ~with_it)]
+    return float(stats.fisher_exact(table).pvalue)
+
+
+def _newcombe(ours: NDArray[np.bool_], others: NDArray[np.bool_]) -> tuple[float, float]:
+    """Return the 95 % interval of the difference of two shares, from Wilson's intervals of each."""
+    (first, low_1, high_1), (second, low_2, high_2) = _wilson(ours), _wilson(others)
+    difference = first - second
+    low = difference - sqrt((first - low_1) ** 2 + (high_2 - second) ** 2)
+    return low, difference + sqrt((high_1 - first) ** 2 + (second - low_2) ** 2)
+
+
+def _wilson(values: NDArray[np.bool_]) -> tuple[float, float, float]:
+    count, share, z = len(values), float(values.mean()), 1.959963984540054
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z * sqrt(share * (1 - share) / count + z * z / (4 * count * count)) / (1 + z * z / count)
+    return share, middle - half, middle + half
+
+
+def _holm(chances: NDArray[np.float64]) -> NDArray[np.float64]:
+    order = np.argsort(chances, kind="stable")
+    adjusted = np.empty(len(chances))
+    steps = chances[order] * np.arange(len(chances), 0, -1)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(steps)) if len(chances) else steps
+    return adjusted
+
+
+def _sentence(
+    factor: _Factor,
+    value: str,
+    word: str,
+    ours: NDArray[np.bool_],
+    others: NDArray[np.bool_],
+    bounds: tuple[float, float],
+) -> str:
+    first, second = float(ours.mean()), float(others.mean())
+    low, high = bounds if first >= second else (-bounds[1], -bounds[0])
+    match factor.kind:
+        case "path":
+            subject = f"Went through {value}"
+        case "resource":
+            subject = f"{value} took part"
+        case _:
+            subject = f"{factor.name} {value}" if value.startswith("> ") else f"{factor.name} is {value}"
+    more = "more" if first >= second else "fewer"
+    points = abs(first - second)
+    return (
+        f"{subject}: {first:.0%} of {len(ours):,} cases {word}, against {second:.0%} of the other {len(others):,} "
+        f"({points * 100:.0f} points {more}, {low * 100:.0f} to {high * 100:.0f})."
+    ).replace("%", " %")
