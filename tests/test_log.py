@@ -455,3 +455,15 @@ class TestProperties:
         again = EventLog(log.steps, log.cases)
         assert_frame_equal(again.steps, log.steps)
         assert_frame_equal(again.cases, log.cases)
+
+
+def test_sql_reads_the_log_and_nothing_else(tmp_path) -> None:
+    steps = {"case_id": ["o1", "o1"], "activity": ["a", "b"], "completed": ["2024-05-06T09:00Z", "2024-05-06T10:00Z"]}
+    log = EventLog(pd.DataFrame(steps))
+    last = log.sql("select max(s.completed) as last, c.case_id from steps s join cases c using (case_id) group by all")
+    assert last["last"].tolist() == [pd.Timestamp("2024-05-06T10:00Z")]
+    assert last["case_id"].tolist() == ["o1"]
+    for query in ("delete from steps", f"copy steps to '{tmp_path}/a.csv'", "select * from '/etc/hostname'", "selekt"):
+        with pytest.raises(LogError, match="sql: "):
+            log.sql(query)
+    assert len(log.steps) == 2
