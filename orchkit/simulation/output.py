@@ -128,8 +128,7 @@ def _identifiers(numbers: int) -> pd.Index:
 
 def _coded(codes: NDArray[np.integer], names: Sequence[str | None]) -> pd.Categorical:
     """Return a categorical of those names that occur, sorted; names may repeat, None is missing."""
-    used = np.zeros(len(names), dtype=bool)
-    used[np.unique(codes[codes >= 0])] = True
+    used = np.bincount(codes + 1, minlength=len(names) + 1)[1:] > 0  # the first is what is missing
     texts = sorted({name for name, is_used in zip(names, used, strict=True) if is_used and name is not None})
     place = {name: number for number, name in enumerate(texts)}
     table = np.array([*(place.get(name, -1) if name is not None else -1 for name in names), -1], dtype=np.int32)
