@@ -26,7 +26,7 @@ lint: $(READY)  ## Check style, types and layers
 	$(BIN)/lint-imports --no-cache
 
 lab: $(READY)  ## Open JupyterLab in notebooks/
-	cd notebooks && ../$(BIN)/jupyter lab
+	cd notebooks && ../$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root)
 
 bench: $(READY)  ## Measure, beside the peers
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary -c constraints.txt -e '.[benchmark]'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import concurrent.futures
 import contextlib
 import json
@@ -40,7 +41,7 @@ from orchkit.engine.recovery import fold
 from orchkit.engine.run import Run, Snapshot
 from orchkit.engine.values import plain
 from orchkit.engine.workers import Workers
-from orchkit.errors import EngineClosed, RunNotFound, WorkflowError
+from orchkit.errors import EngineClosed, InputError, RunNotFound, WorkflowError
 from orchkit.events import Failure
 from orchkit.executors import PythonExecutor, TaskExecutor, standard_executors
 from orchkit.executors.python import Handlers, handlers_by_name
@@ -166,6 +167,8 @@ class Engine:
         self._thread = threading.Thread(target=self._loop, name="orchkit-engine", daemon=True)
         self._thread.start()
         wait_longer()
+        # A script that ends without closing loses nothing, but DuckDB complains on its way out.
+        atexit.register(self.close, "0 s")
 
     # Starting ------------------------------------------------------------------
 
@@ -225,6 +228,9 @@ class Engine:
             message = f"A workflow is expected, not {type(workflow).__name__}: read_workflow(path) gives one."
             raise WorkflowError(message)
         self._check_executors(workflow)
+        if inputs is not None and not isinstance(inputs, Mapping):
+            message = f"Inputs are a mapping from variable to value, not {type(inputs).__name__}."
+            raise InputError(message)
         values = checked_inputs(workflow, plain(dict(inputs or {})))
         case = str(case_id) if case_id is not None else uuid.uuid4().hex[:12]
         run_id = run_id_of(workflow.name, case)
@@ -545,6 +551,7 @@ class Engine:
             if self._closing:
                 return
             self._closing = True
+        atexit.unregister(self.close)
         self._core.draining = True
         self._inbox.put(_Posted(None))
         # Where the store has failed, no outcome can be kept, so none is waited for.

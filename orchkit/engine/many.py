@@ -102,6 +102,9 @@ class Many:
 
 
 def _cases(cases: pd.DataFrame) -> Iterable[tuple[str, dict[str, Any]]]:
+    if not isinstance(cases, pd.DataFrame):
+        message = f"Cases are a DataFrame, a row a case, not {type(cases).__name__}: pd.DataFrame(cases) may give one."
+        raise InputError(message)
     keyed = cases.set_index("case_id") if "case_id" in cases.columns else cases
     if not keyed.index.is_unique:
         twice = keyed.index[keyed.index.duplicated()][0]

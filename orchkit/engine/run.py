@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from orchkit.errors import RunFailed
+from orchkit.errors import RunFailed, StoreError
 from orchkit.events import Failure
 from orchkit.model.definition import Workflow
 from orchkit.model.states import RunStatus
@@ -138,4 +138,7 @@ class Run:
     ) -> dict[str, Any]:
         from orchkit.view.diagram import draw  # noqa: PLC0415 -- a value may draw itself
 
-        return draw(self)._repr_mimebundle_(include, exclude)
+        try:
+            return draw(self)._repr_mimebundle_(include, exclude)
+        except StoreError as error:  # a display never fails
+            return {"text/plain": f"{self!r}: {error}"}

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import subprocess
+import sys
 import threading
 
 import pandas as pd
@@ -376,6 +378,38 @@ def test_a_closed_engine_says_so():
     engine.close()
     with pytest.raises(ok.EngineClosed, match="closed"):
         engine.start(chain("add_one"), {"x": 1})
+
+
+def test_inputs_and_cases_of_another_kind_are_refused_in_words(engine):
+    with pytest.raises(ok.InputError, match="Inputs are a mapping from variable to value, not str."):
+        engine.run(chain("add_one"), "x=1")
+    with pytest.raises(ok.InputError, match="Cases are a DataFrame, a row a case, not list"):
+        engine.run_many(chain("add_one"), [{"x": 1}], progress=False)
+
+
+def test_a_run_of_a_closed_engine_still_shows_itself():
+    with ok.Engine(handlers=[add_one]) as engine:
+        run = engine.run(chain("add_one"), {"x": 1}, case_id="A")
+
+    shown = run._repr_mimebundle_()
+
+    assert list(shown) == ["text/plain"]
+    assert "case_id='A'" in shown["text/plain"]
+    assert "closed" in shown["text/plain"]
+
+
+def test_a_script_that_does_not_close_its_engine_ends_at_once_and_in_silence():
+    script = """
+import threading
+import orchkit as ok
+engine = ok.Engine(handlers={"quick": dict, "endless": threading.Event().wait})
+engine.run(ok.workflow("one", [ok.task("quick")]), case_id="A")
+engine.start(ok.workflow("two", [ok.task("endless")]), case_id="B")
+"""
+
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
 def until(condition, timeout_s=5.0):
