@@ -86,6 +86,7 @@ class Core:
         self.events: dict[str, set[tuple[str, str]]] = defaultdict(set)
         self.slots = Slots(settings.limits)
         self.parked: dict[tuple[str, str], Exception] = {}
+        self.unsettled: set[str] = set()  # begun, and not durable yet
         self.draining = False
         self.running: dict[tuple[str, str], tuple[int, tuple[str, ...]]] = {}
         self._saved: set[str] = set()
@@ -109,8 +110,9 @@ class Core:
         self._now, self._work = now, Work()
         listed = list(messages)
         starts = [message.run_id for message in listed if isinstance(message, StartRun)]
-        known = self.reader.known_runs([run_id for run_id in starts if run_id not in self.active]) if starts else {}
-        fresh = set(known)
+        # Looked at before the store: a run may end in this very turn, or have ended in one that is not durable yet.
+        fresh = {run_id for run_id in starts if run_id in self.active or run_id in self.unsettled}
+        fresh |= set(self.reader.known_runs([run_id for run_id in starts if run_id not in fresh]) if starts else ())
         for position, message in enumerate(listed):
             try:
                 self._work.answers[position] = self._take(message, fresh)
@@ -141,6 +143,7 @@ class Core:
             case StartRun():
                 if message.run_id not in self.active and message.run_id not in known:
                     self._start(message)
+                    known.add(message.run_id)
                 return message.run_id
             case Heartbeat():
                 active = self.active.get(message.run_id)
@@ -177,6 +180,7 @@ class Core:
         self._save_definition(workflow)
         active = Active(message.run_id, message.case_id, workflow, State(), message.parent)
         self.active[message.run_id] = active
+        self.unsettled.add(message.run_id)
         parent = None if message.parent is None else "/".join(message.parent)
         self._work.batch.runs.append(
             RunRow(

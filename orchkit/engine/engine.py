@@ -660,6 +660,7 @@ class Engine:
             return
         for active, state in seen:
             active.durable = state
+            self._core.unsettled.discard(active.run_id)
             if active.run_id not in self._live:
                 self._note(active)
         for position, item in enumerate(posted):

@@ -380,6 +380,14 @@ def test_a_closed_engine_says_so():
         engine.start(chain("add_one"), {"x": 1})
 
 
+@pytest.mark.parametrize("steps", [["add_one"], []])
+def test_a_case_started_again_while_it_ends_still_runs_once(steps):
+    for _ in range(12):
+        with ok.Engine(handlers=[add_one]) as engine, concurrent.futures.ThreadPoolExecutor(8) as pool:
+            runs = list(pool.map(lambda _: engine.run(chain(*steps), {"x": 1}, case_id="A"), range(32)))
+            assert statuses(runs[0], kind="run") == ["nan:RUNNING", "nan:COMPLETED"]
+
+
 def test_inputs_and_cases_of_another_kind_are_refused_in_words(engine):
     with pytest.raises(ok.InputError, match="Inputs are a mapping from variable to value, not str."):
         engine.run(chain("add_one"), "x=1")
