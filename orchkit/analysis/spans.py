@@ -81,13 +81,13 @@ def summary(codes: NDArray[np.int64], values: NDArray[np.float64], size: int, *,
     counts = np.bincount(codes, minlength=size)
     codes, values = codes[known], values[known]
     sizes = np.bincount(codes, minlength=size)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.bincount(codes, minlength=size, weights=values) / sizes
     order = np.argsort(values)
     order = order[np.argsort(codes[order].astype(np.uint16 if size < 1 << 16 else np.int64), kind="stable")]
     values = values[order]
     ends = np.cumsum(sizes)
     starts = ends - sizes
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.bincount(codes, minlength=size, weights=None if not len(codes) else values[np.argsort(order)]) / sizes
     table = {count: counts, "mean_s": mean.astype(np.float64)}
     for name, share in (("median_s", _P50), ("p95_s", _P95)):
         place = (sizes - 1) * share
