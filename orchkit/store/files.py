@@ -52,6 +52,14 @@ class Claim:
 
 def check_place(path: Path) -> bool:
     """Return whether there is a file, or raise where none can be."""
+    try:
+        return _is_there(path)
+    except PermissionError as error:
+        message = f"{path} cannot be looked at: mend the permissions of its folders, or choose another path."
+        raise StoreError(message, path=str(path)) from error
+
+
+def _is_there(path: Path) -> bool:
     text = str(path)
     if path.is_dir():
         message = f"{text} is a folder: give the path of a file in it, such as {path / 'orchkit.duckdb'}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -311,7 +312,7 @@ def stranger(tmp_path_factory):
         pass
     (folder / "state.duckdb").chmod(0o444)
     folder.chmod(0o555)
-    above = [parent for parent in folder.parents if parent.name.startswith("pytest-")]
+    above = [parent for parent in folder.parents if not parent.stat().st_mode & stat.S_IXOTH]
     modes = [parent.stat().st_mode for parent in above]
     root = os.geteuid() == 0
     if root:  # root may write everything
@@ -334,6 +335,16 @@ def test_a_file_that_may_not_be_written_is_named(stranger):
 def test_a_folder_that_may_not_be_written_is_named(stranger):
     with pytest.raises(StoreError, match=r"new\.duckdb cannot be .*permissions"):
         Store(stranger / "new.duckdb")
+
+
+def test_a_folder_that_may_not_be_looked_into_is_named(stranger):
+    owner = os.geteuid()
+    os.seteuid(0) if os.getuid() == 0 else None
+    stranger.chmod(0o600)
+    os.seteuid(owner)
+
+    with pytest.raises(StoreError, match=r"state\.duckdb cannot be looked at: mend the permissions of its folders"):
+        Store(stranger / "state.duckdb")
 
 
 @needs_limits
