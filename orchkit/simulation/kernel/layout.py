@@ -339,6 +339,18 @@ TYPE_NAMES = (
     TELL_CANCEL,
     TELL_ENDED,
 ) = range(11)
+# What is on the stack of a turn
+(
+    O_ENTER,
+    O_OPEN,
+    O_LOOK,
+    O_FAIL_PASS,
+    O_GIVE_UP,
+    O_SETTLE,
+    O_NEXT_PASSES,
+    O_TIMEOUT,
+    O_UNDO_NEXT,
+) = range(9)
 # Purposes of draws
 (
     U_WORK,

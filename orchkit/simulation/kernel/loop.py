@@ -10,17 +10,10 @@ from orchkit.simulation.kernel.compiling import compiled
 from orchkit.simulation.kernel.draws import draw, micros, mix, sample, stream
 from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
 from orchkit.simulation.kernel.memory import add_case, command, look_at, note, pop_event, push, schedule, tell
-from orchkit.simulation.kernel.rules import (
-    O_ENTER,
-    O_FAIL_PASS,
-    _become,
-    child_ended,
-    failed_for_good,
-    out_of_time,
-    step_done,
-    turn,
-)
+from orchkit.simulation.kernel.outcomes import child_ended, failed_for_good, out_of_time, step_done
+from orchkit.simulation.kernel.passes import become
 from orchkit.simulation.kernel.serving import ask_for, dispatch, leave_queue, release
+from orchkit.simulation.kernel.turn import turn
 
 __all__ = ["run"]
 
@@ -77,7 +70,7 @@ def _attempt_failed(p, m, d, slot, failure):
     again = retryable and wanted and m[s + S_ATTEMPT] < p[n + N_ATTEMPTS]
     if retryable and not again:
         failure |= EXHAUSTED
-    _become(p, m, slot, FAILED, failure)
+    become(p, m, slot, FAILED, failure)
     if not again:
         failed_for_good(p, m, d, slot, failure)
         return
@@ -107,7 +100,7 @@ def _carry_out(p, m, d, do, slot, gen, value):
     if do == DO_RUN:
         if not ask_for(p, m, d, slot):
             failure = PERMANENT | (T_QUEUE_FULL << TYPE_SHIFT) | (node << NODE_SHIFT)
-            _become(p, m, slot, FAILED, failure)
+            become(p, m, slot, FAILED, failure)
             failed_for_good(p, m, d, slot, failure)
             turn(p, m, d)
     elif do == DO_RETRY:
@@ -194,7 +187,7 @@ def _take(p, m, d, code):
             return
         failure = TIMED_OUT | (T_ABANDONED << TYPE_SHIFT) | (m[s + S_NODE] << NODE_SHIFT)
         leave_queue(p, m, slot)
-        _become(p, m, slot, FAILED, failure)
+        become(p, m, slot, FAILED, failure)
         failed_for_good(p, m, d, slot, failure)
     elif m[s] & 0x7FFFFFFF != gen:
         return
@@ -208,20 +201,20 @@ def _take(p, m, d, code):
         step_done(p, m, d, slot)
     elif kind == E_CALLBACK_FAILED:
         failure = PERMANENT | (T_CALLBACK << TYPE_SHIFT) | (m[s + S_NODE] << NODE_SHIFT)
-        _become(p, m, slot, FAILED, failure)
+        become(p, m, slot, FAILED, failure)
         failed_for_good(p, m, d, slot, failure)
     elif kind == E_DEADLINE:
         failure = TIMED_OUT | (T_DEADLINE << TYPE_SHIFT) | (m[s + S_NODE] << NODE_SHIFT)
         leave_queue(p, m, slot)
         freed = release(p, m, slot) if m[s + S_STATUS] == RUNNING else -1
-        _become(p, m, slot, FAILED, failure)
+        become(p, m, slot, FAILED, failure)
         failed_for_good(p, m, d, slot, failure)
     elif kind == E_TIMEOUT:
         failure = TIMED_OUT | (T_TIMEOUT << TYPE_SHIFT) | (m[s + S_NODE] << NODE_SHIFT)
         if m[s + S_KIND] == K_SCOPE or m[s + S_KIND] == K_CALL:
             out_of_time(p, m, d, slot, failure)
         else:
-            _become(p, m, slot, FAILED, failure)
+            become(p, m, slot, FAILED, failure)
             failed_for_good(p, m, d, slot, failure)
     turn(p, m, d)
     _follow_up(p, m, d)

@@ -21,6 +21,7 @@ __all__ = [
     "pop_event",
     "push",
     "schedule",
+    "take",
     "tell",
 ]
 
@@ -129,7 +130,7 @@ def tell(m, what, slot, gen, status, failure):
 
 
 @compiled
-def _take(m, base, width, free, count, size):
+def take(m, base, width, free, count, size):
     """Return the address of a free row; a row that was used keeps its generation."""
     head = m[free]
     if head >= 0:
@@ -146,7 +147,7 @@ def _take(m, base, width, free, count, size):
 @compiled
 def add_step(p, m, node, kind, status, pass_slot):
     """Return the slot of a new step; it is open in its pass unless it compensates."""
-    s, slot = _take(m, M_STEPS, S_WIDTH, M_STEP_FREE, M_STEP_COUNT, M_STEP_SIZE)
+    s, slot = take(m, M_STEPS, S_WIDTH, M_STEP_FREE, M_STEP_COUNT, M_STEP_SIZE)
     gen = m[s]
     for field in range(1, S_WIDTH):
         m[s + field] = 0
@@ -202,7 +203,7 @@ def drop_step(p, m, slot):
 @compiled
 def add_pass(p, m, graph, parent, case, index, root):
     """Return the slot of a new pass; ``root`` is that of its run, -1 where it is the root itself."""
-    i, slot = _take(m, M_PASSES, p[P_HELD], M_PASS_FREE, M_PASS_COUNT, M_PASS_SIZE)
+    i, slot = take(m, M_PASSES, p[P_HELD], M_PASS_FREE, M_PASS_COUNT, M_PASS_SIZE)
     gen = m[i]
     for field in range(1, I_HELD):
         m[i + field] = 0
@@ -247,7 +248,7 @@ def drop_pass(p, m, slot):
 def add_case(p, m, number, key):
     """Return the slot of a case that arrives now."""
     width = K_VISITS + p[P_NODE_COUNT]
-    k, slot = _take(m, M_CASES, width, M_CASE_FREE, M_CASE_COUNT, M_CASE_SIZE)
+    k, slot = take(m, M_CASES, width, M_CASE_FREE, M_CASE_COUNT, M_CASE_SIZE)
     for field in range(width):
         m[k + field] = 0
     m[k + K_NUMBER], m[k + K_ARRIVED], m[k + K_KEY] = number, m[M_NOW], key

@@ -1,0 +1,92 @@
+"""Distributions and other numbers: the kernel's ``d``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from orchkit.errors import ScenarioError, nearest
+from orchkit.simulation.distributions import Distribution
+from orchkit.simulation.kernel import layout as at
+from orchkit.simulation.kernel.draws import FAMILY_CODES
+
+__all__ = ["Numbers"]
+
+
+@dataclass(slots=True)
+class Numbers:
+    """Numbers, and rows of distributions that refer to them.
+
+    Attributes
+    ----------
+    units
+        Role and name of each resource, which distributions by resource name.
+    attributes
+        The distribution of each attribute.
+    texts
+        Values of attributes that are text, by code.
+    """
+
+    units: list[tuple[str, str]]
+    numbers: list[float] = field(default_factory=list)
+    distributions: list[list[float]] = field(default_factory=list)
+    attributes: dict[str, int] = field(default_factory=dict)
+    texts: list[str] = field(default_factory=list)
+    known: dict[object, int] = field(default_factory=dict)
+
+    def number(self, value: float) -> int:
+        """Return where a number is kept."""
+        self.numbers.append(float(value))
+        return len(self.numbers) - 1
+
+    def value(self, value: object) -> float:
+        """Return a value of an attribute as a number; text by its code."""
+        if isinstance(value, int | float):
+            return float(value)
+        text = str(value)
+        if text not in self.texts:
+            self.texts.append(text)
+        return float(self.texts.index(text)) + 0.5  # no number that an analyst would write
+
+    def distribution(self, d: Distribution, where: str) -> int:
+        """Return the number of a distribution."""
+        key = (d.family, d.parameters, d.values, d.weights)
+        if not d.parts and d.otherwise is None and key in self.known:
+            return self.known[key]
+        row = [float(FAMILY_CODES[d.family]), *d.parameters]
+        if d.family in ("empirical", "categorical"):
+            values = [self.value(value) for value in d.values]
+            row += [float(len(self.numbers)), float(len(values))]
+            self.numbers += values
+            self.numbers += [float(share) for share in np.cumsum(d.weights)]
+        elif d.family in ("by_attribute", "by_resource"):
+            row += self._composed(d, where)
+        number = len(self.distributions)
+        self.distributions.append(row + [0.0] * (at.D_WIDTH - len(row)))
+        if not d.parts and d.otherwise is None:
+            self.known[key] = number
+        return number
+
+    def _composed(self, d: Distribution, where: str) -> list[float]:
+        attribute = 0
+        if d.family == "by_attribute":
+            if d.of not in self.attributes:
+                hint = nearest(d.of, self.attributes)
+                message = f"{where}: there is no attribute {d.of!r}.{hint} Add it to the scenario's attributes."
+                raise ScenarioError(message)
+            attribute = self.attributes[d.of]
+            keys = [self.value(key) for key in d.parts]
+        else:
+            units = {name: number for number, (_, name) in enumerate(self.units)}
+            for key in d.parts:
+                if key not in units:
+                    message = f"{where}: there is no resource {key!r}.{nearest(str(key), units)}"
+                    raise ScenarioError(message)
+            keys = [float(units[str(key)]) for key in d.parts]
+        other = d.otherwise or next(iter(d.parts.values()))
+        parts = [self.distribution(part, where) for part in d.parts.values()]
+        first = len(self.numbers)
+        for key, part in zip(keys, parts, strict=True):
+            self.numbers += [key, float(part)]
+        return [float(first), float(len(keys)), float(attribute), float(self.distribution(other, where))]

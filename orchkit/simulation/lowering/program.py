@@ -1,0 +1,133 @@
+"""The program: all that was lowered, in one array of integers and one of floats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from orchkit.errors import ScenarioError
+from orchkit.model.definition import Workflow
+from orchkit.simulation.distributions import Distribution, exponential
+from orchkit.simulation.kernel import layout as at
+from orchkit.simulation.lowering.graphs import Graphs
+from orchkit.simulation.lowering.names import check_names
+from orchkit.simulation.lowering.numbers import Numbers
+from orchkit.simulation.lowering.staff import Staff, moment_us
+from orchkit.simulation.lowering.work import Work
+from orchkit.simulation.scenario import ArrivalTimes, Profile, Resource, Scenario
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Lowered", "lower"]
+
+
+@dataclass(slots=True)
+class Lowered:
+    """A program, and the names of what it numbers.
+
+    Attributes
+    ----------
+    program, numbers
+        The kernel's ``p`` and ``d``.
+    nodes
+        Name and role of each node.
+    units
+        Role and name of each resource.
+    pools
+        Role, resource and number of its first unit.
+    attributes
+        Name and distribution of each attribute.
+    """
+
+    program: NDArray[np.int64]
+    numbers: NDArray[np.float64]
+    nodes: list[tuple[str, str | None]]
+    types: list[str]
+    units: list[tuple[str, str]]
+    pools: list[tuple[str, Resource, int]]
+    unit_calendars: list[int]
+    attributes: dict[str, int]
+    texts: list[str]
+    node_pools: NDArray[np.int64]
+
+
+def lower(workflow: Workflow, scenario: Scenario) -> Lowered:
+    """Return the program of a workflow under a scenario.
+
+    Raises
+    ------
+    ScenarioError
+        The scenario names what is not in the workflow, or does not say what the simulation needs to know.
+    """
+    check_names(workflow, scenario)
+    staff = Staff(scenario)
+    staff.lower_resources()
+    numbers = Numbers(staff.units)
+    for name, distribution in scenario.attributes.items():
+        numbers.attributes[name] = numbers.distribution(distribution, f"attributes: {name}")
+    graphs = Graphs(scenario, numbers, Work(scenario, numbers, staff))
+    graphs.lower_workflow(workflow)
+    return _put_together(scenario, graphs)
+
+
+def _put_together(scenario: Scenario, graphs: Graphs) -> Lowered:
+    numbers, work, staff = graphs.numbers, graphs.work, graphs.work.staff
+    header = [0] * at.P_HEADER
+    start_us = moment_us(scenario.start)
+    arrivals: list[int] = []
+    header[at.P_START] = start_us
+    match scenario.arrivals:
+        case Distribution():
+            header[at.P_ARRIVALS] = numbers.distribution(scenario.arrivals, "arrivals")
+        case ArrivalTimes():
+            arrivals = [round(moment * at.MICRO) for moment in scenario.arrivals.after_s]
+            header[at.P_ARRIVAL_KIND], header[at.P_ARRIVAL_COUNT] = 1, len(arrivals)
+        case Profile():
+            header[at.P_ARRIVAL_KIND], header[at.P_ARRIVALS] = 2, len(numbers.numbers)
+            numbers.numbers += [rate / 3_600 / at.MICRO for rate in scenario.arrivals.per_hour]
+            header[at.P_ARRIVAL_COUNT] = numbers.distribution(exponential(1), "arrivals")
+        case _:
+            message = "arrivals: when do cases arrive? Add it to the scenario: arrivals=ok.exponential('12 min')."
+            raise ScenarioError(message)
+    calendars, spans = staff.lower_calendars(start_us)
+    program = [*header]
+    tables = (
+        (at.P_NODES, graphs.nodes),
+        (at.P_FLOWS, graphs.flows),
+        (at.P_GRAPHS, graphs.graphs),
+        (at.P_FAILURES, work.failures),
+    )
+    for place, table in tables:
+        program[place] = len(program)
+        program += [value for row in table for value in row]
+    program[at.P_LISTS] = len(program)
+    program += graphs.lists
+    if arrivals:
+        program[at.P_ARRIVALS] = len(program)
+        program += arrivals
+    program[at.P_CALENDARS] = len(program)
+    first = len(program) + at.C_WIDTH * len(calendars)
+    for row in calendars:
+        row[at.C_SPANS] += first
+        program += row
+    program += spans
+    program[at.P_NODE_COUNT] = len(graphs.nodes)
+    program[at.P_HELD] = at.I_HELD + max(graph[at.G_HELD_COUNT] for graph in graphs.graphs)
+    program[at.P_DEPTH] = len(graphs.graphs) + 1
+    program[at.P_DISTRIBUTIONS] = len(numbers.numbers)
+    floats = [*numbers.numbers, *(value for row in numbers.distributions for value in row)]
+    return Lowered(
+        np.array(program, dtype=np.int64),
+        np.array(floats, dtype=np.float64),
+        graphs.names,
+        work.types,
+        staff.units,
+        staff.pools,
+        staff.unit_calendars,
+        numbers.attributes,
+        numbers.texts,
+        np.array([row[at.N_POOL] for row in graphs.nodes], dtype=np.int64),
+    )

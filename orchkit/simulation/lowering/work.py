@@ -1,0 +1,112 @@
+"""Tasks and waits: how long they take, how they fail, who does them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from orchkit.errors import ScenarioError
+from orchkit.model.definition import Workflow
+from orchkit.model.nodes import Task, Wait, WaitKind
+from orchkit.model.states import ErrorClass
+from orchkit.simulation.distributions import constant
+from orchkit.simulation.kernel import layout as at
+from orchkit.simulation.lowering.numbers import Numbers
+from orchkit.simulation.lowering.staff import Staff
+from orchkit.simulation.scenario import Scenario
+
+__all__ = ["Work", "micros"]
+
+_CLASSES = {
+    ErrorClass.TRANSIENT: at.TRANSIENT,
+    ErrorClass.PERMANENT: at.PERMANENT,
+    ErrorClass.PARTIAL: at.PARTIAL,
+    ErrorClass.TIMEOUT: at.TIMED_OUT,
+}
+
+
+@dataclass(slots=True)
+class Work:
+    """What a scenario says about tasks and waits.
+
+    Attributes
+    ----------
+    failures
+        A row a way to fail.
+    types
+        Types of errors, by code.
+    """
+
+    scenario: Scenario
+    numbers: Numbers
+    staff: Staff
+    failures: list[list[int]] = field(default_factory=list)
+    types: list[str] = field(default_factory=lambda: list(at.TYPE_NAMES))
+
+    def lower_task(self, workflow: Workflow, task: Task, row: list[int]) -> None:
+        """Fill the row of a task."""
+        row[at.N_KIND] = at.TASK
+        row[at.N_TIMEOUT], row[at.N_DEADLINE] = micros(task.timeout_s), micros(task.deadline_s)
+        policy = task.retry or workflow.retry
+        row[at.N_ATTEMPTS] = policy.max_attempts
+        row[at.N_RETRY] = len(self.numbers.numbers)
+        self.numbers.numbers += [float(policy.initial_delay), float(policy.max_delay), policy.multiplier, policy.jitter]  # type: ignore[arg-type]
+        work = self.scenario.durations.get(task.name)
+        if work is None:
+            message = (
+                f"task {task.name!r} has no duration. Add it to the scenario: "
+                f"durations={{{task.name!r}: ok.exponential('5 min')}}, or '0s' where it takes no time."
+            )
+            raise ScenarioError(message, node=task.name)
+        row[at.N_WORK] = self.numbers.distribution(work, f"durations: {task.name}")
+        row[at.N_POOL] = self.staff.pool_of(task.role)
+        for part, position in (("patience", at.N_PATIENCE), ("setups", at.N_SETUP), ("priorities", at.N_PRIORITY)):
+            value = getattr(self.scenario, part).get(task.name)
+            if value is not None:
+                row[position] = self.numbers.distribution(value, f"{part}: {task.name}")
+        ways = self.scenario.failures.get(task.name, ())
+        row[at.N_FAILURES], row[at.N_FAILURE_COUNT] = len(self.failures), len(ways)
+        for way in ways:
+            code = _class_of(task, way.type, _CLASSES[way.error]) | (self._type_code(way.type) << at.TYPE_SHIFT)
+            after = -1 if way.after is None else self.numbers.distribution(way.after, f"failures: {task.name}")
+            self.failures.append([code, after, self.numbers.number(way.probability)])
+        row[at.N_TIMEOUT_CLASS] = _class_of(task, "Timeout", at.TIMED_OUT)
+
+    def lower_wait(self, wait: Wait, row: list[int]) -> None:
+        """Fill the row of a wait."""
+        row[at.N_KIND] = at.WAIT
+        response = self.scenario.waits.get(wait.name)
+        if response is None:
+            if wait.kind is WaitKind.TIMER and wait.duration_s is not None:
+                row[at.N_WORK] = self.numbers.distribution(constant(wait.duration_s), wait.name)
+                return
+            given = self.scenario.durations.get(wait.name)
+            if given is not None:
+                row[at.N_WORK] = self.numbers.distribution(given, wait.name)
+                return
+            message = (
+                f"wait {wait.name!r}: when does the {wait.kind} come? Add it to the scenario: "
+                f"waits={{{wait.name!r}: ok.exponential('1 h')}}."
+            )
+            raise ScenarioError(message, node=wait.name)
+        row[at.N_WORK] = self.numbers.distribution(response.after, f"waits: {wait.name}")
+        if response.never:
+            row[at.N_NEVER] = self.numbers.number(response.never)
+        if response.fails:
+            row[at.N_FAILS] = self.numbers.number(response.fails)
+
+    def _type_code(self, name: str) -> int:
+        if name not in self.types:
+            self.types.append(name)
+        return self.types.index(name)
+
+
+def _class_of(task: Task, kind: str, given: int) -> int:
+    """Return the class of a failure by the task's own ``fail_on`` and ``retry_on``."""
+    if kind in task.fail_on:
+        return at.PERMANENT
+    return at.TRANSIENT if kind in task.retry_on else given
+
+
+def micros(duration_s: float | None) -> int:
+    """Return seconds as microseconds; -1 for none."""
+    return -1 if duration_s is None else round(duration_s * at.MICRO)
