@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from html import escape
-from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from orchkit.errors import RenderError
@@ -15,20 +12,17 @@ from orchkit.units import Duration, seconds
 from orchkit.view.build import build
 from orchkit.view.dot import dot_source
 from orchkit.view.folding import fold
-from orchkit.view.html import Bundle, picked, preformatted
 from orchkit.view.layout import lay_out
 from orchkit.view.outline import outline
+from orchkit.view.picture import Picture
 from orchkit.view.svg import draw_svg
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Iterable
 
     from orchkit.view.scene import Scene, Statuses
 
 __all__ = ["Diagram", "DrawableRun", "draw"]
-
-_SIDE = 4_000  # pixels of a PNG, at most
-_SCALE = 2.0  # for screens with two dots a pixel
 
 
 class DrawableRun(Protocol):
@@ -44,8 +38,8 @@ class DrawableRun(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Diagram:
-    """A picture: in a notebook it shows itself, elsewhere it is asked for ``svg``, ``png``, ``dot`` or ``text``.
+class Diagram(Picture):
+    """A picture of a workflow or a run: it shows itself in a notebook; elsewhere it is asked for ``to_svg()`` and such.
 
     Attributes
     ----------
@@ -65,14 +59,15 @@ class Diagram:
     time_limit_s: float = 20.0
 
     def __repr__(self) -> str:
-        return f"<Diagram: {self.scene.label}>"
-
-    def __str__(self) -> str:
-        return self.text
+        return f"<Diagram: {self.label}>"
 
     @property
-    def svg(self) -> str:
-        """The drawing as an ``svg`` element: stands alone, or inside a page.
+    def label(self) -> str:
+        """What the picture shows, in a line."""
+        return self.scene.label
+
+    def to_svg(self) -> str:
+        """Return the drawing as an ``svg`` element: it stands alone, or inside a page.
 
         Raises
         ------
@@ -81,80 +76,12 @@ class Diagram:
         """
         return _svg(self.scene, self.dot, self.time_limit_s)
 
-    @property
-    def png(self) -> bytes:
-        """The drawing as PNG, in the light theme.
+    def _suffixes(self) -> tuple[str, ...]:
+        return (".svg", ".png", ".html", ".dot", ".txt")
 
-        Raises
-        ------
-        RenderError
-            As for ``svg``.
-        """
-        return _png(self.svg)
-
-    @property
-    def html(self) -> str:
-        """The drawing as a page of its own."""
-        title = f"<title>{escape(self.scene.name)}</title>"
-        head = f'<meta charset="utf-8"><meta name="color-scheme" content="light dark">{title}'
-        return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body>{self.svg}</body></html>\n'
-
-    def save(self, path: str | Path) -> Path:
-        """Write the picture to a file whose suffix says how: ``.svg``, ``.png``, ``.html``, ``.dot`` or ``.txt``.
-
-        Returns
-        -------
-        Path
-            Where it was written.
-
-        Raises
-        ------
-        RenderError
-            Another suffix, or as for ``svg``.
-        """
-        path = Path(path)
-        match path.suffix.lower():
-            case ".svg":
-                content = self.svg
-            case ".png":
-                path.write_bytes(self.png)
-                return path
-            case ".html":
-                content = self.html
-            case ".dot" | ".gv":
-                content = self.dot
-            case ".txt":
-                content = self.text + "\n"
-            case _:
-                message = (
-                    f"A diagram cannot be saved as {path.name!r}: its suffix must be .svg, .png, .html, .dot or .txt."
-                )
-                raise RenderError(message)
-        path.write_text(content, encoding="utf-8")
-        return path
-
-    def _repr_mimebundle_(
-        self,
-        include: Container[str] | None = None,
-        exclude: Container[str] | None = None,
-    ) -> Bundle:
-        try:
-            return picked(
-                {
-                    # A picture that is much wider than the page is scrolled, not made illegible.
-                    "text/html": lambda: f'<div style="overflow-x:auto" tabindex="0">{self.svg}</div>',
-                    "image/svg+xml": lambda: self.svg,
-                    "image/png": lambda: self.png,
-                    "text/plain": lambda: self.text,
-                },
-                include,
-                exclude,
-            )
-        except RenderError as error:
-            # A display never fails: the text takes the picture's place, and the reason stands above it.
-            hint = error.message
-            makers = {"text/html": lambda: preformatted(self.text, hint), "text/plain": lambda: self.text}
-            return picked(makers, include, exclude)
+    def _content(self, suffix: str) -> str | bytes | None:
+        # Zero-argument super() does not work in a class with slots, which is made twice.
+        return self.dot if suffix in {".dot", ".gv"} else Picture._content(self, suffix)
 
 
 def draw(
@@ -225,17 +152,3 @@ def draw(
 @lru_cache(maxsize=32)
 def _svg(scene: Scene, dot: str, time_limit_s: float) -> str:
     return draw_svg(scene, lay_out(dot, time_limit_s))
-
-
-@lru_cache(maxsize=16)
-def _png(svg: str) -> bytes:
-    try:
-        vl_convert = import_module("vl_convert")  # 50 MB that only this needs
-    except ImportError as error:
-        message = "A PNG needs the package vl-convert-python: install it with pip. The SVG is there without it."
-        raise RenderError(message) from error
-    # The converter knows no style sheets for themes; without one the light theme's paint attributes hold.
-    before, _, rest = svg.partition("<style>")
-    plain = before + rest.partition("</style>")[2]
-    width, height = (float(part) for part in plain.partition('viewBox="0 0 ')[2].partition('"')[0].split())
-    return bytes(vl_convert.svg_to_png(plain, scale=min(_SCALE, _SIDE / max(width, height))))

@@ -10,25 +10,39 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+from orchkit.view.canvas import (
+    HALO,
+    Point,
+    add,
+    arrow,
+    bezier,
+    digits,
+    draw_icon,
+    draw_sign,
+    finished,
+    moved,
+    page,
+    pair,
+    titled,
+    write,
+)
 from orchkit.view.dot import LINK_PAINTS
-from orchkit.view.scene import NAME_SIZE, NOTE_SIZE, Form, LinkKind, count_width
+from orchkit.view.scene import NOTE_SIZE, Form, LinkKind, count_width
 from orchkit.view.text import text_width
-from orchkit.view.theme import DARK, FONT, ICONS, LIGHT, look_of
+from orchkit.view.theme import look_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
-    from orchkit.view.layout import Layout, Point, Route
+    from orchkit.view.layout import Layout, Route
     from orchkit.view.scene import Group, Link, Scene, Shape, Standing
 
 __all__ = ["draw_svg"]
 
 _PAD, _LEGEND_ROW, _LEGEND_WIDTH = 14.0, 24.0, 420.0
-_HALO = {"stroke": "page", "paint_order": "stroke", "stroke_width": "4", "stroke_linejoin": "round"}
 _DASHES = {LinkKind.ERROR: "6 3", LinkKind.TIMEOUT: "2 3", LinkKind.COMPENSATION: "1.5 3.5"}
 _EVENTS = {LinkKind.ERROR: "bolt", LinkKind.TIMEOUT: "clock", LinkKind.COMPENSATION: "undo"}
 
@@ -40,25 +54,8 @@ def draw_svg(scene: Scene, layout: Layout) -> str:
     width = inner + 2 * _PAD
     bottom = layout.height + 2 * _PAD
     height = bottom + (_LEGEND_ROW * (legend[-1][2] + 1) + 6 if legend else 0.0)
-    svg = ET.Element(
-        "svg",
-        {
-            "xmlns": "http://www.w3.org/2000/svg",
-            "class": "orchkit-diagram",
-            "role": "img",
-            "aria-label": scene.label,
-            "viewBox": f"0 0 {_n(width)} {_n(height)}",
-            "width": _n(width),
-            "height": _n(height),
-            "font-family": FONT,
-            # Fills a page that is narrower, but stays legible: the page scrolls then.
-            "style": f"width:100%;min-width:{_n(0.7 * width)}px;max-width:{_n(width)}px;height:auto",
-        },
-    )
-    ET.SubElement(svg, "title").text = scene.label
-    style = ET.SubElement(svg, "style")
-    _add(svg, "rect", fill="page", width=width, height=height, rx=8)
-    body = ET.SubElement(svg, "g", {"transform": f"translate({_n(_PAD)} {_n(_PAD)})"})
+    svg = page(scene.label, width, height)
+    body = ET.SubElement(svg, "g", {"transform": f"translate({digits(_PAD)} {digits(_PAD)})"})
     for group in list(scene.groups())[1:]:
         _draw_group(body, group, layout)
     shapes = {shape.id: shape for shape in scene.shapes()}
@@ -74,85 +71,7 @@ def draw_svg(scene: Scene, layout: Layout) -> str:
         _draw_link_signs(body, link, route)
     if legend:
         _draw_legend(svg, legend, bottom)
-    style.text = _style_sheet(svg)
-    return ET.tostring(svg, encoding="unicode")
-
-
-def _n(number: float) -> str:
-    return f"{number:.2f}".rstrip("0").rstrip(".")
-
-
-def _add(
-    parent: ET.Element,
-    tag: str,
-    *,
-    fill: str = "",
-    stroke: str = "",
-    **attributes: str | float,
-) -> ET.Element:
-    """Add an element that is painted by names of the theme."""
-    classes = [f"{prefix}-{paint}" for prefix, paint in (("f", fill), ("s", stroke)) if paint]
-    found = {
-        name.replace("_", "-"): _n(value) if isinstance(value, float | int) else value
-        for name, value in attributes.items()
-    }
-    found["fill"] = LIGHT[fill] if fill else "none"
-    if stroke:
-        found["stroke"] = LIGHT[stroke]
-    if classes:
-        found["class"] = " ".join(classes)
-    return ET.SubElement(parent, tag, found)
-
-
-def _style_sheet(svg: ET.Element) -> str:
-    """Return the rules for the paints in use, in the light and in the dark theme.
-
-    JupyterLab and Visual Studio Code say on the page's body which theme it has; elsewhere the
-    reader's system decides.
-    """
-    used = sorted({name for element in svg.iter() for name in element.get("class", "").split() if name[1:2] == "-"})
-    paints = sorted({name[2:] for name in used})
-
-    def themed(selectors: Iterable[str], theme: dict[str, str]) -> str:
-        values = "".join(f"--ok-{paint}:{theme[paint]};" for paint in paints)
-        return ",".join(f"{selector}.orchkit-diagram" for selector in selectors) + "{" + values + "}"
-
-    properties = {"f": "fill", "s": "stroke"}
-    rules = [f".orchkit-diagram .{name}{{{properties[name[0]]}:var(--ok-{name[2:]})}}" for name in used]
-    return "".join(
-        [
-            themed([""], LIGHT),
-            "@media (prefers-color-scheme:dark){" + themed([""], DARK) + "}",
-            themed(['[data-jp-theme-light="true"] ', ".vscode-light "], LIGHT),
-            themed(['[data-jp-theme-light="false"] ', ".vscode-dark "], DARK),
-            *rules,
-        ],
-    )
-
-
-def _icon(parent: ET.Element, name: str, center: Point, size: float, paint: str, *, weight: float = 1.4) -> None:
-    x, y = center[0] - size / 2, center[1] - size / 2
-    scale = size / 16
-    _add(
-        parent,
-        "path",
-        stroke=paint,
-        d=ICONS[name],
-        transform=f"translate({_n(x)} {_n(y)}) scale({_n(scale)})",
-        stroke_width=weight / scale,
-        stroke_linecap="round",
-        stroke_linejoin="round",
-    )
-
-
-def _text(
-    parent: ET.Element, text: str, at: Point, *, size: float = NAME_SIZE, paint: str = "text", **more: str
-) -> None:
-    element = _add(parent, "text", fill=paint, x=at[0], y=at[1], font_size=size, **more)
-    element.text = text
-
-
-_middle_text = partial(_text, text_anchor="middle")
+    return finished(svg)
 
 
 def _badges(parent: ET.Element, standing: Standing, right: float, y: float) -> None:
@@ -161,7 +80,7 @@ def _badges(parent: ET.Element, standing: Standing, right: float, y: float) -> N
         if not standing.is_single:
             label = f"{number}"
             width = count_width(number)
-            _add(
+            add(
                 parent,
                 "rect",
                 fill="page",
@@ -172,41 +91,26 @@ def _badges(parent: ET.Element, standing: Standing, right: float, y: float) -> N
                 height=14,
                 rx=7,
             )
-            _text(parent, label, (right - width + 1, y + 3.7), size=NOTE_SIZE)
+            write(parent, label, (right - width + 1, y + 3.7), size=NOTE_SIZE)
             right -= width + 4
-        _sign(parent, status, (right - 8, y))
+        draw_sign(parent, status, (right - 8, y))
         right -= 19
-
-
-def _sign(parent: ET.Element, status: str, center: Point) -> None:
-    look = look_of(status)
-    _add(parent, "circle", fill=look.paint, stroke="page", cx=center[0], cy=center[1], r=8, stroke_width=1.5)
-    _icon(parent, look.icon, center, 11, "page", weight=1.7)
-
-
-def _element(parent: ET.Element, kind: str, node: str, tip: str, standing: Standing | None = None) -> ET.Element:
-    attributes = {"class": kind, "data-node": node}
-    if standing:
-        attributes["data-status"] = standing.status
-    element = ET.SubElement(parent, "g", attributes)
-    ET.SubElement(element, "title").text = tip
-    return element
 
 
 def _draw_group(parent: ET.Element, group: Group, layout: Layout) -> None:
     x0, y0, x1, y1 = layout.boxes[group.id]
-    element = _element(parent, "group", group.node, group.tip, group.standing)
+    element = titled(parent, "group", group.node, group.tip, group.standing)
     stroke = look_of(group.standing.status).paint if group.standing else "border"
-    _add(
+    add(
         element, "rect", fill="group", stroke=stroke, x=x0, y=y0, width=x1 - x0, height=y1 - y0, rx=10, stroke_width=1.3
     )
-    _icon(element, group.icon, (x0 + 18, y0 + 16), 14, "soft")
+    draw_icon(element, group.icon, (x0 + 18, y0 + 16), 14, "soft")
     y = y0 + 20
     if group.title:
-        _text(element, group.title, (x0 + 32, y), font_weight="bold")
+        write(element, group.title, (x0 + 32, y), font_weight="bold")
         y += 15
     if group.note:
-        _text(element, group.note, (x0 + 32, y), size=NOTE_SIZE, paint="soft")
+        write(element, group.note, (x0 + 32, y), size=NOTE_SIZE, paint="soft")
     if group.standing:
         _badges(element, group.standing, x1 + 4, y0)
 
@@ -218,14 +122,10 @@ def _trim(link: Link, route: Route, shapes: dict[str, Shape], layout: Layout) ->
     if not link.from_group:
         points[0] = _on_line(shapes[link.source], layout.centers[link.source], points[0])
     if tip and not link.to_group:
-        moved = _on_line(shapes[link.target], layout.centers[link.target], tip)
-        points[-1] = _moved(points[-1], (moved[0] - tip[0], moved[1] - tip[1]))
-        tip = moved
+        shifted = _on_line(shapes[link.target], layout.centers[link.target], tip)
+        points[-1] = moved(points[-1], (shifted[0] - tip[0], shifted[1] - tip[1]))
+        tip = shifted
     return replace(route, points=tuple(points), tip=tip)
-
-
-def _moved(point: Point, by: Point) -> Point:
-    return point[0] + by[0], point[1] + by[1]
 
 
 def _on_line(shape: Shape, middle: Point, end: Point) -> Point:
@@ -243,25 +143,13 @@ def _draw_link(parent: ET.Element, link: Link, route: Route) -> None:
     ET.SubElement(element, "title").text = link.tip
     paint = LINK_PAINTS[link.kind]
     start, *rest = route.points
-    path = f"M{_pair(start)}C" + " ".join(_pair(point) for point in rest)
+    path = f"M{pair(start)}C" + " ".join(pair(point) for point in rest)
     dashes = {"stroke_dasharray": _DASHES[link.kind]} if link.kind in _DASHES else {}
-    _add(element, "path", stroke=paint, d=path, stroke_width=1.4, **dashes)
+    add(element, "path", stroke=paint, d=path, stroke_width=1.4, **dashes)
     if route.tip and link.kind is not LinkKind.COMPENSATION:
-        _add(element, "polygon", fill=paint, points=_arrow(route.points[-1], route.tip))
+        add(element, "polygon", fill=paint, points=arrow(route.points[-1], route.tip))
     # A wider invisible line, so that the pointer finds the tip of the link.
-    _add(element, "path", d=path, stroke_width=10, style="stroke:transparent;pointer-events:stroke")
-
-
-def _pair(point: Point) -> str:
-    return f"{_n(point[0])} {_n(point[1])}"
-
-
-def _arrow(base: Point, tip: Point) -> str:
-    dx, dy = tip[0] - base[0], tip[1] - base[1]
-    length = math.hypot(dx, dy) or 1.0
-    across = (-dy / length * 3.6, dx / length * 3.6)
-    corners = (tip, _moved(base, across), _moved(base, (-across[0], -across[1])))
-    return " ".join(_pair(corner) for corner in corners)
+    add(element, "path", d=path, stroke_width=10, style="stroke:transparent;pointer-events:stroke")
 
 
 def _draw_link_signs(parent: ET.Element, link: Link, route: Route) -> None:
@@ -271,42 +159,35 @@ def _draw_link_signs(parent: ET.Element, link: Link, route: Route) -> None:
         x, y = route.label
         top = y - (len(link.lines) - 1) * 6.5 + 3.7
         for number, line in enumerate(link.lines):
-            _text(
+            write(
                 parent,
                 line,
                 (x, top + 13 * number),
                 size=NOTE_SIZE,
                 paint="soft" if link.kind is LinkKind.NORMAL else paint,
                 text_anchor="middle",
-                **_HALO,
+                **HALO,
             )
     if link.is_default:
         _draw_slash(parent, route)
     if link.kind in _EVENTS:
         center = route.points[0]
-        _add(parent, "circle", fill="page", stroke=paint, cx=center[0], cy=center[1], r=8, stroke_width=1.3)
-        _icon(parent, _EVENTS[link.kind], center, 11, paint, weight=1.3)
+        add(parent, "circle", fill="page", stroke=paint, cx=center[0], cy=center[1], r=8, stroke_width=1.3)
+        draw_icon(parent, _EVENTS[link.kind], center, 11, paint, weight=1.3)
 
 
 def _draw_slash(parent: ET.Element, route: Route) -> None:
-    (x0, y0), (x1, y1) = route.points[0], _bezier(route.points[:4], 0.4)
+    (x0, y0), (x1, y1) = route.points[0], bezier(route.points[:4], 0.4)
     dx, dy = x1 - x0, y1 - y0
     length = math.hypot(dx, dy) or 1.0
     ux, uy = dx / length, dy / length
     x, y = x0 + ux * 12, y0 + uy * 12
     a, b = ux * 2.5 - uy * 5, uy * 2.5 + ux * 5
-    _add(parent, "path", stroke="line", d=f"M{_pair((x - a, y - b))}L{_pair((x + a, y + b))}", stroke_width=1.4)
-
-
-def _bezier(points: Sequence[Point], share: float) -> Point:
-    level = list(points)
-    while len(level) > 1:
-        level = [(x0 + (x1 - x0) * share, y0 + (y1 - y0) * share) for (x0, y0), (x1, y1) in pairwise(level)]
-    return level[0]
+    add(parent, "path", stroke="line", d=f"M{pair((x - a, y - b))}L{pair((x + a, y + b))}", stroke_width=1.4)
 
 
 def _draw_shape(parent: ET.Element, shape: Shape, middle: Point, *, across: bool) -> None:
-    element = _element(parent, f"node {shape.form}", shape.node, shape.tip, shape.standing)
+    element = titled(parent, f"node {shape.form}", shape.node, shape.tip, shape.standing)
     paint = look_of(shape.standing.status).paint if shape.standing else ""
     fill = f"{paint}-tint" if paint else "box"
     if shape.cell:
@@ -336,20 +217,20 @@ def _draw_round(element: ET.Element, shape: Shape, middle: Point, fill: str, pai
     stroke = paint or ("alarm" if shape.form is Form.ERROR else "line")
     if shape.form is Form.GATEWAY:
         corners = ((x, y - half), (x + half, y), (x, y + half), (x - half, y))
-        _add(element, "polygon", fill=fill, stroke=stroke, points=" ".join(map(_pair, corners)), stroke_width=1.5)
-        _icon(element, shape.icon, middle, 18, stroke, weight=2.2 if shape.icon != "event" else 1.2)
+        add(element, "polygon", fill=fill, stroke=stroke, points=" ".join(map(pair, corners)), stroke_width=1.5)
+        draw_icon(element, shape.icon, middle, 18, stroke, weight=2.2 if shape.icon != "event" else 1.2)
         return
     weight = 1.5 if shape.form in {Form.START, Form.WAIT} else 3.5
-    circle = partial(_add, element, "circle", stroke=stroke, cx=x, cy=y)
+    circle = partial(add, element, "circle", stroke=stroke, cx=x, cy=y)
     circle(fill=fill, r=half - weight / 2, stroke_width=weight)
     match shape.form:
         case Form.WAIT:
             circle(r=half - 4, stroke_width=1.2)
-            _icon(element, shape.icon, middle, 17, stroke)
+            draw_icon(element, shape.icon, middle, 17, stroke)
         case Form.TERMINATE:
-            _add(element, "circle", fill=stroke, cx=x, cy=y, r=half - 6)
+            add(element, "circle", fill=stroke, cx=x, cy=y, r=half - 6)
         case Form.ERROR:
-            _icon(element, "bolt", middle, 15, stroke)
+            draw_icon(element, "bolt", middle, 15, stroke)
         case _:
             pass
 
@@ -364,7 +245,7 @@ def _draw_name(element: ET.Element, shape: Shape, middle: Point, *, across: bool
         top, anchor = y - height / 2, "end" if shape.above else "start"
         x += (half + 6) * (-1 if shape.above else 1)
     for number, line in enumerate(shape.lines):
-        _text(element, line, (x, top + 10.5 + 14 * number), size=NOTE_SIZE, text_anchor=anchor, **_HALO)
+        write(element, line, (x, top + 10.5 + 14 * number), size=NOTE_SIZE, text_anchor=anchor, **HALO)
 
 
 def _draw_box(element: ET.Element, shape: Shape, middle: Point, fill: str, paint: str) -> None:
@@ -372,7 +253,7 @@ def _draw_box(element: ET.Element, shape: Shape, middle: Point, fill: str, paint
     x, y = middle[0] - width / 2, middle[1] - height / 2
     stroke = paint or ("undo" if shape.undoes else "line")
     weight = 3.2 if shape.form is Form.CALL else 1.4
-    box = partial(_add, element, "rect", stroke=stroke, width=width, height=height, rx=8, stroke_width=weight)
+    box = partial(add, element, "rect", stroke=stroke, width=width, height=height, rx=8, stroke_width=weight)
     if shape.form is Form.MORE:
         box(fill=fill, x=x + 4, y=y - 4)
     dashes = {"stroke_dasharray": "4 3"} if shape.undoes else {}
@@ -381,19 +262,19 @@ def _draw_box(element: ET.Element, shape: Shape, middle: Point, fill: str, paint
     top = y + (height - text_height) / 2
     left = x + 12
     if shape.icon:
-        _icon(element, shape.icon, (left + 8, top + text_height / 2), 16, "soft")
+        draw_icon(element, shape.icon, (left + 8, top + text_height / 2), 16, "soft")
         left += 24
     for number, line in enumerate(shape.lines):
         at = (left, top + 11.5 + 15 * number) if shape.icon else (middle[0], top + 11.5 + 15 * number)
-        _text(element, line, at, text_anchor="start" if shape.icon else "middle")
+        write(element, line, at, text_anchor="start" if shape.icon else "middle")
     if shape.note:
         base = top + 15 * len(shape.lines) + 10.5
         if shape.note_icon:
-            _icon(element, shape.note_icon, (left + 5, base - 4), 10, "soft", weight=1.1)
-        _text(element, shape.note, (left + (14 if shape.note_icon else 0), base), size=NOTE_SIZE, paint="soft")
+            draw_icon(element, shape.note_icon, (left + 5, base - 4), 10, "soft", weight=1.1)
+        write(element, shape.note, (left + (14 if shape.note_icon else 0), base), size=NOTE_SIZE, paint="soft")
     if shape.form is Form.SCOPE:
-        _add(element, "rect", stroke=stroke, x=x + width - 19, y=y + height - 19, width=12, height=12, stroke_width=1)
-        _icon(element, "parallel", (x + width - 13, y + height - 13), 9, stroke)
+        add(element, "rect", stroke=stroke, x=x + width - 19, y=y + height - 19, width=12, height=12, stroke_width=1)
+        draw_icon(element, "parallel", (x + width - 13, y + height - 13), 9, stroke)
     if shape.standing:
         _badges(element, shape.standing, x + width + 7, y if shape.standing.is_single else y - 3)
 
@@ -414,5 +295,5 @@ def _draw_legend(svg: ET.Element, entries: Iterable[tuple[str, float, int]], top
     element = ET.SubElement(svg, "g", {"class": "legend"})
     for status, left, row in entries:
         x, y = _PAD + left + 8, top + _LEGEND_ROW * (row + 0.5)
-        _sign(element, status, (x, y))
-        _text(element, look_of(status).word, (x + 12, y + 3.7), size=NOTE_SIZE, paint="soft")
+        draw_sign(element, status, (x, y))
+        write(element, look_of(status).word, (x + 12, y + 3.7), size=NOTE_SIZE, paint="soft")

@@ -69,7 +69,7 @@ def routing() -> Workflow:
 
 
 def parsed(diagram: Diagram) -> ET.Element:
-    return ET.fromstring(diagram.svg)
+    return ET.fromstring(diagram.to_svg())
 
 
 def elements(diagram: Diagram) -> dict[str, ET.Element]:
@@ -109,15 +109,15 @@ def stroke_widths(element: ET.Element, tag: str) -> list[str]:
 def test_svg_is_one_element_that_says_what_it_shows():
     diagram = draw(sequence("pay", "ship"), statuses={"pay": "COMPLETED", "ship": "RUNNING"})
     svg = parsed(diagram)
-    assert diagram.svg.startswith("<svg ")
-    assert "<!DOCTYPE" not in diagram.svg
+    assert diagram.to_svg().startswith("<svg ")
+    assert "<!DOCTYPE" not in diagram.to_svg()
     assert svg.get("role") == "img"
     assert svg.get("aria-label") == "Workflow sequence, 4 nodes: 1 running, 1 completed"
     assert svg.findtext(f"{SVG}title") == "Workflow sequence, 4 nodes: 1 running, 1 completed"
 
 
 def test_svg_refers_to_nothing_outside_and_has_no_identifiers():
-    svg = draw(routing()).svg
+    svg = draw(routing()).to_svg()
     assert re.findall(r"https?:[^\s\"']*", svg) == ["http://www.w3.org/2000/svg"]
     assert not re.search(r"\s(id|href|xlink:href|src)=", svg)
     assert "url(" not in svg
@@ -260,8 +260,8 @@ def test_a_compensation_task_hangs_on_its_task():
 def test_a_compensation_of_two_tasks_is_drawn_once():
     undo = Task(name="tell_customer")
     diagram = draw(Workflow("w", nodes=(Task(name="a", compensate=undo), Task(name="b", compensate=undo))))
-    assert diagram.svg.count('data-node="tell_customer"') == 1
-    assert diagram.svg.count('class="link compensation"') == 2
+    assert diagram.to_svg().count('data-node="tell_customer"') == 1
+    assert diagram.to_svg().count('class="link compensation"') == 2
 
 
 # Flows.
@@ -280,7 +280,7 @@ def test_flows_that_a_gateway_does_not_choose_from_have_no_default():
         nodes=(Gateway(name="both", kind=GatewayKind.PARALLEL), Task(name="a"), Task(name="b")),
         flows=(Flow("both", "a"), Flow("both", "b")),
     )
-    assert "default" not in draw(workflow).svg
+    assert "default" not in draw(workflow).to_svg()
 
 
 def test_a_long_condition_is_shortened_and_whole_in_the_tip():
@@ -383,11 +383,11 @@ def test_a_status_that_is_not_known_still_draws():
 
 
 def test_without_statuses_there_is_no_legend():
-    assert 'class="legend"' not in draw(sequence("pay")).svg
+    assert 'class="legend"' not in draw(sequence("pay")).to_svg()
 
 
 def test_a_drawing_is_the_same_every_time():
-    assert draw(routing()).svg == draw(routing()).svg
+    assert draw(routing()).to_svg() == draw(routing()).to_svg()
     assert draw(routing()) == draw(routing())
 
 
@@ -509,22 +509,22 @@ def test_backslashes_and_angle_brackets_are_no_commands_to_graphviz():
 
 def test_png_is_the_drawing_at_twice_the_size():
     diagram = draw(sequence("pay"))
-    width, height = struct.unpack(">II", diagram.png[16:24])
-    assert diagram.png.startswith(b"\x89PNG")
+    width, height = struct.unpack(">II", diagram.to_png()[16:24])
+    assert diagram.to_png().startswith(b"\x89PNG")
     assert width == pytest.approx(2 * float(parsed(diagram).get("width")), abs=2)
     assert height == pytest.approx(2 * float(parsed(diagram).get("height")), abs=2)
 
 
 def test_a_wide_png_has_a_limit():
     diagram = draw(sequence(*(f"step_{number}" for number in range(60))), collapse=False)
-    assert struct.unpack(">I", diagram.png[16:20])[0] <= 4_001
+    assert struct.unpack(">I", diagram.to_png()[16:20])[0] <= 4_001
 
 
 def test_a_notebook_gets_every_form_or_those_it_asks_for():
     diagram = draw(sequence("pay"))
     bundle = diagram._repr_mimebundle_()
     assert list(bundle) == ["text/html", "image/svg+xml", "image/png", "text/plain"]
-    assert bundle["text/html"] == f'<div style="overflow-x:auto" tabindex="0">{diagram.svg}</div>'
+    assert bundle["text/html"] == f'<div style="overflow-x:auto" tabindex="0">{diagram.to_svg()}</div>'
     assert bundle["text/plain"] == "sequence, version 1\n  pay: python task"
     assert set(diagram._repr_mimebundle_(include={"text/plain"})) == {"text/plain"}
     assert "image/png" not in diagram._repr_mimebundle_(exclude={"image/png"})

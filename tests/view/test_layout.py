@@ -74,7 +74,7 @@ def test_a_variable_that_names_no_program_is_not_passed_over(monkeypatch):
 def test_a_program_that_hangs_is_stopped(program):
     program("exec sleep 60")
     with pytest.raises(RenderError, match=r"longer than 200ms .* max_nodes or collapse=True; .* time_limit"):
-        _ = draw(workflow("hangs"), time_limit="0.2s").svg
+        _ = draw(workflow("hangs"), time_limit="0.2s").to_svg()
 
 
 def test_a_program_that_fails_is_quoted(program):
@@ -93,8 +93,8 @@ def test_a_layout_is_computed_once(program, tmp_path):
     real = find_graphviz()
     program(f'echo called >> "{tmp_path}/calls"; exec "{real}" "$@"')
     first = draw(workflow("drawn once"))
-    assert first.svg == draw(workflow("drawn once")).svg
-    assert first._repr_mimebundle_(exclude={"image/png"})["image/svg+xml"] == first.svg
+    assert first.to_svg() == draw(workflow("drawn once")).to_svg()
+    assert first._repr_mimebundle_(exclude={"image/png"})["image/svg+xml"] == first.to_svg()
     assert (tmp_path / "calls").read_text() == "called\n"
 
 
