@@ -88,6 +88,8 @@ def log_frames(
     """Return the attempts and the cases, of all runs, of a workflow's, or of one."""
     kinds = [*_ATTEMPTED, "scope"] if scopes else [*_ATTEMPTED]
     steps = frame_of(cursor, STEPS, [workflow, run_id, kinds])
+    if not steps["compensates"].notna().any():
+        steps = steps.drop(columns="compensates")
     cases = frame_of(cursor, CASES, [workflow, run_id])
     return LogFrames(steps, _with_attributes(cases))
 

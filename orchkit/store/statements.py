@@ -112,6 +112,7 @@ STEPS = f"""
             coalesce(arg_min(h.status, h.seq) FILTER (h.status IN ({_OUTCOMES})), arg_max(h.status, h.seq)) AS status,
             arg_min(h.payload ->> '$.role', h.seq) FILTER (h.status IN ('PENDING', 'RUNNING')) AS role,
             arg_max(h.resource, h.seq) AS resource,
+            arg_min(h.payload ->> '$.of', h.seq) FILTER (h.status IN ('PENDING', 'RUNNING')) AS undone,
             arg_min_null(h.error_class, h.seq) FILTER (h.status IN ({_OUTCOMES})) AS error_class,
             arg_min_null(h.error_type, h.seq) FILTER (h.status IN ({_OUTCOMES})) AS error_type,
             arg_min_null(h.error_message, h.seq) FILTER (h.status IN ({_OUTCOMES})) AS error_message
@@ -121,7 +122,8 @@ STEPS = f"""
     )
     SELECT
         case_id, activity, enabled, started, completed, status, attempt, role, resource,
-        error_class, error_type, error_message, run_id, step_id, workflow, version
+        error_class, error_type, error_message, run_id, step_id, workflow, version,
+        regexp_replace(undone, '#[0-9]+$', '') AS compensates
     FROM attempts JOIN chosen USING (run_id)
     ORDER BY attempts.seq
 """
