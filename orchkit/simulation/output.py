@@ -150,20 +150,19 @@ def _steps(
     length = len(cases)
     node, status, attempt, unit, kind, error = columns.small
     nothing = pd.Series(np.nan, index=pd.RangeIndex(length), dtype=_TEXT)
-    roles = [role for _, role in program.nodes]
     none = np.zeros(length, dtype=np.int8)
     name, version = _coded(none, [workflow.name]), _coded(none, [workflow.version])
     identifiers = pd.Categorical.from_codes(cases.astype(np.int32), categories=_identifiers(numbers), validate=False)
     enabled, started, completed = (_times(column) for column in columns.integers)
     data = {
         "case_id": identifiers,
-        "activity": _coded(node, [name for name, _ in program.nodes]),
+        "activity": _coded(node, [named.name for named in program.nodes]),
         "enabled": enabled,
         "started": started,
         "completed": completed,
         "status": _coded(status, at.STATUS_NAMES),
         "attempt": attempt,
-        "role": _coded(node, roles),
+        "role": _coded(node, [named.role for named in program.nodes]),
         "resource": _coded(unit, [name for _, name in program.units] or [None]),
         "error_class": _coded(kind, [None, *at.CLASS_NAMES[1:]]),
         "error_type": _coded(np.where(kind > 0, error, -1), program.types),
@@ -177,7 +176,9 @@ def _steps(
     }
     causes = ("contention", "calendar", "batching", "priority", "retry")
     waits = {f"wait_{cause}_s": columns.floats[1 + number] for number, cause in enumerate(causes)}
-    return pd.DataFrame({**data, **waits}, copy=False)
+    undoes = _coded(node, [named.undoes for named in program.nodes])
+    undone = {"compensates": undoes} if len(undoes.categories) else {}
+    return pd.DataFrame({**data, **waits, **undone}, copy=False)
 
 
 def _cases(

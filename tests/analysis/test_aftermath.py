@@ -130,3 +130,18 @@ def test_the_log_of_an_engine_says_what_compensates_what() -> None:
     steps = found.steps.astype({"activity": "str"})
     assert steps[["activity", "compensates"]].dropna().to_numpy().tolist() == [["release", "reserve"]]
     assert failure_outcomes(found)[["activity", "compensated"]].to_numpy().tolist() == [["pay", 1]]
+
+
+def test_so_does_the_log_of_a_simulation() -> None:
+    workflow = ok.workflow("order", [ok.saga([ok.task("reserve", compensate=ok.task("release")), ok.task("pay")])])
+    scenario = ok.Scenario(
+        arrivals=ok.exponential("1 h"),
+        durations={"reserve": "1 min", "release": "2 min", "pay": "1 min"},
+        failures={"pay": ok.Failure(1.0, error="permanent")},
+    )
+    found = ok.simulate(workflow, scenario, cases=3, seed=1, progress=False)
+
+    assert found.steps["compensates"].dropna().astype(str).tolist() == ["reserve"] * 3
+    assert failure_outcomes(found)[["activity", "compensated", "undo_s", "wasted_s"]].to_numpy().tolist() == [
+        ["pay", 3, 360.0, 180.0]
+    ]

@@ -49,7 +49,7 @@ class World:
 
     def __init__(self, workflow, scenario, lowered, key, now):
         self.scenario, self.lowered, self.key, self.now = scenario, lowered, key, now
-        self.ids = {name: number for number, (name, _) in enumerate(lowered.nodes)}
+        self.ids = {name: number for number, (name, *_) in enumerate(lowered.nodes)}
         self.p, self.d = lowered.program, lowered.numbers
         self.counts, self.asked = defaultdict(int), defaultdict(int)
         self.loops: dict[str, tuple[int, int]] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from orchkit.errors import ScenarioError
 from orchkit.model.definition import Workflow
@@ -43,6 +43,14 @@ _GATEWAYS = {
 _MOST_WAYS = 62
 
 
+class Name(NamedTuple):
+    """What a node is called in the log: its name, its role, and the node that it undoes."""
+
+    name: str
+    role: str | None = None
+    undoes: str | None = None
+
+
 @dataclass(slots=True)
 class Graphs:
     """The rows of all graphs of a workflow and of those that it calls.
@@ -50,7 +58,7 @@ class Graphs:
     Attributes
     ----------
     names
-        Name and role of each node.
+        Of each node.
     lists
         Lists of nodes and flows that the rows refer to.
     called
@@ -61,7 +69,7 @@ class Graphs:
     numbers: Numbers
     work: Work
     nodes: list[list[int]] = field(default_factory=list)
-    names: list[tuple[str, str | None]] = field(default_factory=list)
+    names: list[Name] = field(default_factory=list)
     flows: list[list[int]] = field(default_factory=list)
     graphs: list[list[int]] = field(default_factory=list)
     lists: list[int] = field(default_factory=list)
@@ -82,7 +90,7 @@ class Graphs:
         first = len(self.nodes)
         for node in net.nodes:
             self.nodes.append(_blank(number))
-            self.names.append((node.name, node.role if isinstance(node, Task) else None))
+            self.names.append(Name(node.name, node.role if isinstance(node, Task) else None))
         base = len(self.flows)
         held: list[int] = []
         for flow in range(len(net.flows)):
@@ -159,7 +167,7 @@ class Graphs:
             if isinstance(node.compensate, Task):
                 row[at.N_UNDO] = len(self.nodes)
                 self.nodes.append(_blank(-1))
-                self.names.append((node.compensate.name, node.compensate.role))
+                self.names.append(Name(node.compensate.name, node.compensate.role, node.name))
                 self.work.lower_task(workflow, node.compensate, self.nodes[-1])
         match node:
             case Task():

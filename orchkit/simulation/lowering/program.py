@@ -11,7 +11,7 @@ from orchkit.errors import ScenarioError
 from orchkit.model.definition import Workflow
 from orchkit.simulation.distributions import Distribution, exponential
 from orchkit.simulation.kernel import layout as at
-from orchkit.simulation.lowering.graphs import Graphs
+from orchkit.simulation.lowering.graphs import Graphs, Name
 from orchkit.simulation.lowering.names import check_names
 from orchkit.simulation.lowering.numbers import Numbers
 from orchkit.simulation.lowering.staff import Staff, moment_us
@@ -33,7 +33,7 @@ class Lowered:
     program, numbers
         The kernel's ``p`` and ``d``.
     nodes
-        Name and role of each node.
+        Name of each, its role, and what it undoes.
     units
         Role and name of each resource.
     pools
@@ -44,7 +44,7 @@ class Lowered:
 
     program: NDArray[np.int64]
     numbers: NDArray[np.float64]
-    nodes: list[tuple[str, str | None]]
+    nodes: list[Name]
     types: list[str]
     units: list[tuple[str, str]]
     pools: list[tuple[str, Resource, int]]
