@@ -232,29 +232,28 @@ def _availability(
     busy: NDArray[np.int64],
     calendars: NDArray[np.int64],
 ) -> pd.DataFrame:
-    from orchkit.simulation.kernel.duty import worked  # noqa: PLC0415 -- compiled
+    from orchkit.simulation.kernel.columns import on_duty  # noqa: PLC0415 -- compiled
 
     p = program.program
     start = int(p[at.P_START])
     rows = []
     for position, part in enumerate(parts):
+        open_us = on_duty(p, calendars, start, part.now)
         for role, resource, first in program.pools:
-            for unit in range(first, first + resource.count):
-                calendar = int(calendars[unit])
-                on_duty = worked(p, calendar, part.now) - worked(p, calendar, start)
-                rows.append(
-                    (
-                        part.number,
-                        role,
-                        program.units[unit][1],
-                        resource.count,
-                        on_duty / at.MICRO,
-                        busy[position, unit] / at.MICRO,
-                        (part.now - start) / at.MICRO,
-                        resource.cost_per_hour,
-                        resource.cost_per_step,
-                    )
+            rows += [
+                (
+                    part.number,
+                    role,
+                    program.units[unit][1],
+                    resource.count,
+                    float(open_us[unit]) / at.MICRO,
+                    busy[position, unit] / at.MICRO,
+                    (part.now - start) / at.MICRO,
+                    resource.cost_per_hour,
+                    resource.cost_per_step,
                 )
+                for unit in range(first, first + resource.count)
+            ]
     names = (
         "replication",
         "role",

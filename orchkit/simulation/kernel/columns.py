@@ -13,7 +13,7 @@ from orchkit.simulation.kernel.draws import mix, sample_attribute
 from orchkit.simulation.kernel.duty import worked
 from orchkit.simulation.kernel.layout import MICRO
 
-__all__ = ["attribute", "by_case", "fill"]
+__all__ = ["attribute", "by_case", "fill", "on_duty"]
 
 _NAT = -(1 << 63)
 
@@ -81,11 +81,19 @@ def _fill(
             ready = min(enabled + rows[at, 5], until)
             retry = (ready - enabled) / MICRO
             calendar = calendars[firsts[pool]]
-            open_us = worked(p, calendar, until) - worked(p, calendar, ready) if calendar >= 0 else until - ready
+            open_us = (
+                worked(p.ctypes, calendar, until) - worked(p.ctypes, calendar, ready)
+                if calendar >= 0
+                else until - ready
+            )
             calendar_wait = (until - ready - open_us) / MICRO
             if rows[at, 6] >= 0:
                 since = max(rows[at, 6], ready)
-                late = worked(p, calendar, until) - worked(p, calendar, since) if calendar >= 0 else until - since
+                late = (
+                    worked(p.ctypes, calendar, until) - worked(p.ctypes, calendar, since)
+                    if calendar >= 0
+                    else until - since
+                )
                 priority = late / MICRO
                 open_us -= late
             contention = open_us / MICRO
@@ -94,7 +102,9 @@ def _fill(
         if unit >= 0 and started >= 0 and completed >= 0:
             calendar = calendars[unit] if pauses[unit_pools[unit]] else -1
             work = (
-                worked(p, calendar, completed) - worked(p, calendar, started) if calendar >= 0 else completed - started
+                worked(p.ctypes, calendar, completed) - worked(p.ctypes, calendar, started)
+                if calendar >= 0
+                else completed - started
             )
             busy[part // 2, unit] += work
             cost = costs[unit_pools[unit], 0] * work / (3_600.0 * MICRO) + costs[unit_pools[unit], 1]
@@ -121,5 +131,14 @@ def attribute(p, d, number, keys, cases):
     for at in range(len(cases)):
         case, replication = cases[at] // len(keys), cases[at] % len(keys)
         key = mix(keys[replication] + (case + 1) * 0x5851F42D4C957F)
-        values[at] = sample_attribute(p, d, number, key)
+        values[at] = sample_attribute(p.ctypes, d.ctypes, number, key)
     return values
+
+
+@njit(nogil=True, cache=True)
+def on_duty(p, calendars, start, end):
+    """Return how long each calendar is open between two moments."""
+    found = np.empty(len(calendars), dtype=np.int64)
+    for at in range(len(calendars)):
+        found[at] = worked(p.ctypes, calendars[at], end) - worked(p.ctypes, calendars[at], start)
+    return found

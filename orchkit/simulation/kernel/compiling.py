@@ -1,28 +1,70 @@
-"""How functions of the kernel are compiled: once, for the types that their arguments' names say, cached on disk."""
+"""How functions of the kernel are compiled: as one program, for the types that their arguments' names say.
+
+Only an `entry` can be called by the host and is cached on disk, with all that it calls; so a process that finds the
+cache reads a few files, not one for each function.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from numba import float64, int64, njit
+from numba.core import types
 
-__all__ = ["compiled"]
+__all__ = ["compiled", "entry"]
 
-_TYPES = {
-    "p": int64[::1],
-    "m": int64[::1],
-    "d": float64[::1],
-    **dict.fromkeys(("u", "z", "shape", "seconds"), float64),
-}
+_MEMORY = frozenset({"p", "m", "d"})
+_FLOATS = frozenset({"u", "z", "shape", "seconds"})
+_OPTIONS = {"nogil": True, "error_model": "numpy"}
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function of the program ``p``, the memory ``m``, the numbers ``d`` and integers.
+    """Let a function be called by others of the kernel; it becomes a part of each `entry` that calls it.
 
-    The signature is given, not inferred from calls: else each literal argument would cost a version of its own.
+    Integers are of one type: else each literal argument would cost a version of its own.
     """
     names = function.__code__.co_varnames[: function.__code__.co_argcount]
-    signature = tuple(_TYPES.get(name, int64) for name in names)
-    made: Callable[..., Any] = njit(signature, nogil=True, cache=True, error_model="numpy")(function)
-    return made
+    made = njit(**_OPTIONS)(function)
+    plain = made.get_call_template
+
+    def get_call_template(args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
+        given = tuple(
+            _memory(kind) if name in _MEMORY else float64 if name in _FLOATS else int64
+            for name, kind in zip(names, args, strict=True)
+        )
+        # What takes a pointer is never called by Python, and needs no way in from there.
+        inner = any(isinstance(kind, types.CPointer) for kind in given)
+        made.targetoptions.update(no_cpython_wrapper=inner, no_cfunc_wrapper=inner)
+        try:
+            return plain(given, kws)
+        finally:
+            made.targetoptions.update(no_cpython_wrapper=False, no_cfunc_wrapper=False)
+
+    made.get_call_template = get_call_template
+    return made  # type: ignore[no-any-return]
+
+
+def _memory(kind: Any) -> Any:
+    """Return the type of a pointer, which needs neither a length nor a test for negative positions."""
+    return types.CPointer(kind.dtype) if isinstance(kind, types.ArrayCTypes) else kind
+
+
+def _stamp() -> tuple[tuple[str, float, int], ...]:
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return tuple((file.name, file.stat().st_mtime, file.stat().st_size) for file in files)
+
+
+def entry(*signature: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Compile a function that the host calls, for one signature; what was compiled is kept until a source changes."""
+
+    def compile_it(function: Callable[..., Any]) -> Callable[..., Any]:
+        made = njit(cache=True, **_OPTIONS)(function)
+        # By itself the cache looks at the file of this function only, not at those of what it calls.
+        made._cache._cache_file._source_stamp = _stamp()  # noqa: SLF001
+        made.compile(signature)
+        made.disable_compile()
+        return made  # type: ignore[no-any-return]
+
+    return compile_it

@@ -6,7 +6,9 @@ show progress and be interrupted.
 
 from __future__ import annotations
 
-from orchkit.simulation.kernel.compiling import compiled
+from numba import float64, int64
+
+from orchkit.simulation.kernel.compiling import compiled, entry
 from orchkit.simulation.kernel.draws import draw, micros, mix, sample, stream
 from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
 from orchkit.simulation.kernel.memory import add_case, command, look_at, note, pop_event, push, schedule, tell
@@ -15,7 +17,9 @@ from orchkit.simulation.kernel.passes import become
 from orchkit.simulation.kernel.serving import ask_for, dispatch, leave_queue, release
 from orchkit.simulation.kernel.turn import turn
 
-__all__ = ["run"]
+__all__ = ["begin", "run"]
+
+_INTEGERS, _FLOATS = int64[::1], float64[::1]
 
 
 @compiled
@@ -223,7 +227,7 @@ def _take(p, m, d, code):
 
 
 @compiled
-def run(p, m, d, events, margin):
+def _run(p, m, d, events, margin):
     """Take events until there are none, time is up, or so many were taken.
 
     Return 0 when it is over, 1 when it may go on, 2 when it needs more memory first, 3 where memory ran out within an
@@ -255,8 +259,18 @@ def run(p, m, d, events, margin):
     return 1
 
 
-@compiled
-def begin(p, m, d):
+@entry(_INTEGERS, _INTEGERS, _FLOATS, int64, int64)
+def run(program, memory, numbers, events, margin):
+    """Take events until there are none, time is up, or so many were taken.
+
+    Return 0 when it is over, 1 when it may go on, 2 when it needs more memory first, 3 where memory ran out within an
+    event: then the replication has to be begun again.
+    """
+    return _run(program.ctypes, memory.ctypes, numbers.ctypes, events, margin)
+
+
+@entry(_INTEGERS, _INTEGERS, _FLOATS)
+def begin(program, memory, numbers):
     """Let the first case come."""
-    m[M_NOW] = p[P_START]
-    _schedule_arrival(p, m, d)
+    memory[M_NOW] = program[P_START]
+    _schedule_arrival(program.ctypes, memory.ctypes, numbers.ctypes)
