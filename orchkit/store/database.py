@@ -16,7 +16,8 @@ from orchkit.store.schema import migrate
 
 __all__ = ["Database", "store_error"]
 
-_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
+_Settings = dict[str, str | bool | int | float | list[str]]
+_SETTINGS: _Settings = {
     # A query is worked on by the thread that asks: no others are woken for a commit of a few rows.
     "threads": 1,
     # What is read stays inside: no files, no variables of whoever asks.
@@ -28,6 +29,14 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
 }
 # Beyond it, sorts and groups go to disk. In memory there is no disk, and DuckDB's own limit holds.
 _MEMORY = "25%"
+# What may be set although the configuration is locked, and is set by `trim` alone: a query may only read.
+_UNLOCKED: _Settings = {"memory_limit": _MEMORY, "allowed_configs": ["memory_limit"]}
+# Of the blocks of the file, what is kept once nobody reads: what is written lately, and the ends of the columns.
+_CACHE = 16 << 20
+_HELD = """
+    SELECT sum(memory_usage_bytes)::BIGINT, coalesce(sum(memory_usage_bytes) FILTER (tag = 'BASE_TABLE'), 0)::BIGINT
+    FROM duckdb_memory()
+"""
 _HEADERS_SIZE = 3 * 4096
 
 _FULL = ("No space left on device", "File too large", "quota exceeded", "There is not enough space on the disk")
@@ -147,6 +156,21 @@ class Database:
         finally:
             self.release(cursor)
 
+    def trim(self, keep: int = _CACHE) -> None:
+        """Drop what DuckDB caches of the file's blocks, where it is more than so many bytes and nobody reads.
+
+        By itself DuckDB keeps every block that was written or read, up to a quarter of the machine's memory.
+        """
+        with self._guard:
+            if self.path is None or self._root is None or len(self._cursors) > 1:  # one of them writes
+                return
+            total, cached = self._root.execute(_HELD).fetchall()[0]
+            if cached <= keep:
+                return
+            with contextlib.suppress(duckdb.OutOfMemoryException):  # it has dropped what it could
+                self._root.execute(f"SET GLOBAL memory_limit = '{(total - cached + keep // 2) // 1024} KiB'")
+            self._root.execute(f"SET GLOBAL memory_limit = '{_MEMORY}'")
+
     def copy_to(self, target: Path) -> None:
         """Write one state of the database to a new file; who writes and reads here is not held up.
 
@@ -200,8 +224,8 @@ class Database:
 
 
 def _connect(path: Path | None) -> duckdb.DuckDBPyConnection:
-    limits: dict[str, str | bool | int | float | list[str]] = {} if path is None else {"memory_limit": _MEMORY}
-    connection = duckdb.connect(":memory:" if path is None else str(path), config={**_SETTINGS, **limits})
+    unlocked = {} if path is None else _UNLOCKED
+    connection = duckdb.connect(":memory:" if path is None else str(path), config={**_SETTINGS, **unlocked})
     # Whatever the machine's time zone, and only once its extension is there.
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
     connection.execute("SET GLOBAL lock_configuration = true")
@@ -241,15 +265,15 @@ def _sync(folder: Path) -> None:
 def _check_kind(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     """Find a path that DuckDB has not opened as a database: it reads data files, by their ending, into memory."""
     found = connection.execute("SELECT path FROM duckdb_databases() WHERE database_name = current_database()")
-    row = found.fetchone()
+    row = next(iter(found.fetchall()), None)
     if row is None or row[0] is None or Path(row[0]) != path:
         raise no_store_error(path)
 
 
 def _check_size(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     """Find a file that has lost its end: DuckDB would notice only when it reads there."""
-    row = connection.execute("SELECT block_size, total_blocks FROM pragma_database_size()").fetchone()
-    wanted = _HEADERS_SIZE + (row[0] * row[1] if row is not None else 0)
+    rows = connection.execute("SELECT block_size, total_blocks FROM pragma_database_size()").fetchall()
+    wanted = _HEADERS_SIZE + sum(size * blocks for size, blocks in rows)
     size = path.stat().st_size
     if size < wanted:
         message = (

@@ -120,8 +120,8 @@ def _version(connection: duckdb.DuckDBPyConnection, path: str | None) -> int:
     if not tables:
         return 0
     query = "SELECT value FROM meta WHERE key = 'schema_version'"
-    row = connection.execute(query).fetchone() if {"meta", "history"} <= tables else None
-    if row is None or not str(row[0]).isdigit():
+    rows = connection.execute(query).fetchall() if {"meta", "history"} <= tables else []
+    if not rows or not str(rows[0][0]).isdigit():
         message = f"{path} is a DuckDB database, but not a store of orchkit: choose another path, or a new one."
         raise StoreCorrupt(message, path=path)
-    return int(row[0])
+    return int(rows[0][0])

@@ -31,6 +31,8 @@ _ONE_CHUNK = 2_000
 # From here on a statement over an Arrow table is faster than an appender: it takes a quarter of the time that is spent
 # under Python's lock, and the same time outside of it.
 _MANY = 100
+# So many rows are about two of DuckDB's checkpoints, after which it holds the blocks that they wrote.
+_ROWS_BETWEEN_TRIMS = 100_000
 
 
 class Store:
@@ -70,6 +72,7 @@ class Store:
         self._database = Database(self._path)
         self._writing = threading.Lock()
         self._appenders: dict[str, duckdb.Appender] = {}
+        self._rows_since_trim = 0
         try:
             self._writer = self._database.cursor()
             self._appenders = {name: self._writer.appender(name) for name in ("history", "runs", "definitions")}
@@ -116,6 +119,10 @@ class Store:
             self._next_seq += len(batch.rows)
             self._digests.update(row.digest for row in batch.definitions)
             self._seen.add(row.run_id for row in batch.runs)
+            self._rows_since_trim += len(batch.rows)
+            if self._rows_since_trim >= _ROWS_BETWEEN_TRIMS:
+                self._rows_since_trim = 0
+                self._database.trim()
 
     def _again(self, batch: Batch) -> None:
         """Append a batch that holds text which is no Unicode: half of a surrogate pair."""
@@ -144,10 +151,8 @@ class Store:
             self._flush("history", [mend(row) for row in _history_tuples(rows, self._next_seq)])
             return
         self._writer.register("arriving", history_table(rows, self._next_seq))
-        try:
-            self._writer.execute("INSERT INTO history SELECT * FROM arriving")
-        finally:
-            self._writer.unregister("arriving")
+        self._writer.execute("INSERT INTO history SELECT * FROM arriving")
+        self._writer.unregister("arriving")
 
     def _flush(self, table: str, rows: list[tuple[Any, ...]]) -> None:
         appender = self._appenders[table]
@@ -160,6 +165,7 @@ class Store:
             for appender in self._appenders.values():
                 appender.clear()
             self._writer.rollback()
+            self._writer.unregister("arriving")
         except duckdb.Error:  # there was no transaction, or the database has given up: nothing of it will be stored
             return
 
@@ -320,13 +326,14 @@ class Store:
         return StoreError(message, path=self._name)
 
     def _load(self) -> tuple[int, set[str], _Seen]:
-        row = self._writer.execute("SELECT coalesce(max(seq), 0) + 1 FROM history").fetchone()
+        # To the last row of each answer: one that is half read keeps its transaction open, and that all old blocks.
+        ((next_seq,),) = self._writer.execute("SELECT coalesce(max(seq), 0) + 1 FROM history").fetchall()
         digests = {digest for (digest,) in self._writer.execute("SELECT digest FROM definitions").fetchall()}
         seen = _Seen()
         self._writer.execute("SELECT run_id FROM runs")
         while rows := self._writer.fetchmany(_Seen.LIMIT):
             seen.add(run_id for (run_id,) in rows)
-        return (1 if row is None else row[0]), digests, seen
+        return next_seq, digests, seen
 
 
 class _Seen:
@@ -349,8 +356,14 @@ class _Seen:
         """Return the runs that may be stored: all that are, and hardly any other."""
         new, old = self._new, self._old
         hashes = [hash(run_id) for run_id in run_ids]
-        found = np.isin(np.array(hashes, dtype=np.int64), old) if len(old) else [False] * len(hashes)
-        return [run_id for run_id, key, is_old in zip(run_ids, hashes, found, strict=True) if is_old or key in new]
+        if len(old):
+            places = np.minimum(np.searchsorted(old, np.array(hashes, dtype=np.int64)), len(old) - 1)
+            at_places = old[places].tolist()
+        else:
+            at_places = [None] * len(hashes)
+        return [
+            run_id for run_id, key, found in zip(run_ids, hashes, at_places, strict=True) if key == found or key in new
+        ]
 
 
 def _real(path: str | Path) -> Path:

@@ -222,6 +222,42 @@ def test_a_reader_in_the_middle_of_an_answer_does_not_hold_up_the_writer():
         assert len(store.history("r49")) == 2
 
 
+def test_what_duckdb_caches_of_the_file_is_dropped_unless_somebody_reads(tmp_path):
+    def cached(store):
+        found = store.sql("SELECT memory_usage_bytes AS size FROM duckdb_memory() WHERE tag = 'BASE_TABLE'")
+        return int(found["size"][0])
+
+    payloads = [f'{{"n":{number * 2654435761 % 2**32}}}' for number in range(20_000)]
+    with Store(tmp_path / "state.duckdb") as store:
+        store.append(Batch(rows=[row("a", "RUNNING", f"r{n}", payload=text) for n, text in enumerate(payloads)]))
+        store._writer.execute("CHECKPOINT")
+        store.sql("SELECT max(payload), max(run_id) FROM history")
+        before = cached(store)
+        with store._database.reading():
+            store._database.trim(keep=0)
+            held = cached(store)
+
+        store._database.trim(keep=0)
+
+        assert held >= before > cached(store)
+        assert store.sql("SELECT count(DISTINCT payload) AS n FROM history")["n"].tolist() == [20_000]
+        with pytest.raises(QueryError):
+            store.sql("SET memory_limit = '1GB'")
+
+
+def test_blocks_that_a_checkpoint_has_replaced_are_used_again(tmp_path):
+    # An answer that is half read would keep its transaction open, and that every block since.
+    path = tmp_path / "state.duckdb"
+    with Store(path) as store:
+        sizes = []
+        for number in range(12):
+            store.append(Batch(rows=[row("a", "RUNNING", f"r{number}-{n}") for n in range(500)]))
+            store._writer.execute("CHECKPOINT")
+            sizes.append(path.stat().st_size)
+
+    assert max(sizes) < 2 * sizes[0]
+
+
 # Versions ------------------------------------------------------------------------
 
 
