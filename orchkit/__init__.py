@@ -127,6 +127,8 @@ if TYPE_CHECKING:
     )
     from orchkit.simulation.simulate import simulate
     from orchkit.simulation.studies import Staffing, staff, sweep
+    from orchkit.view import charts
+    from orchkit.view.charts import Chart
     from orchkit.view.diagram import Diagram, draw
 
 __version__ = "0.1.0"
@@ -226,6 +228,8 @@ _NAMES = {
         "uniform",
         "weibull",
     ),
+    "orchkit.view": ("charts",),  # see it
+    "orchkit.view.charts": ("Chart",),
     "orchkit.operations": ("backtest", "log_lines"),  # watch it
     "orchkit.errors": (  # what may go wrong
         "CheckError",
@@ -252,6 +256,7 @@ _NAMES = {
         "WorkflowFileError",
     ),
 }
+_ROOMS = frozenset({"charts"})
 _HOMES = {name: home for home, names in _NAMES.items() for name in names}
 
 __all__ = [  # noqa: PLE0604 -- the table above is the list
@@ -267,7 +272,10 @@ def __getattr__(name: str) -> object:
 
         message = f"orchkit has no {name!r}.{nearest(name, _HOMES)}"
         raise AttributeError(message)
-    value = getattr(importlib.import_module(home), name)
+    # A room of its own (`ok.charts`) is a module.
+    value = (
+        importlib.import_module(f"{home}.{name}") if name in _ROOMS else getattr(importlib.import_module(home), name)
+    )
     globals()[name] = value
     return value
 

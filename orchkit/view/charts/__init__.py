@@ -1,0 +1,19 @@
+"""Charts: what a verb of analysis finds, as a picture.
+
+``ok.charts.cycle_times(log)`` draws what ``ok.cycle_times(log)`` tells: a chart has the name of the figures that it
+shows. Two designs were tried in a notebook. ``ok.draw(log, "cycle_times", sla="2 h")`` needs one function whose
+arguments depend on a word, so that neither the editor nor a type checker helps. Functions of their own beside the
+verbs would need a second name each (``cycle_time_chart``), thirty of them among the verbs. A room of their own lets
+one type ``ok.charts.`` and see what there is. A workflow or a run is still drawn by ``ok.draw``: that is the picture
+of a graph, not of figures.
+
+All of them return a `Chart`, which shows itself, and stand on `orchkit.view.charts.drawing`. Altair is loaded on the
+first use of ``ok.charts``.
+"""
+
+from __future__ import annotations
+
+from orchkit.view.charts.chart import Chart
+from orchkit.view.charts.times import cycle_times
+
+__all__ = ["Chart", "cycle_times"]
