@@ -130,6 +130,7 @@ if TYPE_CHECKING:
     from orchkit.view import charts
     from orchkit.view.charts import Chart
     from orchkit.view.diagram import Diagram, draw
+    from orchkit.view.process_map import ProcessMap, process_map
 
 __version__ = "0.1.0"
 
@@ -160,6 +161,7 @@ _NAMES = {
     ),
     "orchkit.checks": ("Issue", "Report", "Severity", "Soundness", "check", "rules", "soundness"),  # check it
     "orchkit.view.diagram": ("Diagram", "draw"),  # draw it
+    "orchkit.view.process_map": ("ProcessMap", "process_map"),
     "orchkit.engine": ("Engine", "Run"),  # run it
     "orchkit.formats": ("read_log", "write_log"),  # a log from a file
     "orchkit.log": ("EventLog",),  # read it back

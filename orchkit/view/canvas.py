@@ -176,11 +176,11 @@ def pair(point: Point) -> str:
     return f"{digits(point[0])} {digits(point[1])}"
 
 
-def arrow(base: Point, tip: Point) -> str:
-    """Return the corners of the head of an arrow."""
+def arrow(base: Point, tip: Point, half: float = 3.6) -> str:
+    """Return the corners of the head of an arrow, twice ``half`` wide."""
     dx, dy = tip[0] - base[0], tip[1] - base[1]
     length = math.hypot(dx, dy) or 1.0
-    across = (-dy / length * 3.6, dx / length * 3.6)
+    across = (-dy / length * half, dx / length * half)
     corners = (tip, moved(base, across), moved(base, (-across[0], -across[1])))
     return " ".join(pair(corner) for corner in corners)
 

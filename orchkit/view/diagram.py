@@ -136,7 +136,7 @@ def draw(
     """
     workflow = thing if isinstance(thing, Workflow) else getattr(thing, "workflow", None)
     if not isinstance(workflow, Workflow):
-        message = f"draw takes a workflow or a run, not {type(thing).__name__!r}."
+        message = f"draw takes a workflow or a run, not {type(thing).__name__!r}. An event log is drawn by process_map."
         raise RenderError(message)
     if direction not in {"LR", "TB"}:
         message = f"direction is 'LR' (from left to right) or 'TB' (from top to bottom), not {direction!r}."

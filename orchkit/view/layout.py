@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Layout", "Route", "find_graphviz", "lay_out"]
 
 _HOW = "Install it with 'pip install graphviz-pure', or set ORCHKIT_DOT to the path of Graphviz's program dot."
+_ADVICE = "Draw less: give draw a smaller max_nodes or collapse=True; or give it more time with time_limit."
 _SCRIPTS = (str(Path(sys.executable).parent), sysconfig.get_path("scripts"))
 Point = tuple[float, float]
 
@@ -71,19 +72,19 @@ def find_graphviz(folders: Sequence[str] = _SCRIPTS) -> str:
     return program
 
 
-def lay_out(source: str, limit_s: float) -> Layout:
-    """Return the layout of a source; those of the last sources are kept.
+def lay_out(source: str, limit_s: float, advice: str = _ADVICE) -> Layout:
+    """Return the layout of a source; those of the last sources are kept. ``advice`` is for whom it takes too long.
 
     Raises
     ------
     RenderError
         Graphviz is missing, failed, or took longer than ``limit_s`` seconds.
     """
-    return _lay_out(find_graphviz(), source, limit_s)
+    return _lay_out(find_graphviz(), source, limit_s, advice)
 
 
 @lru_cache(maxsize=64)
-def _lay_out(program: str, source: str, limit_s: float) -> Layout:
+def _lay_out(program: str, source: str, limit_s: float, advice: str) -> Layout:
     try:
         done = subprocess.run(  # noqa: S603 -- the program is the user's own choice; the source goes through a pipe
             [program, "-Kdot", "-Tjson0"],
@@ -93,10 +94,7 @@ def _lay_out(program: str, source: str, limit_s: float) -> Layout:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        message = (
-            f"{program} took longer than {format_duration(limit_s)} to lay out the diagram. Draw less: give draw a "
-            "smaller max_nodes or collapse=True; or give it more time with time_limit."
-        )
+        message = f"{program} took longer than {format_duration(limit_s)} to lay out the diagram. {advice}"
         raise RenderError(message) from None
     except OSError as error:
         message = f"{program} cannot be run: {error}. {_HOW}"

@@ -7,8 +7,9 @@ import unicodedata
 
 __all__ = ["clean", "shorten", "text_width", "wrap"]
 
-# Not allowed in XML 1.0, section 2.2, or not encodable; Graphviz's HTML labels go through an XML parser too.
-_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Not allowed in XML 1.0, section 2.2, or not encodable; Graphviz's HTML labels go through an XML parser too. Then the
+# characters that turn the direction of what follows them (Unicode Standard Annex 9), and with it the meaning.
+_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\u202a-\u202e\u2066-\u2069]")
 _WORDS = re.compile(r"\S+|\s+")
 _NAME_PARTS = re.compile(r"\S+?(?:[_\-./:,;](?=\w)|(?=[\s])|$)|\s+")
 
@@ -42,7 +43,7 @@ _SPARE = 1.07  # for viewers without Helvetica's metrics
 
 
 def clean(text: object) -> str:
-    r"""Return text without the characters that no XML document may hold.
+    r"""Return text without the characters that no XML document may hold, and those that turn the writing around.
 
     Examples
     --------

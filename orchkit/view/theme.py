@@ -96,6 +96,15 @@ LIGHT = {
     "undone-tint": "#f1e6f7",
     "idle": "#5d6670",
     "idle-tint": "#eceff2",
+    "level-0": "#f1f6fb",
+    "level-1": "#dbe9f6",
+    "level-2": "#c0d9ef",
+    "level-3": "#9ec6e6",
+    "level-4": "#79b0dd",
+    "pace-0": "#8a939c",
+    "pace-1": "#b58300",
+    "pace-2": "#c8501a",
+    "pace-3": "#8f1424",
 }
 
 DARK = {
@@ -121,6 +130,15 @@ DARK = {
     "undone-tint": "#38244a",
     "idle": "#a5afb9",
     "idle-tint": "#2b3138",
+    "level-0": "#1e2834",
+    "level-1": "#1f3650",
+    "level-2": "#20456e",
+    "level-3": "#21568c",
+    "level-4": "#2467aa",
+    "pace-0": "#77818c",
+    "pace-1": "#c09a2c",
+    "pace-2": "#f08a4b",
+    "pace-3": "#ff7d86",
 }
 
 
