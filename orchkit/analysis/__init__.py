@@ -1,8 +1,9 @@
 """Verbs that read an ``EventLog`` and return frames, whatever wrote the log."""
 
 from orchkit.analysis.aftermath import failure_outcomes
-from orchkit.analysis.alignment import Conformance, DeviationKind, conformance
+from orchkit.analysis.alignment import DeviationKind
 from orchkit.analysis.comparison import compare
+from orchkit.analysis.conformance import Conformance, conformance
 from orchkit.analysis.control_flow import directly_follows, end_activities, rework, start_activities, variants
 from orchkit.analysis.discovery import discover
 from orchkit.analysis.distances import distances

@@ -1,32 +1,26 @@
-"""Whether the cases of a log follow a workflow: optimal alignments on the machine's own token game."""
+"""How a trace goes with a workflow: the fewest steps that were left out or put in."""
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
-
-from orchkit.analysis.discovery import visits_of
-from orchkit.errors import WorkflowError
-from orchkit.model.nodes import Scope, Wait
-from orchkit.model.states import RunStatus, StepStatus
-from orchkit.tokens import Net, exits, net_of, settle_all
+from orchkit.analysis.game import Done, End
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from orchkit.analysis.game import Game, Outcome
+    from orchkit.analysis.traces import Trace
 
-    from orchkit.log import EventLog
-    from orchkit.model.definition import Workflow
-    from orchkit.tokens import Settled
+__all__ = ["Aligner", "Budget", "BudgetSpentError", "Deviation", "DeviationKind"]
 
-__all__ = ["Conformance", "DeviationKind", "conformance"]
-
-# The marking of a case that has failed for good: what still ends may end, and nothing has to.
-_FAILED = -1
+# How far a step that ended at the moment of others may be taken before them.
+_TIED = 16
+_LOOK_AT_CLOCK = 64
 
 
 class DeviationKind(StrEnum):
@@ -37,238 +31,215 @@ class DeviationKind(StrEnum):
     OUT_OF_ORDER = "out of order"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Conformance:
-    """How well a log follows a workflow.
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """A step that is not as the workflow has it.
 
     Attributes
     ----------
-    fitness
-        From 0 to 1: one less the deviations of a case, over the most that there could be (all its steps inserted,
-        the shortest way through the workflow skipped); the mean of the cases that were decided.
-    cases, fitting
-        Cases that were decided, and those without a deviation.
-    deviations
-        A row each: ``case_id``, ``position`` (the steps of the case that lie before it), ``activity`` and ``kind``:
-        ``skipped`` (the workflow asks for it), ``inserted`` (the workflow does not allow it there) or
-        ``out of order`` (both: it was done, elsewhere).
-    undecided
-        ``case_id`` of the cases for which the budget was spent.
+    position
+        The steps of the case that lie before it.
+    name
+        Of the step.
+    kind
+        Skipped or inserted.
     """
 
-    fitness: float
-    cases: int
-    fitting: int
-    deviations: pd.DataFrame
-    undecided: tuple[str, ...]
-
-    def __repr__(self) -> str:
-        text = f"fitness {self.fitness:.4f}: {self.fitting:,} of {self.cases:,} cases follow the workflow"
-        if self.undecided:
-            text += f"; {len(self.undecided):,} are undecided"
-        return f"<Conformance {text}>"
+    position: int
+    name: str
+    kind: DeviationKind
 
 
-def conformance(workflow: Workflow, log: EventLog, *, budget: int = 20_000) -> Conformance:
-    """Return how well the cases of a log follow a workflow, and where they do not.
-
-    Parameters
-    ----------
-    workflow
-        Of one graph: tasks, waits, calls, gateways, error and timeout paths.
-    log
-        Of any origin. The attempts of a step count once. A step that failed goes along its error or timeout path;
-        where it has none, the case has failed and need not go on, nor need one that is still open.
-    budget
-        States that the search may look at for each variant; cases of a variant that needs more are undecided.
-
-    Returns
-    -------
-    Conformance
-        Fitness and deviations; of several ways to explain a case, one with the fewest deviations.
-
-    Raises
-    ------
-    WorkflowError
-        The workflow has a scope: a loop, a saga, a plain scope. Their passes are not followed.
-
-    Notes
-    -----
-    Optimal alignments (Adriansyah, 2014) with a cost of one for each deviation, found variant by variant. A wait that
-    the log never names passes unseen.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> import orchkit as ok
-    >>> order = ok.workflow("order", [ok.task("check"), ok.task("ship")])
-    >>> log = ok.EventLog(pd.DataFrame({
-    ...     "case_id": ["o1", "o1", "o2"],
-    ...     "activity": ["check", "ship", "check"],
-    ...     "completed": ["2024-05-06T09:00Z", "2024-05-06T10:00Z", "2024-05-06T11:00Z"],
-    ... }))
-    >>> conformance(order, log)
-    <Conformance fitness 0.8333: 1 of 2 cases follow the workflow>
-    >>> conformance(order, log).deviations
-      case_id  position activity     kind
-    0      o2         1     ship  skipped
-    """
-    scope = next((node for node in workflow.nodes if isinstance(node, Scope)), None)
-    if scope is not None:
-        message = (
-            f"conformance follows workflows of one graph, and {scope.name!r} has a graph of its own inside. "
-            "Compare with ok.discover(log), or take the steps of the scope out of the log and the workflow."
-        )
-        raise WorkflowError(message, node=scope.name)
-    game = _Game(net_of(workflow.nodes, workflow.flows), frozenset(str(name) for name in log.activities))
-    case_ids = log.cases["case_id"].tolist()
-    shortest = game.align((), must_end=True, budget=budget)
-    least = 0 if shortest is None else len(shortest)
-    rows: list[tuple[str, int, str, str]] = []
-    fits: list[float] = []
-    undecided: list[str] = []
-    for (trace, must_end), members in _variants(log).items():
-        found = game.align(trace, must_end=must_end, budget=budget)
-        if found is None:
-            undecided.extend(case_ids[case] for case in members)
-            continue
-        most = len(trace) + (least if must_end else 0)
-        fits.extend([1 - len(found) / most if most else 1.0] * len(members))
-        named = _named(found)
-        rows.extend((case_ids[case], *deviation) for case in members for deviation in named)
-    deviations = pd.DataFrame(rows, columns=["case_id", "position", "activity", "kind"])
-    deviations = deviations.sort_values(["case_id", "position"], kind="stable", ignore_index=True)
-    fitness = float(np.mean(fits)) if fits else float("nan")
-    fitting = sum(fit == 1.0 for fit in fits)
-    return Conformance(fitness, len(fits), fitting, deviations, tuple(sorted(undecided)))
-
-
-Trace = tuple[tuple[str, bool], ...]
-
-
-def _variants(log: EventLog) -> dict[tuple[Trace, bool], list[int]]:
-    """Return the cases of each variant: what was done, whether it failed, and whether the case has to end."""
-    kept = visits_of(log)
-    names = log.steps["activity"].astype("str").to_numpy()[kept].tolist()
-    failed = (log.steps["status"] == StepStatus.FAILED).to_numpy()[kept].tolist()
-    offsets = np.concatenate([[0], np.cumsum(kept)])[log.offsets].tolist()
-    must_end = (log.cases["status"] == RunStatus.COMPLETED).tolist()
-    found: dict[tuple[Trace, bool], list[int]] = defaultdict(list)
-    steps = list(zip(names, failed, strict=True))
-    for case, ends in enumerate(must_end):
-        found[tuple(steps[offsets[case] : offsets[case + 1]]), ends].append(case)
-    return found
-
-
-def _named(found: list[tuple[int, str, DeviationKind]]) -> list[tuple[int, str, str]]:
-    """Return deviations, those that were both inserted and skipped as one that is out of order."""
-    skipped = [item for item in found if item[2] is DeviationKind.SKIPPED]
-    named = []
-    for position, activity, kind in found:
-        if kind is DeviationKind.INSERTED:
-            twin = next((item for item in skipped if item[1] == activity), None)
-            if twin is not None:
-                skipped.remove(twin)
-                kind = DeviationKind.OUT_OF_ORDER  # noqa: PLW2901 -- it is what both are
-            named.append((position, activity, kind.value))
-    return sorted([*named, *((position, activity, kind.value) for position, activity, kind in skipped)])
+class BudgetSpentError(Exception):
+    """A search would take longer than it may."""
 
 
 @dataclass(slots=True)
-class _Game:
-    """The token game of one workflow, its moves remembered."""
+class Budget:
+    """How long searches may take: states for each, and the moment by which all must be done."""
 
-    net: Net
-    seen: frozenset[str]
-    _moves: dict[tuple[int, int, bool], frozenset[int]] = field(default_factory=dict)
+    states: int
+    until: float = float("inf")
+    left: int = 0
 
-    def begin(self) -> frozenset[int]:
-        return frozenset(self._markings(settle_all(self.net, 0, None)))
+    def renew(self) -> None:
+        """Begin another search."""
+        self.left = self.states
+        if time.monotonic() > self.until:
+            self.left = 0
 
-    def after(self, marking: int, node: int, *, failed: bool) -> frozenset[int]:
-        """Return the markings that the end of a node may lead to."""
-        key = (marking, node, failed)
-        if key not in self._moves:
-            self._moves[key] = frozenset(self._after(marking, node, failed=failed))
-        return self._moves[key]
+    def spend(self) -> None:
+        """Pay for a state."""
+        self.left -= 1
+        if self.left < 0 or (self.left % _LOOK_AT_CLOCK == 0 and time.monotonic() > self.until):
+            raise BudgetSpentError
 
-    def _after(self, marking: int, node: int, *, failed: bool) -> Iterator[int]:
-        net = self.net
-        rest = marking & ~net.open_bit(node) & ~net.rivals[node]
-        exceptional = {(flow,) for flow in (*net.on_error[node], *net.on_timeout[node])}
-        ways = [way for way in exits(net, node) if (way in exceptional) == failed]
-        if failed:
-            yield _FAILED  # no path of its own, or none whose condition holds
-            fallback = getattr(net.nodes[node], "fallback", None)
-            ways += [] if fallback is None else [way for way in exits(net, node) if way not in exceptional]
-        for way in ways:
-            yield from self._markings(settle_all(net, rest, way))
 
-    @staticmethod
-    def _markings(all_settled: Iterator[Settled]) -> Iterator[int]:
-        for settled in all_settled:
-            if settled.fault is None:
-                is_error = settled.terminated is not None and settled.marking != 0
-                yield _FAILED if is_error else settled.marking
+# Steps of the trace before, those taken before their turn (as bits), the state of the run.
+Place = tuple[int, int, int]
+# Where a place was reached from; and the deviation on the way, None where there is none.
+Origin = tuple[Place | None, Deviation | None]
 
-    def align(self, trace: Trace, *, must_end: bool, budget: int) -> list[tuple[int, str, DeviationKind]] | None:
-        """Return the fewest deviations that explain a trace; None when the budget is spent."""
-        net = self.net
-        start = (0, None)
-        best: dict[tuple[int, int | None], int] = {start: 0}
-        came: dict[tuple[int, int | None], tuple[tuple[int, int | None], str, DeviationKind | None]] = {}
-        todo: deque[tuple[tuple[int, int | None], int]] = deque([(start, 0)])
+
+@dataclass(slots=True)
+class Aligner:
+    """Aligns traces with one game; what it has learned of the game serves the next trace.
+
+    Parameters
+    ----------
+    game
+        The workflow's.
+    budget
+        For each trace.
+    """
+
+    game: Game
+    budget: Budget
+    _sets: dict[tuple[frozenset[int], tuple[str, Outcome], bool], frozenset[int]] = field(default_factory=dict)
+    _begin: dict[bool, frozenset[int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.game.spend = self.budget.spend
+
+    def fits(self, trace: Trace) -> bool:
+        """Return whether the trace can be replayed as it is: every state is kept that the run may be in.
+
+        Raises
+        ------
+        BudgetSpentError
+            There are too many.
+        """
+        self.budget.renew()
+        cancels = trace.end is End.CANCELLED
+        if cancels not in self._begin:
+            self._begin[cancels] = self._closed(self.game.begin(), cancels=cancels)
+        states = self._begin[cancels]
+        for event in trace.events:
+            key = (states, event, cancels)
+            if key not in self._sets:
+                following = (after for state in states for after in self.game.after(state, *event))
+                self._sets[key] = self._closed(following, cancels=cancels)
+            states = self._sets[key]
+            if not states:
+                return False
+        return any(self.game.ends(state, trace.end) for state in states)
+
+    def _closed(self, states: Iterable[int], *, cancels: bool) -> frozenset[int]:
+        """Return the states that are reached from some with nothing to be seen."""
+        found = set(states)
+        todo = list(found)
         while todo:
-            state, cost = todo.popleft()
-            if best[state] < cost:
+            state = todo.pop()
+            self.budget.spend()
+            for following in (*self.game.unseen(state), *(self.game.cancelled(state) if cancels else ())):
+                if following not in found:
+                    found.add(following)
+                    todo.append(following)
+        return frozenset(found)
+
+    def align(self, trace: Trace) -> list[Deviation]:
+        """Return the fewest deviations that explain a trace.
+
+        Raises
+        ------
+        BudgetSpentError
+            They are not found within the budget.
+        """
+        if self.fits(trace):
+            return []
+        self.budget.renew()
+        best: dict[Place, int] = {}
+        came: dict[Place, Origin] = {}
+        todo: list[tuple[int, int, int, Place]] = []
+        least = self._least(trace)
+        order = 0
+        for state in self.game.begin():
+            place = (0, 0, state)
+            best[place], came[place] = 0, (None, None)
+            heappush(todo, (least[0], 0, order := order + 1, place))
+        while todo:
+            estimate, _, _, place = heappop(todo)
+            cost = best[place]
+            if cost + least[place[0]] < estimate:
                 continue
-            budget -= 1
-            if budget < 0:
-                return None
-            position, marking = state
-            if position == len(trace) and marking is not None and (marking in (0, _FAILED) or not must_end):
-                return _way_back(came, state)
-            for following, name, kind in self._steps(trace, position, marking, net):
-                total = cost + (kind is not None)
+            self.budget.spend()
+            if place[0] == len(trace.events) and self.game.ends(place[2], trace.end):
+                return _way_back(came, place)
+            for following, deviation in self._moves(trace, place):
+                total = cost + (deviation is not None)
                 if total < best.get(following, total + 1):
-                    best[following] = total
-                    came[following] = (state, name, kind)
-                    (todo.append if kind else todo.appendleft)((following, total))
-        return None
+                    best[following], came[following] = total, (place, deviation)
+                    heappush(todo, (total + least[following[0]], -following[0], order := order + 1, following))
+        raise BudgetSpentError  # no run of this workflow ends as the case did
 
-    def _steps(
-        self, trace: Trace, position: int, marking: int | None, net: Net
-    ) -> Iterator[tuple[tuple[int, int | None], str, DeviationKind | None]]:
-        if marking is None:
-            yield from (((position, first), "", None) for first in self.begin())
+    def shortest(self, end: End) -> int:
+        """Return the fewest steps that a run has which ends so."""
+        from orchkit.analysis.traces import Trace  # noqa: PLC0415 -- it is made of what is here
+
+        return len(self.align(Trace((), (), end)))
+
+    def _least(self, trace: Trace) -> list[int]:
+        """Return for each place in a trace the deviations that are sure to come: names that the workflow has not."""
+        known = self.game.names
+        least = [0]
+        for name, _ in reversed(trace.events):
+            least.append(least[-1] + (name not in known))
+        return least[::-1]
+
+    def _moves(self, trace: Trace, place: Place) -> Iterator[tuple[Place, Deviation | None]]:
+        position, taken, state = place
+        game = self.game
+        for index in self._candidates(trace, place):
+            beyond = _beyond(position, taken, index)
+            for after in game.after(state, *trace.events[index]):
+                yield (*beyond, after), None
+        for after in game.unseen(state):
+            yield (position, taken, after), None
+        if trace.end is End.CANCELLED:
+            for after in game.cancelled(state):
+                yield (position, taken, after), None
+        if position < len(trace.events):
+            beyond = _beyond(position, taken, position)
+            yield (*beyond, state), Deviation(position, trace.events[position][0], DeviationKind.INSERTED)
+        for name in dict.fromkeys(game.open_names(state)):
+            for after in game.after(state, name, Done()):
+                yield (position, taken, after), Deviation(position, name, DeviationKind.SKIPPED)
+
+    def _candidates(self, trace: Trace, place: Place) -> Iterator[int]:
+        """Yield which events may be the next one.
+
+        Steps that ended at the same moment have no order of their own, if both were open.
+        """
+        position, taken, state = place
+        if position == len(trace.events):
             return
-        if position < len(trace):
-            name, failed = trace[position]
-            if marking == _FAILED:
-                yield (position + 1, marking), name, None
+        yield position
+        waiting = Counter({trace.events[position][0]: 1})
+        for index in range(position + 1, min(position + _TIED, len(trace.events))):
+            if not trace.ties[index]:
                 return
-            node = net.index.get(name)
-            if node is not None and marking & net.open_bit(node):
-                for after in self.after(marking, node, failed=failed):
-                    yield (position + 1, after), name, None
-            yield (position + 1, marking), name, DeviationKind.INSERTED
-        if marking == _FAILED:
-            return
-        for node in net.open_nodes(marking):
-            name = net.nodes[node].name
-            unseen = isinstance(net.nodes[node], Wait) and name not in self.seen
-            for failed in (False, True) if unseen else (False,):
-                for after in self.after(marking, node, failed=failed):
-                    yield (position, after), name, None if unseen else DeviationKind.SKIPPED
+            if taken >> (index - position) & 1:
+                continue
+            if waiting - Counter(self.game.open_names(state)):
+                return
+            yield index
+            waiting[trace.events[index][0]] += 1
 
 
-def _way_back(
-    came: dict[tuple[int, int | None], tuple[tuple[int, int | None], str, DeviationKind | None]],
-    state: tuple[int, int | None],
-) -> list[tuple[int, str, DeviationKind]]:
+def _beyond(position: int, taken: int, index: int) -> tuple[int, int]:
+    """Return the place in a trace after an event was taken."""
+    taken |= 1 << (index - position)
+    while taken & 1:
+        taken >>= 1
+        position += 1
+    return position, taken
+
+
+def _way_back(came: dict[Place, Origin], place: Place) -> list[Deviation]:
     found = []
-    while state in came:
-        state, name, kind = came[state]
-        if kind is not None:
-            found.append((state[0], name, kind))
+    origin: Place | None = place
+    while origin is not None:
+        origin, deviation = came[origin]
+        if deviation is not None:
+            found.append(deviation)
     return found[::-1]

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from orchkit.analysis.cuts import Operator
+from orchkit.analysis.traces import traces_of
 from orchkit.analysis.trees import Block, Leaf, Tree, may_be_empty, mine
 from orchkit.errors import LogError
 from orchkit.model.definition import Workflow
 from orchkit.model.nodes import End, Flow, Gateway, GatewayKind, Node, Start, Task, Wait, WaitKind
-from orchkit.model.states import StepStatus
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from orchkit.log import EventLog
 
-__all__ = ["discover", "traces_of", "visits_of"]
+__all__ = ["discover"]
 
 _BUILT = {Operator.CHOICE: "choice", Operator.PARALLEL: "parallel", Operator.LOOP: "loop"}
 
@@ -92,36 +87,6 @@ def discover(log: EventLog, noise: float = 0.0) -> Workflow:
         description=f"Discovered from {len(log):,} cases with noise {noise:g}.",
         inputs=lowering.inputs,
     )
-
-
-def traces_of(log: EventLog) -> Counter[tuple[int, ...]]:
-    """Return how often each trace occurs: the codes of the activities that were done, in order.
-
-    A step whose attempts failed for good was visited, and counts once.
-    """
-    kept = visits_of(log)
-    codes = log.activity_codes
-    counts: Counter[tuple[int, ...]] = Counter()
-    offsets = np.concatenate([[0], np.cumsum(kept)])[log.offsets]
-    done = codes[kept].tolist()
-    bounds = offsets.tolist()
-    for first, last in pairwise(bounds):
-        counts[tuple(done[first:last])] += 1
-    return counts
-
-
-def visits_of(log: EventLog) -> NDArray[np.bool_]:
-    """Tell for each row whether it is the end of a visit: done, or failed for good."""
-    steps = log.steps
-    ended = steps["status"].isin([StepStatus.COMPLETED, StepStatus.COMPENSATED, StepStatus.FAILED]).to_numpy()
-    if (steps["attempt"] == 1).all():
-        return ended
-    has_id = steps["step_id"].notna()
-    key = steps["step_id"].where(has_id, steps["activity"].astype("str")).to_numpy()
-    frame = steps[["run_id", "attempt"]].assign(case=log.case_codes, key=key)
-    following = frame.groupby(["case", "run_id", "key"], dropna=False, observed=True)["attempt"].shift(-1)
-    replaced = (following > steps["attempt"]).to_numpy()
-    return ended & ~replaced
 
 
 @dataclass(slots=True)

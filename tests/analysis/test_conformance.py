@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import random
 
 import pandas as pd
@@ -7,6 +8,8 @@ import pytest
 
 import orchkit as ok
 from orchkit.testing import VirtualClock
+from tests.analysis.written_logs import engine_log_of_table, faulty_world, simulated_log
+from tests.semantics.table import table
 
 ORDER = ok.workflow(
     "order",
@@ -29,7 +32,8 @@ def log_of(*traces):
 
 
 def deviations(workflow, *traces):
-    return ok.conformance(workflow, log_of(*traces)).deviations.to_numpy().tolist()
+    found = ok.conformance(workflow, log_of(*traces)).deviations
+    return found[["case_id", "position", "activity", "kind"]].to_numpy().tolist()
 
 
 def test_what_follows_the_workflow_has_fitness_one():
@@ -57,11 +61,56 @@ def test_where_the_budget_is_spent_the_case_is_listed():
     assert found.cases == 0
 
 
-def test_a_workflow_with_a_scope_is_refused():
-    loop = ok.workflow("loop", [ok.for_each("items", [ok.task("pack")], name="lines")])
+def assert_followed(workflow, log):
+    found = ok.conformance(workflow, log)
 
-    with pytest.raises(ok.WorkflowError, match="'lines' has a graph of its own inside"):
-        ok.conformance(loop, log_of(["pack"]))
+    assert found.deviations.to_numpy().tolist() == []
+    assert (found.fitness, found.undecided) == (1.0, ())
+
+
+# Of the proof over the whole table, a part that is always run.
+EACH_CASE = [
+    pytest.param(case, id=f"{case.source}: {case.name}", marks=[pytest.mark.slow] if place % 6 else [])
+    for place, case in enumerate(table())
+]
+
+
+@pytest.mark.parametrize("case", EACH_CASE)
+def test_what_the_engine_writes_of_each_case_of_the_table_follows_the_workflow(case):
+    log = engine_log_of_table(case)
+
+    # A run that ends before its first step leaves no log, and nothing to follow.
+    if len(log):
+        assert_followed(case.workflow, log)
+
+
+@pytest.mark.parametrize("fails", [0.0, pytest.param(0.3, marks=pytest.mark.slow)])
+def test_what_the_simulator_writes_of_each_case_of_the_table_follows_the_workflow(fails):
+    seen = 0
+    for case in table():
+        with contextlib.suppress(ok.ScenarioError):  # the simulator refuses what never ends
+            assert_followed(case.workflow, simulated_log(case.workflow, fails, seed=3))
+            seen += 1
+
+    assert seen > 200
+
+
+@pytest.mark.parametrize("block", range(2))
+def test_what_an_engine_writes_that_crashes_follows_random_workflows(block):
+    for seed in range(10 * block, 10 * block + 10):
+        workflows, log = faulty_world(seed)
+        for workflow in workflows:
+            if (log.cases["workflow"] == workflow.name).any():
+                assert_followed(workflow, log)
+
+
+@pytest.mark.slow
+def test_what_an_engine_writes_that_crashes_follows_a_thousand_random_workflows():
+    for seed in range(1_000, 1_800):
+        workflows, log = faulty_world(seed)
+        for workflow in workflows:
+            if (log.cases["workflow"] == workflow.name).any():
+                assert_followed(workflow, log)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -1,0 +1,251 @@
+"""Whether the cases of a log follow a workflow, and where they do not."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from orchkit.analysis.alignment import Aligner, Budget, BudgetSpentError, Deviation, DeviationKind
+from orchkit.analysis.game import End, Game, names_of
+from orchkit.analysis.traces import Variant, variants_of
+from orchkit.model.definition import all_nodes
+from orchkit.model.nodes import Task
+from orchkit.units import Duration, seconds
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from orchkit.log import EventLog
+    from orchkit.model.definition import Workflow
+
+__all__ = ["Conformance", "conformance"]
+
+_COLUMNS = ["case_id", "position", "activity", "kind", "row", "workflow", "replication"]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Conformance:
+    """How well a log follows a workflow.
+
+    Attributes
+    ----------
+    workflow
+        The definition.
+    fitness
+        From 0 to 1: one less the deviations of a case, over the most that there could be (all its steps inserted,
+        the shortest way through the workflow skipped); the mean of the cases that were decided.
+    cases, fitting
+        Cases that were decided, and those without a deviation.
+    deviations
+        A row each: ``case_id``, ``position`` (the steps of the case that lie before it), ``activity``, ``kind``:
+        ``skipped`` (the workflow asks for it), ``inserted`` (the workflow does not allow it there) or
+        ``out of order`` (both: it was done, elsewhere); ``row`` (in ``log.steps``; missing for what was skipped),
+        ``workflow`` and ``replication`` of the case.
+    by_case
+        A row a case: ``case_id, workflow, replication, fitness, deviations``; both missing where undecided.
+    by_step
+        A row an activity: ``activity, followed, skipped, inserted, out_of_order``, counts of visits.
+    undecided
+        ``case_id`` of the cases for which the budget was spent.
+    """
+
+    workflow: Workflow
+    fitness: float
+    cases: int
+    fitting: int
+    deviations: pd.DataFrame
+    by_case: pd.DataFrame
+    by_step: pd.DataFrame
+    undecided: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        text = f"fitness {self.fitness:.4f}: {self.fitting:,} of {self.cases:,} cases follow the workflow"
+        if self.undecided:
+            text += f"; {len(self.undecided):,} are undecided"
+        return f"<Conformance {text}>"
+
+
+def conformance(
+    workflow: Workflow, log: EventLog, *, budget: int = 50_000, time_limit: Duration = "60s"
+) -> Conformance:
+    """Return how well the cases of a log follow a workflow, and where they do not.
+
+    Parameters
+    ----------
+    workflow
+        Any: scopes, loops, sagas, calls, error and timeout paths, all gateways.
+    log
+        Of any origin. Where it has cases of this workflow, by name, only these are looked at, and those of the
+        workflows that it calls; else all. The attempts of a step count once; what was cancelled or is open does not.
+        A case that failed, was cancelled or is open need not have come to the workflow's end, but what a failure
+        brings about (an error path, a compensation) has to be there.
+    budget
+        States that the search may look at for each variant; cases of a variant that needs more are undecided.
+    time_limit
+        For the whole. What is not decided by then is undecided, the most frequent variants last.
+
+    Returns
+    -------
+    Conformance
+        Fitness and deviations; of several ways to explain a case, one with the fewest deviations.
+
+    Notes
+    -----
+    The machine itself is played (`orchkit.machine`), with every answer to what it asks about data: a log does not tell
+    the variables. First the trace is replayed as it is; where it cannot, an optimal alignment (Adriansyah, 2014) is
+    searched with A*, at a cost of one for each step that is skipped or inserted, once for each variant. Steps that
+    ended at the same instant have no order, where both were open. A wait that the log never names passes unseen.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import orchkit as ok
+    >>> order = ok.workflow("order", [ok.task("check"), ok.task("ship")])
+    >>> log = ok.EventLog(pd.DataFrame({
+    ...     "case_id": ["o1", "o1", "o2"],
+    ...     "activity": ["check", "ship", "check"],
+    ...     "completed": ["2024-05-06T09:00Z", "2024-05-06T10:00Z", "2024-05-06T11:00Z"],
+    ... }))
+    >>> conformance(order, log)
+    <Conformance fitness 0.8333: 1 of 2 cases follow the workflow>
+    >>> conformance(order, log).deviations[["case_id", "position", "activity", "kind"]]
+      case_id  position activity     kind
+    0      o2         1     ship  skipped
+    """
+    until = Budget(budget, time.monotonic() + seconds(time_limit))
+    found = _Found(log)
+    for definition, chosen in _parts(workflow, log):
+        _decide(definition, log, chosen, until, found)
+    return found.conformance(workflow)
+
+
+def _parts(workflow: Workflow, log: EventLog) -> Iterator[tuple[Workflow, NDArray[np.bool_]]]:
+    """Yield the workflow and those it calls, each with the cases that are its own."""
+    names = log.cases["workflow"].astype("str").to_numpy()
+    own = names == workflow.name
+    if not own.any():
+        yield workflow, np.ones(len(names), dtype=bool)
+        return
+    todo, seen = [workflow], {workflow.name}
+    while todo:
+        definition = todo.pop()
+        yield definition, names == definition.name
+        called = [each for each in definition.workflows if each.name not in seen]
+        seen.update(each.name for each in called)
+        todo += called
+
+
+def _decide(workflow: Workflow, log: EventLog, chosen: NDArray[np.bool_], budget: Budget, found: _Found) -> None:
+    tasks = {node.name: node for node in all_nodes(workflow) if isinstance(node, Task)}
+
+    def attempts_of(name: str) -> int | None:
+        task = tasks.get(name)
+        return None if task is None else (task.retry or workflow.retry).max_attempts
+
+    variants = variants_of(log, chosen, attempts_of)
+    if not variants:
+        return
+    seen = frozenset(name for variant in variants for name, _ in variant.trace.events)
+    inner = names_of(workflow, within=True) - names_of(workflow)
+    longest = max(len(variant.trace.events) for variant in variants)
+    game = Game(workflow, seen, within=bool(inner & seen), most_items=longest + 1)
+    aligner = Aligner(game, budget)
+    shortest: dict[End, int | None] = {}
+    for variant in variants:
+        end = variant.trace.end
+        try:
+            if end not in shortest:
+                shortest[end] = None  # should the budget be spent
+                shortest[end] = aligner.shortest(end)
+            found.add(variant, aligner.align(variant.trace), shortest[end] or 0)
+        except BudgetSpentError:
+            found.leave(variant)
+
+
+class _Found:
+    """What has been found so far."""
+
+    def __init__(self, log: EventLog) -> None:
+        self.log = log
+        self.rows: list[tuple[int, int, str, str, int | None]] = []
+        self.fits: dict[int, float] = {}
+        self.counts: dict[int, int] = {}
+        self.undecided: set[int] = set()
+        self.steps: dict[str, Counter[str]] = {}
+
+    def add(self, variant: Variant, deviations: list[Deviation], shortest: int) -> None:
+        """Take in what explains a variant."""
+        trace, number = variant.trace, len(variant.members)
+        most = len(trace.events) + shortest
+        fit = 1 - len(deviations) / most if most else 1.0
+        named = _named(deviations)
+        for name, count in Counter(name for name, _ in trace.events).items():
+            self.steps.setdefault(name, Counter())["followed"] += count * number
+        for _, name, kind in named:
+            counts = self.steps.setdefault(name, Counter())
+            counts[kind.value] += number
+            counts["followed"] -= number if kind is not DeviationKind.SKIPPED else 0
+        for case, rows in variant.members:
+            # A case of several runs fits as well as its worst.
+            self.fits[case] = min(fit, self.fits.get(case, 1.0))
+            self.counts[case] = self.counts.get(case, 0) + len(named)
+            self.rows.extend(
+                (case, position, name, kind.value, None if kind is DeviationKind.SKIPPED else rows[position])
+                for position, name, kind in named
+            )
+
+    def leave(self, variant: Variant) -> None:
+        """Note that a variant could not be decided."""
+        self.undecided.update(case for case, _ in variant.members)
+
+    def conformance(self, workflow: Workflow) -> Conformance:
+        """Return it all."""
+        about = self.log.cases[["case_id", "workflow", "replication"]]
+        asked = sorted({*self.fits, *self.undecided})
+        decided = [case for case in asked if case not in self.undecided]
+        by_case = about.iloc[asked].reset_index(drop=True)
+        by_case["fitness"] = [self.fits[case] if case not in self.undecided else np.nan for case in asked]
+        counts = [self.counts[case] if case not in self.undecided else None for case in asked]
+        by_case["deviations"] = pd.array(counts, dtype="Int64")
+        rows = sorted(row for row in self.rows if row[0] not in self.undecided)
+        deviations = about.iloc[[row[0] for row in rows]].reset_index(drop=True)
+        for place, name in enumerate(("position", "activity", "kind"), start=1):
+            deviations[name] = pd.Series([row[place] for row in rows], dtype="int64" if place == 1 else "str")
+        deviations["row"] = pd.array([row[4] for row in rows], dtype="Int64")
+        fits = by_case["fitness"].dropna()
+        kinds = [kind.value for kind in DeviationKind]
+        by_step = pd.DataFrame(
+            [[name, *(counts[kind] for kind in ("followed", *kinds))] for name, counts in sorted(self.steps.items())],
+            columns=["activity", "followed", *(kind.replace(" ", "_") for kind in kinds)],
+        )
+        return Conformance(
+            workflow,
+            float(fits.mean()) if len(fits) else float("nan"),
+            len(decided),
+            int((fits == 1.0).sum()),
+            deviations[_COLUMNS],
+            by_case,
+            by_step,
+            tuple(about["case_id"].iloc[sorted(self.undecided)].astype("str")),
+        )
+
+
+def _named(found: list[Deviation]) -> list[tuple[int, str, DeviationKind]]:
+    """Return deviations, those that were both inserted and skipped as one that is out of order."""
+    skipped = [each for each in found if each.kind is DeviationKind.SKIPPED]
+    named: list[tuple[int, str, DeviationKind]] = []
+    for each in found:
+        if each.kind is DeviationKind.INSERTED:
+            twin = next((other for other in skipped if other.name == each.name), None)
+            if twin is not None:
+                skipped.remove(twin)
+            kind = each.kind if twin is None else DeviationKind.OUT_OF_ORDER
+            named.append((each.position, each.name, kind))
+    named += [(each.position, each.name, each.kind) for each in skipped]
+    return sorted(named, key=lambda row: row[:2])

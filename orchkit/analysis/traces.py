@@ -1,0 +1,188 @@
+"""The visits of a log: what was done, in order, case by case; an attempt that a later one replaced is none."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from orchkit.analysis.game import Done, End, Failed
+from orchkit.columns import ENDED_CASES
+from orchkit.model.states import ErrorClass, RunStatus, StepStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from orchkit.analysis.game import Outcome
+    from orchkit.log import EventLog
+
+__all__ = ["Trace", "Variant", "traces_of", "variants_of", "visits_of"]
+
+_ENDED = [StepStatus.COMPLETED, StepStatus.COMPENSATED, StepStatus.FAILED]
+_FOR_GOOD = [ErrorClass.PERMANENT.value, ErrorClass.PARTIAL.value]
+
+
+def visits_of(log: EventLog) -> NDArray[np.bool_]:
+    """Tell for each row whether it is the end of a visit: done, or failed for good.
+
+    Examples
+    --------
+    >>> from orchkit.log import EventLog
+    >>> log = EventLog(pd.DataFrame({
+    ...     "case_id": "o1", "activity": ["pay", "pay", "ship"], "attempt": [1, 2, 1],
+    ...     "status": ["FAILED", "COMPLETED", "COMPLETED"],
+    ...     "completed": [f"2024-05-06T{hour:02}:00Z" for hour in (9, 10, 11)],
+    ... }))
+    >>> visits_of(log).tolist()
+    [False, True, True]
+    """
+    steps = log.steps
+    ended: NDArray[np.bool_] = steps["status"].isin(_ENDED).to_numpy()
+    if (steps["attempt"] == 1).all():
+        return ended
+    has_id = steps["step_id"].notna()
+    key = steps["step_id"].astype("str").where(has_id, steps["activity"].astype("str"))
+    frame = pd.DataFrame(
+        {"case": log.case_codes, "run": steps["run_id"], "key": key, "attempt": steps["attempt"].astype("int64")}
+    )
+    # Where no identifier tells steps apart, that many of an attempt's failures were tried again as have a next attempt.
+    failed = (steps["status"] == StepStatus.FAILED) & ~steps["error_class"].isin(_FOR_GOOD)
+    group = ["case", "run", "key", "attempt"]
+    nexts = frame.assign(attempt=frame["attempt"] - 1).groupby(group, dropna=False, observed=True).size()
+    tried = frame[failed]
+    place = tried.groupby(group, dropna=False, observed=True).cumcount()
+    following = tried.merge(nexts.rename("nexts").reset_index(), how="left", on=group)["nexts"].fillna(0)
+    replaced = np.zeros(len(steps), dtype=bool)
+    replaced[np.flatnonzero(failed)] = place.to_numpy() < following.to_numpy()
+    return ended & ~replaced
+
+
+def traces_of(log: EventLog) -> Counter[tuple[int, ...]]:
+    """Return how often each trace occurs: the codes of the activities that were done, in order.
+
+    A step whose attempts failed for good was visited, and counts once.
+    """
+    kept = visits_of(log)
+    done = log.activity_codes[kept].tolist()
+    bounds = np.concatenate([[0], np.cumsum(kept)])[log.offsets].tolist()
+    return Counter(tuple(done[first:last]) for first, last in pairwise(bounds))
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What was done in a case.
+
+    Attributes
+    ----------
+    events
+        Names, and what came of each.
+    ties
+        For each event, whether it ended at the very moment of the one before.
+    end
+        How the case ended.
+    """
+
+    events: tuple[tuple[str, Outcome], ...]
+    ties: tuple[bool, ...]
+    end: End
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A trace, and who went so: by row of ``log.cases``, with the rows of ``log.steps`` that the events are."""
+
+    trace: Trace
+    members: tuple[tuple[int, tuple[int, ...]], ...]
+
+
+def variants_of(log: EventLog, chosen: NDArray[np.bool_], attempts_of: Callable[[str], int | None]) -> list[Variant]:
+    """Return the variants of a log, the most frequent first.
+
+    Parameters
+    ----------
+    log
+        Of any origin.
+    chosen
+        Which cases are asked about.
+    attempts_of
+        How many attempts a task of this name has; None where there is no such task. A failure of an attempt before
+        the last need not be for good.
+    """
+    rows = np.flatnonzero(visits_of(log) & chosen[log.case_codes])
+    steps = log.steps.iloc[rows]
+    names, outcomes = _outcomes(steps, attempts_of)
+    cases = log.case_codes[rows]
+    runs = steps["run_id"].astype("category").cat.codes.to_numpy().astype(np.int32)
+    ties = (steps["completed"].diff() == pd.Timedelta(0)).to_numpy()
+    ends = _ends(log, chosen)
+    found: dict[Trace, list[tuple[int, tuple[int, ...]]]] = defaultdict(list)
+    several = _several_runs(cases, runs)
+    bounds = np.searchsorted(cases, np.arange(len(log) + 1))
+    shared: dict[tuple[str, Outcome], tuple[str, Outcome]] = {}
+    events = [shared.setdefault(event, event) for event in zip(names, outcomes, strict=True)]
+    for case in np.flatnonzero(chosen).tolist():
+        first, last = int(bounds[case]), int(bounds[case + 1])
+        own_runs: list[Sequence[int]] = _by_run(runs, first, last) if case in several else [range(first, last)]
+        for places in own_runs:
+            # A tie is one with the event before it, in the same run.
+            own = tuple(bool(ties[place]) and place > places[0] for place in places)
+            # Of several runs, the case tells how the last one ended.
+            end = End.CANCELLED if case in several and ends[case] is not End.OPEN else ends[case]
+            trace = Trace(tuple(events[place] for place in places), own, end)
+            found[trace].append((case, tuple(rows[list(places)].tolist())))
+    ordered = sorted(found.items(), key=lambda item: -len(item[1]))
+    return [Variant(trace, tuple(members)) for trace, members in ordered]
+
+
+def _outcomes(steps: pd.DataFrame, attempts_of: Callable[[str], int | None]) -> tuple[list[str], list[Outcome]]:
+    names = steps["activity"].astype("str").tolist()
+    outcomes: list[Outcome] = [Done()] * len(names)
+    failed = (steps["status"] == StepStatus.FAILED).to_numpy()
+    classes = steps["error_class"].astype("str").tolist()
+    attempts = steps["attempt"].tolist()
+    for place in np.flatnonzero(failed).tolist():
+        outcomes[place] = _failure(classes[place], attempts[place], attempts_of(names[place]))
+    return names, outcomes
+
+
+def _failure(error_class: object, attempt: int, most: int | None) -> Failed:
+    perhaps_again = most is not None and attempt < most and error_class not in _FOR_GOOD
+    if error_class not in [item.value for item in ErrorClass]:
+        return Failed(perhaps_again=perhaps_again)
+    first = ErrorClass(str(error_class))
+    first = ErrorClass.PERMANENT if first is ErrorClass.CANCELLED else first  # only the machine cancels
+    # A deadline may have come between two attempts.
+    classes = (first, ErrorClass.TIMEOUT) if perhaps_again and first is not ErrorClass.TIMEOUT else (first,)
+    return Failed(classes, perhaps_again)
+
+
+def _ends(log: EventLog, chosen: NDArray[np.bool_]) -> list[End]:
+    status = log.cases["status"].astype("str").tolist()
+    known = {
+        RunStatus.COMPLETED.value: End.COMPLETED,
+        RunStatus.CANCELLED.value: End.CANCELLED,
+        RunStatus.DEAD_LETTERED.value: End.CANCELLED,
+    }
+    return [
+        known.get(name, End.OTHERWISE if name in ENDED_CASES else End.OPEN) if is_chosen else End.OPEN
+        for name, is_chosen in zip(status, chosen.tolist(), strict=True)
+    ]
+
+
+def _several_runs(cases: NDArray[np.int32], runs: NDArray[np.int32]) -> frozenset[int]:
+    """Return the cases that went through a workflow more than once."""
+    differs = (runs[1:] != runs[:-1]) & (cases[1:] == cases[:-1])
+    return frozenset(cases[1:][differs].tolist())
+
+
+def _by_run(runs: NDArray[np.int32], first: int, last: int) -> list[Sequence[int]]:
+    found: dict[int, list[int]] = defaultdict(list)
+    for place in range(first, last):
+        found[int(runs[place])].append(place)
+    return list(found.values())
