@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from orchkit.errors import LogError, nearest
 
@@ -18,11 +20,15 @@ __all__ = [
     "CASE_COLUMNS",
     "CASE_PREFIX",
     "ENDED_CASES",
+    "NAT",
     "OPEN_STEPS",
     "STEP_COLUMNS",
     "UTC",
     "XES_NAMES",
     "coded",
+    "complete_steps",
+    "microseconds",
+    "missing",
     "parse_cases",
     "parse_steps",
 ]
@@ -54,6 +60,9 @@ STEP_COLUMNS = (
 
 UTC = pd.DatetimeTZDtype("us", "UTC")
 """Microseconds: what DuckDB holds too."""
+
+NAT = np.iinfo(np.int64).min
+"""A missing time among microseconds."""
 
 # The values of orchkit.model.states, which this layer does not know; a test compares them.
 OPEN_STEPS = frozenset({"PENDING", "RUNNING", "WAITING", "RETRYING", "COMPENSATING"})
@@ -100,22 +109,70 @@ _OFFSET = r"[:T ]\d{2}(?:[.,]\d+)?\s*(?:[zZ]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)\s*$"
 
 
 def parse_steps(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame with all of ``STEP_COLUMNS``, typed, then the attributes; the rows keep their order."""
+    """Return those of ``STEP_COLUMNS`` that are there, typed, and the status, then the attributes, row for row."""
     _check_frame(frame, "steps")
     labels = {name: name for name in STEP_COLUMNS if name in frame}
     labels |= {name: xes for name, xes in XES_NAMES.items() if xes in frame and name not in frame}
     _check_required(frame, "steps", [name for name in _REQUIRED if name not in labels])
-    frame = frame.reset_index(drop=True)
-    absent = pd.Series(np.nan, index=frame.index)
-    steps = {name: parse(frame[labels[name]] if name in labels else absent) for name, parse in _PARSERS.items()}
+    if not isinstance(frame.index, pd.RangeIndex) or frame.index.start or frame.index.step != 1:
+        frame = frame.reset_index(drop=True)
+    steps = {name: _PARSERS[name](frame[labels[name]]) for name in STEP_COLUMNS if name in labels}
     for name in ("case_id", "activity"):
         _check_rows(steps[name].isna(), "steps", f"no {labels[name]}")
-    untimed = steps["completed"].isna() & steps["started"].isna() & steps["enabled"].isna()
-    _check_rows(untimed, "steps", f"no time: an open step without {labels['completed']} needs started or enabled")
-    reached = np.where(steps["completed"].notna(), 2, np.where(steps["started"].notna(), 1, 0))
-    default = np.array([_STEP_CODES[name] for name in ("PENDING", "RUNNING", "COMPLETED")])[reached]
-    steps["status"] = _statuses(steps["status"], _STEP_CODES, default)
-    return pd.concat([pd.DataFrame(steps), frame.drop(columns=list(labels.values()))], axis="columns")
+    steps["status"] = _step_statuses(steps, labels["completed"])
+    attributes = {name: frame[name] for name in frame if name not in set(labels.values())}
+    return pd.DataFrame(steps | attributes, index=frame.index, copy=False)
+
+
+def complete_steps(steps: pd.DataFrame) -> pd.DataFrame:
+    """Return parsed steps with all of ``STEP_COLUMNS``, those that were not there with missing values."""
+    columns = {name: steps[name] if name in steps else _absent(name, steps.index) for name in STEP_COLUMNS}
+    return pd.DataFrame(columns | {name: steps[name] for name in steps if name not in columns}, copy=False)
+
+
+def missing(kind: type[str] | pd.api.extensions.ExtensionDtype | str, index: pd.Index) -> pd.Series:
+    """Return a column of missing values; of text without the time that pandas takes for a row each."""
+    if kind is not str:
+        return pd.Series(pd.NaT if isinstance(kind, pd.DatetimeTZDtype) else np.nan, index=index, dtype=kind)
+    text = pa.nulls(len(index), pa.large_string()).to_pandas(types_mapper=lambda _: pd.StringDtype(na_value=np.nan))
+    return pd.Series(text).set_axis(index)
+
+
+def microseconds(times: pd.Series) -> NDArray[np.int64]:
+    """Return the memory of a column of times: microseconds since 1970 in UTC, ``NAT`` where one is missing."""
+    view: NDArray[np.int64] = times.to_numpy(dtype="M8[us]").view(np.int64)
+    return view
+
+
+def _absent(name: str, index: pd.Index) -> pd.Series:
+    parse = _PARSERS[name]
+    if parse is coded:
+        codes = np.full(len(index), -1, dtype=np.int8)
+        return pd.Series(pd.Categorical.from_codes(codes, categories=pd.Index([], dtype="str")), index=index)
+    if parse is _attempt:
+        return pd.Series(np.ones(len(index), dtype=np.int32), index=index, copy=False)
+    if parse is _replication:
+        return pd.Series(pd.array(np.zeros(len(index), dtype=np.int64)), index=index).mask(np.ones(len(index), bool))
+    kinds: dict[object, Any] = {_time: UTC, _text: str, _number: "float64"}
+    return missing(kinds[parse], index)
+
+
+def _step_statuses(steps: Mapping[str, pd.Series], label: str) -> pd.Series:
+    """Return the statuses: where one is missing, by the times that are there."""
+    shape = len(steps["completed"])
+    open_ones = microseconds(steps["completed"]) == NAT
+    default: NDArray[np.int64] | int = _STEP_CODES["COMPLETED"]
+    if open_ones.any():
+        times = {name: steps[name].notna().to_numpy() for name in ("started", "enabled") if name in steps}
+        begun, enabled = (times.get(name, np.zeros(shape, dtype=bool)) for name in ("started", "enabled"))
+        untimed = pd.Series(open_ones & ~begun & ~enabled)
+        _check_rows(untimed, "steps", f"no time: an open step without {label} needs started or enabled")
+        reached = np.where(~open_ones, 2, np.where(begun, 1, 0))
+        default = np.array([_STEP_CODES[name] for name in ("PENDING", "RUNNING", "COMPLETED")])[reached]
+    if "status" not in steps and isinstance(default, int):
+        return pd.Series(pd.Categorical.from_codes(np.zeros(shape, np.int8), pd.Index(["COMPLETED"], dtype="str")))
+    given = steps["status"] if "status" in steps else _absent("status", pd.RangeIndex(shape))
+    return _statuses(given, _STEP_CODES, default)
 
 
 def parse_cases(frame: pd.DataFrame) -> pd.DataFrame:
@@ -171,17 +228,46 @@ def _check_rows(faulty: pd.Series[bool], what: str, fault: str) -> None:
 
 
 def coded(column: pd.Series) -> pd.Series:
-    """Return a column as text with integer codes: a categorical, its categories sorted."""
+    """Return a column as text with integer codes: a categorical, its categories sorted, each of them used."""
+    codes, values = _factorized(column)
+    if not isinstance(values.dtype, pd.StringDtype):
+        values = pd.Index([_name(value) for value in values], dtype="str")
+    if values.is_unique:
+        rank = pc.array_sort_indices(pa.array(values, type=pa.large_string())).to_numpy()
+        categories = values.take(rank)
+        order = np.empty(len(rank) + 1, dtype=np.int32)
+        order[rank] = np.arange(len(rank), dtype=np.int32)
+    else:
+        found, categories = pd.factorize(values, sort=True)
+        order = np.append(found, -1).astype(np.int32)
+    order[-1] = -1  # a missing value has the code -1: the last element
+    narrow = next(kind for kind in (np.int8, np.int16, np.int32) if len(categories) <= np.iinfo(kind).max)
+    recoded = order.astype(narrow)[codes]
+    return pd.Series(pd.Categorical.from_codes(recoded, categories=pd.Index(categories, dtype="str"), validate=False))
+
+
+def _factorized(column: pd.Series) -> tuple[NDArray[np.integer[Any]], pd.Index]:
+    """Return codes (-1: missing) and the values that occur, in any order."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        codes, values = column.cat.codes.to_numpy(), column.cat.categories
+        used = np.flatnonzero(np.bincount(codes.astype(np.int64) + 1, minlength=len(values) + 1)[1:])
+        if len(used) == len(values):
+            return codes, values
+        compact = np.full(len(values) + 1, -1, dtype=np.int32)
+        compact[used] = np.arange(len(used))
+        return compact[codes], values.take(used)
+    if isinstance(column.dtype, pd.StringDtype):
+        found = pa.array(column, type=pa.large_string(), from_pandas=True).dictionary_encode()
+        found = found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+        if isinstance(found, pa.DictionaryArray):
+            names = pd.Index(found.dictionary.to_pandas(), dtype="str")
+            return found.indices.fill_null(-1).to_numpy(zero_copy_only=False), names
     try:
         codes, values = pd.factorize(column)
     except TypeError:
         message = f"Column {column.name!r} must hold text or numbers, not {type(column.dropna().iloc[0]).__name__}."
         raise LogError(message) from None
-    if not isinstance(values.dtype, pd.StringDtype):
-        values = pd.Index([_name(value) for value in values], dtype="str")
-    order, categories = pd.factorize(values, sort=True)
-    recoded = np.append(order, -1)[codes]  # a missing value has the code -1: the last element
-    return pd.Series(pd.Categorical.from_codes(recoded, categories=pd.Index(categories, dtype="str")))
+    return codes, pd.Index(values)
 
 
 def _name(value: object) -> str:
@@ -191,7 +277,7 @@ def _name(value: object) -> str:
 
 def _text(column: pd.Series) -> pd.Series:
     if column.isna().all():
-        return pd.Series(np.nan, index=column.index, dtype="str")
+        return missing(str, column.index)
     return coded(column).astype("str") if column.dtype.kind == "f" else column.astype("str")
 
 
@@ -203,13 +289,18 @@ def _statuses(column: pd.Series, known: Mapping[str, int], default: NDArray[np.i
             message = f"{name!r} is not a status.{nearest(name, known)} Known: {', '.join(known)}."
             raise LogError(message)
     codes = np.array([*(known[name] for name in names), -1])[column.cat.codes]
-    categories = pd.Index(list(known), dtype="str")
-    filled = pd.Categorical.from_codes(np.where(codes < 0, default, codes), categories=categories)
-    return pd.Series(filled.remove_unused_categories())
+    filled = np.where(codes < 0, default, codes)
+    used = np.flatnonzero(np.bincount(filled + 1, minlength=len(known) + 1)[1:])
+    compact = np.full(len(known) + 1, -1, dtype=np.int8)
+    compact[used] = np.arange(len(used))
+    categories = pd.Index(list(known), dtype="str").take(used)
+    return pd.Series(pd.Categorical.from_codes(compact[filled], categories=categories))
 
 
 def _time(column: pd.Series) -> pd.Series:
     """Return timestamps in UTC; those without a time zone are refused, for any guess would be silent."""
+    if column.dtype == UTC:
+        return column
     if column.isna().all():
         return pd.Series(pd.NaT, index=column.index, dtype=UTC)
     is_text = pd.api.types.infer_dtype(column) == "string"

@@ -18,14 +18,26 @@ from orchkit.columns import (
     CASE_COLUMNS,
     CASE_PREFIX,
     ENDED_CASES,
-    OPEN_STEPS,
     STEP_COLUMNS,
     XES_NAMES,
-    coded,
+    complete_steps,
     parse_cases,
     parse_steps,
 )
 from orchkit.errors import LogError
+from orchkit.layout import (
+    COUNT,
+    KEY,
+    case_keys,
+    derive_cases,
+    ended,
+    fill_steps,
+    first_rows,
+    join,
+    overlay,
+    sorted_order,
+    split,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,10 +57,6 @@ AVAILABILITY_COLUMNS = (
 )
 """Columns of ``log.availability``."""
 
-_KEY = ("case_id", "workflow", "replication")
-# Columns that live while the cases are joined; no user calls theirs so.
-_GIVEN, _COUNT = " as given", " steps"
-_NAT, _LATEST = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 _LIFECYCLE = "lifecycle:transition"
 _LIFECYCLES = {
     "PENDING": "schedule",
@@ -150,27 +158,22 @@ class EventLog:
         availability: pd.DataFrame | None = None,
     ) -> None:
         rows = parse_steps(steps)
-        keys = _case_keys(rows)
-        order = _order(rows, keys)
-        rows, keys = rows.take(order).reset_index(drop=True), keys[order]
-        starts = np.flatnonzero(np.diff(keys, prepend=-1))
-        lengths = np.diff(starts, append=len(keys))
-        if cases is None:
-            rows, cases = _split(rows, starts)
-        table = _derive_cases(rows, starts, lengths)
-        table = _ended(table) if cases is None else _join(table, parse_cases(cases))
-
-        sizes = table.pop(_COUNT).to_numpy()
-        case_codes = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
-        put = object.__setattr__  # how a frozen dataclass with its own __init__ sets its fields
-        put(self, "case_codes", _locked(case_codes))
-        put(self, "activity_codes", _locked(rows["activity"].cat.codes.to_numpy().astype(np.int32)))
-        put(self, "resource_codes", _locked(rows["resource"].cat.codes.to_numpy().astype(np.int32)))
-        put(self, "offsets", _locked(np.concatenate([[0], np.cumsum(sizes)])))
-        put(self, "_steps", _filled(rows, table, case_codes))
-        put(self, "_cases", table)
-        put(self, "_availability", availability)
-        put(self, "notes", ())
+        keys = case_keys(rows)
+        order = sorted_order(rows, keys)
+        if order is not None:
+            rows, keys = rows.take(order).set_axis(pd.RangeIndex(len(order))), keys[order]
+        starts = first_rows(keys)
+        rows, attributes = split(rows, starts)
+        table = derive_cases(rows, starts)
+        if cases is not None:
+            table = join(table, parse_cases(cases))
+        elif attributes is not None:
+            table = overlay(table, parse_cases(attributes))
+        else:
+            table = ended(table)
+        sizes = table.pop(COUNT).to_numpy()
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
+        _set(self, fill_steps(complete_steps(rows), table, sizes), table, offsets, availability)
 
     @classmethod
     def from_coded(
@@ -194,16 +197,7 @@ class EventLog:
             As in the constructor.
         """
         log = object.__new__(cls)
-        put = object.__setattr__
-        sizes = np.diff(offsets)
-        put(log, "case_codes", _locked(np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)))
-        for name in ("activity", "resource"):
-            put(log, f"{name}_codes", _locked(steps[name].cat.codes.to_numpy().astype(np.int32)))
-        put(log, "offsets", _locked(offsets))
-        put(log, "_steps", steps)
-        put(log, "_cases", cases)
-        put(log, "_availability", availability)
-        put(log, "notes", ())
+        _set(log, steps, cases, offsets, availability)
         return log
 
     def with_notes(self, notes: Iterable[str]) -> EventLog:
@@ -301,7 +295,7 @@ class EventLog:
             _LIFECYCLE,
             XES_NAMES["resource"],
         ]
-        own = [name for name in self._cases if name not in (*_KEY, "version")]
+        own = [name for name in self._cases if name not in (*KEY, "version")]
         cases = self._cases[own].add_prefix(CASE_PREFIX).take(self.case_codes).reset_index(drop=True)
         steps = self._steps.drop(columns=[*XES_NAMES.values(), *cases], errors="ignore").rename(columns=XES_NAMES)
         if _LIFECYCLE not in steps:
@@ -340,84 +334,22 @@ class EventLog:
         return pd.DataFrame({"": lines})
 
 
-def _case_keys(rows: pd.DataFrame) -> NDArray[np.int64]:
-    """Return a number for each row that tells apart the cases and sorts them by ``_KEY``."""
-    keys = np.zeros(len(rows), dtype=np.int64)
-    for name in _KEY:
-        codes, values = pd.factorize(rows[name], sort=True)
-        keys = keys * (len(values) + 1) + codes + 1
-    return keys
-
-
-def _order(rows: pd.DataFrame, keys: NDArray[np.int64]) -> NDArray[np.intp]:
-    """Return the order by case, completion (open steps last) and start; ties stay as they are."""
-    completed = _microseconds(rows["completed"])
-    began = _microseconds(rows["started"].fillna(rows["enabled"]).fillna(rows["completed"]))
-    return np.lexsort((began, np.where(completed == _NAT, _LATEST, completed), keys))
-
-
-def _derive_cases(rows: pd.DataFrame, starts: NDArray[np.intp], lengths: NDArray[np.intp]) -> pd.DataFrame:
-    """Return ``CASE_COLUMNS`` and the number of steps as the steps tell; ``completed`` even where one is open."""
-    times = [_microseconds(rows[name]) for name in ("enabled", "started", "completed")]
-    first = np.minimum.reduce([np.where(time == _NAT, _LATEST, time) for time in times])
-    is_open = rows["status"].isin(OPEN_STEPS).to_numpy()
-    last = rows["status"].take(starts + lengths - 1).astype("str").reset_index(drop=True)
-    last = last.where(last.isin(["FAILED", "COMPENSATED", "CANCELLED"]), "COMPLETED")
-    table = rows[["case_id", "workflow", "version", "replication"]].take(starts).reset_index(drop=True)
-    table = table.astype(dict.fromkeys(["case_id", "workflow", "version"], "str"))
-    table["started"] = _timestamps(np.minimum.reduceat(first, starts))
-    table["completed"] = _timestamps(np.maximum.reduceat(np.maximum.reduce(times), starts))
-    table["status"] = last.mask(np.logical_or.reduceat(is_open, starts), "RUNNING")
-    return table[[*CASE_COLUMNS]].assign(**{_COUNT: lengths})
-
-
-def _split(rows: pd.DataFrame, starts: NDArray[np.intp]) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """Return the steps without the columns ``case:…``, and the cases with them, each as its first row has them."""
-    names = [name for name in rows if str(name).startswith(CASE_PREFIX)]
-    return rows.drop(columns=names), rows[[*_KEY, *names]].take(starts) if names else None
-
-
-def _ended(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the cases with ``completed`` only where the status says that they ended."""
-    return table.assign(completed=table["completed"].where(table["status"].isin(ENDED_CASES)))
-
-
-def _join(derived: pd.DataFrame, given: pd.DataFrame) -> pd.DataFrame:
-    """Return the cases as given, filled from those derived, sorted by ``_KEY``."""
-    on = ["case_id", *(name for name in _KEY[1:] if name in given and derived[name].notna().any())]
-    twice = given.duplicated(on)
-    if twice.any():
-        case = given["case_id"][twice].iloc[0]
-        message = f"cases has {case!r} twice. Keep one row, or tell them apart by a column workflow in cases and steps."
-        raise LogError(message)
-    table = derived.merge(given, how="outer", on=on, suffixes=("", _GIVEN), validate="m:1")
-    for name in ("workflow", "version", "replication", "started", "status"):
-        if name + _GIVEN in table:
-            table[name] = table.pop(name + _GIVEN).fillna(table[name])
-    table = _ended(table)
-    if "completed" + _GIVEN in table:
-        table["completed"] = table.pop("completed" + _GIVEN).fillna(table["completed"])
-    table[_COUNT] = table[_COUNT].fillna(0).astype("int64")
-    table = table.sort_values(list(_KEY), kind="stable", na_position="first", ignore_index=True)
-    return table[[*CASE_COLUMNS, *(name for name in table if name not in CASE_COLUMNS)]]
-
-
-def _filled(rows: pd.DataFrame, table: pd.DataFrame, case_codes: NDArray[np.int32]) -> pd.DataFrame:
-    """Return the steps with what only the cases knew: workflow, version, replication."""
-    for name in ("workflow", "version", "replication"):
-        if rows[name].isna().all() and table[name].notna().any():
-            values = table[name] if name == "replication" else coded(table[name])
-            rows[name] = values.take(case_codes).reset_index(drop=True)
-    return rows
-
-
-def _microseconds(times: pd.Series) -> NDArray[np.int64]:
-    microseconds: NDArray[np.int64] = times.dt.tz_localize(None).to_numpy().view(np.int64)
-    return microseconds
-
-
-def _timestamps(microseconds: NDArray[np.int64]) -> pd.Series:
-    return pd.Series(microseconds.view("M8[us]")).dt.tz_localize("UTC")
+def _set(
+    log: EventLog,
+    steps: pd.DataFrame,
+    cases: pd.DataFrame,
+    offsets: NDArray[np.int64],
+    availability: pd.DataFrame | None,
+) -> None:
+    put = object.__setattr__  # how a frozen dataclass with its own __init__ sets its fields
+    put(log, "case_codes", _locked(np.repeat(np.arange(len(cases), dtype=np.int32), np.diff(offsets))))
+    for name in ("activity", "resource"):
+        put(log, f"{name}_codes", _locked(steps[name].cat.codes.to_numpy().astype(np.int32)))
+    put(log, "offsets", _locked(offsets))
+    put(log, "_steps", steps)
+    put(log, "_cases", cases)
+    put(log, "_availability", availability)
+    put(log, "notes", ())
 
 
 def _locked(array: NDArray[np.int32] | NDArray[np.int64]) -> NDArray[np.int32] | NDArray[np.int64]:

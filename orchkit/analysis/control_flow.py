@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from orchkit.analysis.spans import Hours, case_durations_s, gaps_s, summary, work_between
+from orchkit.analysis.spans import Hours, begins_s, case_durations_s, gaps_s, moments_s, parts, summary, work_between
 from orchkit.log import EventLog
 
 __all__ = ["directly_follows", "end_activities", "rework", "start_activities", "variants"]
 
 ARROW = " → "
-_BASE, _SEED = np.uint64(0x9E3779B97F4A7C15), 20_240_506
+_MOST_CELLS = 1 << 22
 
 
 def variants(log: EventLog) -> pd.DataFrame:
@@ -44,38 +46,44 @@ def variants(log: EventLog) -> pd.DataFrame:
     first = np.full(len(table), -1, dtype=np.intp)
     cases = np.flatnonzero(kept)[::-1]
     first[codes[cases]] = cases
-    names = np.asarray(log.activities)
-    ways = [names[log.activity_codes[log.offsets[case] : log.offsets[case + 1]]] for case in first]
-    table.insert(0, "variant", pd.Series([ARROW.join(way) for way in ways], dtype="str"))
-    table.insert(1, "length", np.array([len(way) for way in ways], dtype=np.int64))
+    ways = variant_names(log, first)
+    table.insert(0, "variant", ways)
+    table.insert(1, "length", np.diff(log.offsets)[first])
     table["example"] = log.cases["case_id"].take(first).to_numpy()
-    table = table.sort_values(["cases", "variant"], ascending=[False, True], ignore_index=True)
+    rank = np.empty(len(table), dtype=np.intp)
+    rank[pc.array_sort_indices(pa.array(ways, type=pa.large_string())).to_numpy()] = np.arange(len(table))
+    table = table.take(np.lexsort((rank, -table["cases"].to_numpy()))).reset_index(drop=True)
     table.insert(3, "share", table["cases"] / max(len(cases), 1))
     table.insert(4, "cumulative_share", table["share"].cumsum())
     return table
 
 
+def variant_names(log: EventLog, cases: NDArray[np.intp]) -> pd.Series:
+    """Return the ways of some cases as text."""
+    begins, sizes = log.offsets[cases], np.diff(log.offsets)[cases]
+    until = np.concatenate([[0], np.cumsum(sizes)])
+    rows = np.arange(until[-1]) + np.repeat(begins - until[:-1], sizes)
+    names = pa.array(log.activities, type=pa.large_string()).take(pa.array(log.activity_codes[rows]))
+    offsets = pa.array(until, type=pa.int32())
+    ways = pc.binary_join(pa.ListArray.from_arrays(offsets, names), pa.scalar(ARROW, pa.large_string()))
+    return pd.Series(ways.to_pandas(types_mapper=lambda _: pd.StringDtype(na_value=np.nan)))
+
+
 def variant_codes(log: EventLog) -> NDArray[np.int64]:
-    """Return for each case a number that cases of the same way share, -1 for a case without steps."""
-    sizes = np.diff(log.offsets)
-    found = np.full(len(log), -1, dtype=np.int64)
-    starts = log.offsets[:-1][sizes > 0]
-    if not len(starts):
-        return found
-    position = np.arange(len(log.case_codes)) - log.offsets[log.case_codes]
-    # A polynomial of random numbers, an activity each; that it tells ways apart is checked below.
-    numbers = np.random.default_rng(_SEED).integers(1, 2**63, len(log.activities)).astype(np.uint64)
-    powers = np.cumprod(np.full(int(sizes.max()), _BASE, dtype=np.uint64))
-    hashes = np.add.reduceat(numbers[log.activity_codes] * powers[position], starts)
-    _, first, codes = np.unique(hashes, return_index=True, return_inverse=True)
-    model = starts[first[codes]]
-    shifts = np.repeat(model - starts, sizes[sizes > 0])
-    lengths = sizes[sizes > 0]
-    same = bool((lengths == lengths[first[codes]]).all())
-    if not same or not (log.activity_codes == log.activity_codes[np.arange(len(shifts)) + shifts]).all():
-        ways = [log.activity_codes[a : a + n].tobytes() for a, n in zip(starts, lengths, strict=True)]
-        codes = pd.factorize(np.array(ways, dtype=object))[0]
-    found[sizes > 0] = codes
+    """Return for each case a number that cases of the same way share, -1 for a case without steps.
+
+    The codes of a case's activities are bytes in a row, in the log's own memory, and Arrow tells such strings of
+    bytes apart: by a hash, and where hashes meet by the bytes themselves.
+    """
+    codes = log.steps["activity"].cat.codes.to_numpy()
+    data, offsets = pa.py_buffer(np.ascontiguousarray(codes)), pa.py_buffer(log.offsets * codes.itemsize)
+    ways = pa.Array.from_buffers(pa.large_binary(), len(log), [None, offsets, data]).dictionary_encode()
+    found: NDArray[np.int64] = ways.indices.to_numpy().astype(np.int64)
+    empty = np.diff(log.offsets) == 0
+    if empty.any():  # they have a code of their own
+        none = found[empty.argmax()]
+        found[found > none] -= 1
+        found[empty] = -1
     return found
 
 
@@ -108,18 +116,44 @@ def directly_follows(log: EventLog, calendar: Hours | None = None) -> pd.DataFra
       source target  count  mean_s  median_s   p95_s
     0  check   ship      1  3600.0    3600.0  3600.0
     """
-    follows = np.flatnonzero(log.case_codes[1:] == log.case_codes[:-1])
+    codes, present = _pairs(log)
     size = max(len(log.activities), 1)
-    pairs = log.activity_codes[follows].astype(np.int64) * size + log.activity_codes[follows + 1]
-    begun, ended = gaps_s(log, follows)
-    present = np.flatnonzero(np.bincount(pairs, minlength=size * size)) if size <= 1 << 12 else np.unique(pairs)
-    codes = np.searchsorted(present, pairs)
-    table = summary(codes, ended - begun, len(present))
+    table = summary(codes, gaps_s(log, slice(None, -1), slice(1, None)), len(present) + 1)[:-1]
     table.insert(0, "source", np.asarray(log.activities)[present // size])
     table.insert(1, "target", np.asarray(log.activities)[present % size])
     if calendar is not None:
-        table["working_mean_s"] = summary(codes, work_between(calendar, begun, ended), len(present))["mean_s"]
+        begun, ended = moments_s(log.steps["completed"])[:-1], begins_s(log)[1:]
+        table["working_mean_s"] = summary(codes, work_between(calendar, begun, ended), len(table) + 1)["mean_s"]
     return table.sort_values(["count", "source", "target"], ascending=[False, True, True], ignore_index=True)
+
+
+def _pairs(log: EventLog) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Return for each step but the last which pair it begins, and the pairs; the last of a case begins one too many."""
+    size, activities = max(len(log.activities), 1), log.activity_codes
+    height = max(len(activities) - 1, 0)
+    lasts = log.offsets[1:-1] - 1
+    lasts = lasts[(lasts >= 0) & (lasts < height)]
+    if size * size > _MOST_CELLS:
+        pairs = activities[:-1].astype(np.int64) * size + activities[1:]
+        pairs[lasts] = np.iinfo(np.int64).max
+        codes, found = pd.factorize(pairs)
+        rank = np.argsort(found)
+        order = np.empty(len(found), dtype=np.int32)
+        order[rank] = np.arange(len(found))
+        return order[codes], found[rank][: len(found) - bool(len(lasts))]
+    pairs = np.empty(height, dtype=np.int32)
+    counts = np.zeros(size * size + 1, dtype=np.int64)
+    for part in parts(height, max(1 << 15, size * size)):
+        np.add(activities[:-1][part] * np.int32(size), activities[1:][part], out=pairs[part])
+        counts += np.bincount(pairs[part], minlength=len(counts))
+    counts -= np.bincount(pairs[lasts], minlength=len(counts))
+    pairs[lasts] = size * size
+    present = np.flatnonzero(counts[:-1])
+    order = np.full(len(counts), len(present), dtype=np.int32)
+    order[present] = np.arange(len(present))
+    for part in parts(height):
+        np.take(order, pairs[part], out=pairs[part], mode="clip")
+    return pairs, present
 
 
 def start_activities(log: EventLog) -> pd.DataFrame:
@@ -161,34 +195,55 @@ def rework(log: EventLog) -> pd.DataFrame:
       activity  count  cases  cases_repeated  repeats  self_loops
     0    check      3      2               1        1           1
     """
-    size = max(len(log.activities), 1)
-    key = log.case_codes.astype(np.int64) * size + log.activity_codes
-    order = np.argsort(key, kind="stable")
-    key = key[order]
-    again = np.zeros(len(key), dtype=bool)
-    again[1:] = key[1:] == key[:-1]
-    first = np.flatnonzero(~again)
-    repeated = first[np.diff(first, append=len(key)) > 1]
-    activity, who = log.activity_codes[order], log.resource_codes[order]
-    before = np.roll(who, 1)
-    known = again & (who >= 0) & (before >= 0)
-    loops = np.flatnonzero((log.case_codes[1:] == log.case_codes[:-1]) & (np.diff(log.activity_codes) == 0))
-
-    def count(of: NDArray[np.int32]) -> NDArray[np.int64]:
-        return np.bincount(of, minlength=len(log.activities))
-
-    table = pd.DataFrame(
-        {
-            "activity": np.asarray(log.activities),
-            "count": count(activity),
-            "cases": count(activity[first]),
-            "cases_repeated": count(activity[repeated]),
-            "share_repeated": count(activity[repeated]) / np.maximum(count(activity[first]), 1),
-            "repeats": count(activity[again]),
-            "self_loops": count(log.activity_codes[loops]),
-            "same_resource": count(activity[known & (who == before)]),
-            "other_resource": count(activity[known & (who != before)]),
-        }
-    )
+    figures = _repeats(log)
+    again, known, same, second, loop = (np.arange(1 << 5) >> bit & 1 == 1 for bit in range(5))
+    counts = {
+        "count": figures.sum(axis=0),
+        "cases": figures[~again].sum(axis=0),
+        "cases_repeated": figures[second].sum(axis=0),
+        "repeats": figures[again].sum(axis=0),
+        "self_loops": figures[loop].sum(axis=0),
+        "same_resource": figures[same].sum(axis=0),
+        "other_resource": figures[known & ~same].sum(axis=0),
+    }
+    table = pd.DataFrame({"activity": np.asarray(log.activities), **counts})
+    table.insert(4, "share_repeated", table["cases_repeated"] / np.maximum(table["cases"], 1))
     table = table[table["count"] > 0]
     return table.sort_values(["repeats", "activity"], ascending=[False, True], ignore_index=True)
+
+
+def _repeats(log: EventLog) -> NDArray[np.int64]:
+    """Return a count of steps by kind and activity.
+
+    The bits of a kind: done again in its case; by a known resource, as the time before; by the same; the second time;
+    directly after itself. A part of whole cases at a time: sorted by activity alone, as 8 or 16 bits by radix, its
+    steps of the same activity and case stand side by side, in the order of time.
+    """
+    size = max(len(log.activities), 1)
+    narrow = np.uint8 if size <= 1 << 8 else np.uint16 if size <= 1 << 16 else np.int32
+    figures = np.zeros(size << 5, dtype=np.int64)
+    begin, height, has_resources = 0, len(log.case_codes), len(log.resources) > 0
+    while begin < height:
+        reach = int(np.searchsorted(log.offsets, begin + max(1 << 16, size), side="right")) - 1
+        end = int(log.offsets[reach])
+        if end <= begin:  # a case of its own
+            end = int(log.offsets[np.searchsorted(log.offsets, begin, side="right")])
+        part = slice(begin, end)
+        activities = log.activity_codes[part].astype(narrow)
+        order = np.argsort(activities, kind="stable")
+        case, who = log.case_codes[part][order], log.resource_codes[part][order]
+        counts = np.bincount(activities, minlength=size)
+        again = np.zeros(len(order) + 1, dtype=np.uint8)
+        np.equal(case[1:], case[:-1], out=again[1:-1].view(bool))
+        again[np.cumsum(counts) - counts] = 0  # here another activity begins
+        again = again[:-1]
+        kind, bits = again.copy(), again[1:]
+        later = kind[1:]
+        if has_resources:
+            later += (bits & ((who[1:] | who[:-1]) >= 0).view(np.uint8)) << 1
+            later += (later & ((who[1:] == who[:-1]).view(np.uint8) << 1)) << 1
+        later += (bits & (again[:-1] ^ 1)) << 3
+        later += (bits & (order[1:] == order[:-1] + 1).view(np.uint8)) << 4
+        figures += np.bincount(np.repeat(np.arange(0, size << 5, 1 << 5), counts) + kind, minlength=size << 5)
+        begin = end
+    return figures.reshape(size, 1 << 5).T[:, : len(log.activities)]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from orchkit.analysis.control_flow import ARROW, variant_codes
+from orchkit.analysis.control_flow import variant_codes, variant_names
 from orchkit.analysis.spans import case_durations_s, moments_s
 from orchkit.errors import LogError, nearest
 from orchkit.log import EventLog
@@ -150,10 +150,8 @@ def _path(log: EventLog, names: list[str]) -> NDArray[np.bool_]:
 def _took(log: EventLog, variants: set[str]) -> NDArray[np.bool_]:
     codes = variant_codes(log)
     _, first = np.unique(codes, return_index=True)
-    names = np.asarray(log.activities)
-    ways = {c: ARROW.join(names[log.activity_codes[log.offsets[c] : log.offsets[c + 1]]]) for c in first.tolist()}
-    wanted = [codes[case] for case, way in ways.items() if way in variants and codes[case] >= 0]
-    return np.isin(codes, wanted)
+    first = first[codes[first] >= 0]
+    return np.isin(codes, codes[first[variant_names(log, first).isin(variants).to_numpy()]])
 
 
 def _moment_s(time: str | pd.Timestamp) -> float:

@@ -63,9 +63,7 @@ def handovers(log: EventLog, by: Who = "resource") -> pd.DataFrame:
     handed = (log.case_codes[before] == log.case_codes[after]) & (codes[before] != codes[after])
     before, after = before[handed], after[handed]
     pairs, place = np.unique(codes[before].astype(np.int64) * len(names) + codes[after], return_inverse=True)
-    ended, _ = gaps_s(log, before)
-    begun = gaps_s(log, after - 1)[1]
-    table = summary(place, begun - ended, len(pairs))
+    table = summary(place, gaps_s(log, before, after), len(pairs))
     table.insert(0, "source", names[pairs // max(len(names), 1)])
     table.insert(1, "target", names[pairs % max(len(names), 1)])
     once = np.unique(np.stack([place, log.case_codes[before]]), axis=1)[0]

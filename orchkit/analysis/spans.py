@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from orchkit.analysis.quantiles import quantiles
+from orchkit.columns import NAT, microseconds
 from orchkit.log import EventLog
 
-__all__ = ["Hours", "begins_s", "case_durations_s", "gaps_s", "moments_s", "summary", "work_between"]
+__all__ = ["Hours", "begins_s", "case_durations_s", "gaps_s", "moments_s", "parts", "summary", "work_between"]
 
-_NAT = np.iinfo(np.int64).min
 _MICROSECONDS = 1e6
-_P50, _P95 = 0.5, 0.95
+_PART = 1 << 15
 
 
 class Hours(Protocol):
@@ -28,32 +29,59 @@ class Hours(Protocol):
 
 def moments_s(times: pd.Series) -> NDArray[np.float64]:
     """Return seconds since 1970, missing where the time is."""
-    microseconds = times.dt.tz_localize(None).to_numpy().astype("M8[us]").view(np.int64)
-    seconds: NDArray[np.float64] = microseconds / _MICROSECONDS
-    seconds[microseconds == _NAT] = np.nan
+    held = microseconds(times)
+    seconds: NDArray[np.float64] = held / _MICROSECONDS
+    if (held == NAT).any():
+        seconds[held == NAT] = np.nan
     return seconds
+
+
+def parts(height: int, size: int = _PART) -> Iterator[slice]:
+    """Yield slices that cover so many rows, each small enough that what is made of it stays near the processor."""
+    for begin in range(0, height, size):
+        yield slice(begin, min(begin + size, height))
 
 
 def case_durations_s(log: EventLog) -> NDArray[np.float64]:
     """Return the seconds from the start to the end of each case, missing where it has not ended."""
-    return moments_s(log.cases["completed"]) - moments_s(log.cases["started"])
+    cases = log.cases
+    return _between_s(microseconds(cases["started"]), microseconds(cases["completed"]))
 
 
 def begins_s(log: EventLog) -> NDArray[np.float64]:
     """Return when each step started: its completion, else its ``enabled``, where no start is known."""
-    steps = log.steps
-    begun = moments_s(steps["started"])
-    for name in ("completed", "enabled"):
-        unknown = np.isnan(begun)
-        if not unknown.any():
-            break
-        begun[unknown] = moments_s(steps[name])[unknown]
+    begun: NDArray[np.float64] = _begins(log) / _MICROSECONDS
     return begun
 
 
-def gaps_s(log: EventLog, rows: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return when the steps in ``rows`` completed, and when the next ones started."""
-    return moments_s(log.steps["completed"])[rows], begins_s(log)[rows + 1]
+def _begins(log: EventLog) -> NDArray[np.int64]:
+    steps = log.steps
+    begun = microseconds(steps["started"])
+    for name in ("completed", "enabled"):
+        unknown = begun == NAT
+        if not unknown.any():
+            break
+        others = microseconds(steps[name])
+        begun = others if unknown.all() else np.where(unknown, others, begun)
+    return begun
+
+
+Rows = slice | NDArray[np.intp]
+
+
+def gaps_s(log: EventLog, before: Rows, after: Rows) -> NDArray[np.float64]:
+    """Return the seconds from the completion of some steps to the start of others, row for row."""
+    return _between_s(microseconds(log.steps["completed"])[before], _begins(log)[after])
+
+
+def _between_s(begun: NDArray[np.int64], ended: NDArray[np.int64]) -> NDArray[np.float64]:
+    gaps = np.empty(len(begun))
+    for part in parts(len(begun)):
+        np.divide(ended[part] - begun[part], _MICROSECONDS, out=gaps[part])
+    for times in (begun, ended):
+        if len(times) and times.min() == NAT:
+            gaps[times == NAT] = np.nan
+    return gaps
 
 
 def work_between(calendar: Hours, begun: NDArray[np.float64], ended: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -75,27 +103,25 @@ def work_between(calendar: Hours, begun: NDArray[np.float64], ended: NDArray[np.
     return work
 
 
-def summary(codes: NDArray[np.int64], values: NDArray[np.float64], size: int, *, count: str = "count") -> pd.DataFrame:
+def summary(
+    codes: NDArray[np.integer[Any]], values: NDArray[np.float64], size: int, *, count: str = "count"
+) -> pd.DataFrame:
     """Return a row a group: how many, and mean, median and 95th percentile of the values that are known."""
-    known = ~np.isnan(values)
-    counts = np.bincount(codes, minlength=size)
-    codes, values = codes[known], values[known]
-    sizes = np.bincount(codes, minlength=size)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.bincount(codes, minlength=size, weights=values) / sizes
-    order = np.argsort(values)
-    order = order[np.argsort(codes[order].astype(np.uint16 if size < 1 << 16 else np.int64), kind="stable")]
-    values = values[order]
-    ends = np.cumsum(sizes)
-    starts = ends - sizes
-    table = {count: counts, "mean_s": mean.astype(np.float64)}
-    for name, share in (("median_s", _P50), ("p95_s", _P95)):
-        place = (sizes - 1) * share
-        low = np.floor(place).astype(np.int64)
-        figure = np.full(size, np.nan)
-        some = sizes > 0
-        at = (starts + low)[some]
-        above = np.minimum(at + 1, ends[some] - 1)
-        figure[some] = values[at] + (values[above] - values[at]) * (place - low)[some]
-        table[name] = figure
-    return pd.DataFrame(table)
+    counts = sizes = _counts(codes, size)
+    if len(values) and np.isnan(values.min()):  # the least of values is missing where one is
+        known = ~np.isnan(values)
+        codes, values = codes[known], values[known]
+        sizes = _counts(codes, size)
+    sums = np.zeros(size)
+    for part in parts(len(codes), max(_PART, size)):
+        sums += np.bincount(codes[part], weights=values[part], minlength=size)
+    mean = np.divide(sums, sizes, out=np.full(size, np.nan), where=sizes > 0)
+    median, p95 = quantiles(codes, values, sizes, (0.5, 0.95))
+    return pd.DataFrame({count: counts, "mean_s": mean, "median_s": median, "p95_s": p95})
+
+
+def _counts(codes: NDArray[np.integer[Any]], size: int) -> NDArray[np.int64]:
+    counts = np.zeros(size, dtype=np.int64)
+    for part in parts(len(codes), max(_PART, size)):
+        counts += np.bincount(codes[part], minlength=size)
+    return counts

@@ -50,7 +50,7 @@ def waiting_times(log: EventLog, calendar: Hours | None = None) -> pd.DataFrame:
     """
     ready, begun = _waits(log)
     waits = np.maximum(work_between(calendar, ready, begun) if calendar is not None else begun - ready, 0)
-    table = summary(log.activity_codes.astype(np.int64), waits, len(log.activities))
+    table = summary(log.activity_codes, waits, len(log.activities))
     table.insert(0, "activity", np.asarray(log.activities))
     table["total_s"] = _total(log, waits)
     table = table[table["count"] > 0]
