@@ -24,17 +24,18 @@ from orchkit.model.nodes import (
     While,
 )
 from orchkit.view.folding import inside
+from orchkit.view.heat import HeatMap
 from orchkit.view.scene import NAME_SIZE, NOTE_SIZE, Form, Group, Link, LinkKind, Scene, Shape, standing_of
 from orchkit.view.text import clean, shorten, wrap
 from orchkit.view.words import describe, is_generated, name_beside, scope_note
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from orchkit.model.definition import Workflow
     from orchkit.model.nodes import Flow, Node
     from orchkit.view.folding import Folding
-    from orchkit.view.scene import Standing, Statuses
+    from orchkit.view.scene import Heat, Standing, Statuses
 
 __all__ = ["build"]
 
@@ -50,19 +51,22 @@ _EXECUTORS = {
     "person": "person",
     "manual": "person",
 }
+_COLD = HeatMap({}, ())
 _WAITS = {WaitKind.CALLBACK: "callback", WaitKind.EVENT: "envelope", WaitKind.TIMER: "clock"}
 _CHOOSING = (GatewayKind.EXCLUSIVE, GatewayKind.INCLUSIVE)
 
 
-def build(workflow: Workflow, folding: Folding, statuses: Statuses, direction: str) -> Scene:
-    """Return the scene of a workflow whose nodes have these statuses, or counts of steps by status."""
+def build(workflow: Workflow, folding: Folding, statuses: Statuses, direction: str, heat: HeatMap = _COLD) -> Scene:
+    """Return the scene of a workflow whose nodes have these statuses, or counts of steps by status, and this heat."""
     standings = {name: standing for name, status in statuses.items() if (standing := standing_of([status]))}
     known = [node.name for node in all_nodes(workflow)]
     overall = _sum(standings, known)
     nodes = "1 node" if len(known) == 1 else f"{len(known)} nodes"
     label = f"Workflow {workflow.name}, {nodes}" + (f": {overall.words}" if overall else "")
-    root = _Builder(folding, standings).graph(workflow.nodes, workflow.flows).group("g0", clean(workflow.name))
-    return Scene(clean(workflow.name), clean(label), root, direction, overall.counts if overall else ())
+    root = (
+        _Builder(folding, standings, heat.nodes).graph(workflow.nodes, workflow.flows).group("g0", clean(workflow.name))
+    )
+    return Scene(clean(workflow.name), clean(label), root, direction, overall.counts if overall else (), heat.legend)
 
 
 def _sum(standings: Mapping[str, Standing], names: Sequence[str]) -> Standing | None:
@@ -100,10 +104,11 @@ class _Drawn:
 class _Builder:
     """What every part of a scene is made with; it gives out the identifiers."""
 
-    def __init__(self, folding: Folding, standings: Mapping[str, Standing]) -> None:
+    def __init__(self, folding: Folding, standings: Mapping[str, Standing], heat: Mapping[str, Heat]) -> None:
         self._folding = folding
         self._home = {name: members for members in folding.sets for name in members}
         self._standings = standings
+        self._heat = heat
         self._ids = count(1)
         self._undoing: dict[str, str] = {}  # compensation task: its shape, drawn once
 
@@ -150,6 +155,7 @@ class _Builder:
                 (f"… {len(members)} {word} …",),
                 tip=clean(shorten(", ".join(names), 400)),
                 standing=_sum(self._standings, names),
+                heat=self._hottest(names),
             )
             drawn.parts.append(shape)
             place = _Place(shape.id, (shape.id,))
@@ -233,6 +239,8 @@ class _Builder:
         standing = self._standings.get(node.name)
         if standing is None and isinstance(node, Scope):
             standing = _sum(self._standings, [inner.name for inner in inside(node.nodes)])
+        inner = [one.name for one in inside(node.nodes)] if isinstance(node, Scope) else []
+        heat = self._heat.get(node.name) or self._hottest(inner)
         form, note, note_icon = _form(node)
         if form in {Form.TASK, Form.CALL, Form.SCOPE}:
             lines = wrap(clean(node.name), _NAME_WIDTH, NAME_SIZE)
@@ -246,9 +254,19 @@ class _Builder:
             note=clean(shorten(note, _MAX_NOTE)),
             note_icon=note_icon,
             icon=_icon(node),
-            tip=clean(describe(node, standing)),
+            tip=clean("\n".join(line for line in (describe(node, standing), heat.words if heat else "") if line)),
             standing=standing,
+            heat=heat,
         )
+
+    def _hottest(self, names: Iterable[str]) -> Heat | None:
+        """Return what stands for the heat of several nodes: the hottest of them, with its name."""
+        known = [(self._heat[name].shade, name) for name in names if name in self._heat]
+        if not known:
+            return None
+        _, name = max(known, key=lambda pair: pair[0])
+        heat = self._heat[name]
+        return replace(heat, words=f"{clean(shorten(name, _MAX_NOTE))}: {heat.words}")
 
 
 def _is_plain(end: End) -> bool:

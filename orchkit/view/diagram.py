@@ -7,11 +7,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from orchkit.errors import RenderError
+from orchkit.log import EventLog
 from orchkit.model.definition import Workflow
 from orchkit.units import Duration, seconds
 from orchkit.view.build import build
 from orchkit.view.dot import dot_source
 from orchkit.view.folding import fold
+from orchkit.view.heat import HeatKind, HeatMap, heat_map
 from orchkit.view.layout import lay_out
 from orchkit.view.outline import outline
 from orchkit.view.picture import Picture
@@ -86,14 +88,16 @@ class Diagram(Picture):
 
 def draw(
     thing: Workflow | DrawableRun,
+    log: EventLog | None = None,
     *,
+    heat: HeatKind | None = None,
     direction: Literal["LR", "TB"] = "LR",
     statuses: Statuses | None = None,
     max_nodes: int = 150,
     collapse: bool | Iterable[str] | None = None,
     time_limit: Duration = "20s",
 ) -> Diagram:
-    """Draw a workflow, or a run with the status of each node.
+    """Draw a workflow, a run with the status of each node, or a workflow with what a log tells about its nodes.
 
     Shapes are those of BPMN: thin and bold circles start and end, boxes are tasks, diamonds gateways
     (X exclusive, + parallel, O inclusive, a pentagon for events), double circles waits, frames scopes, a
@@ -104,6 +108,11 @@ def draw(
     ----------
     thing
         A workflow, or what has a ``workflow`` and ``node_statuses``.
+    log
+        What the nodes are shaded by, each with its figure; steps of other workflows do not count.
+    heat
+        ``"count"`` (how often, the default), ``"duration"`` (of a step), ``"wait"`` (before it) or ``"failures"``
+        (share of its attempts).
     direction
         ``"LR"`` from left to right, ``"TB"`` from top to bottom.
     statuses
@@ -118,7 +127,7 @@ def draw(
     Raises
     ------
     RenderError
-        Not a workflow or a run; another direction.
+        Not a workflow or a run; another direction; a heat without a log, or a log of something else.
     WorkflowError
         There is no such node to fold.
 
@@ -133,6 +142,16 @@ def draw(
       ship: python task [… running]
     >>> diagram
     <Diagram: Workflow order, 2 nodes: 1 running, 1 completed>
+    >>> import pandas as pd
+    >>> log = EventLog(pd.DataFrame({
+    ...     "case_id": ["o1", "o1"],
+    ...     "activity": ["pay", "ship"],
+    ...     "completed": ["2024-05-06T09:00Z", "2024-05-06T10:00Z"],
+    ... }))
+    >>> print(draw(order, log, heat="wait"))
+    order, version 1
+      pay: python task (mean 0s, 95% in 0s)
+      ship: python task (mean 1h, 95% in 1h)
     """
     workflow = thing if isinstance(thing, Workflow) else getattr(thing, "workflow", None)
     if not isinstance(workflow, Workflow):
@@ -145,8 +164,13 @@ def draw(
         statuses = {} if isinstance(thing, Workflow) else thing.node_statuses
     if collapse is not None and not isinstance(collapse, bool):
         collapse = [workflow.node(name).name for name in collapse]
-    scene = build(workflow, fold(workflow, max_nodes, collapse), statuses, direction)
-    return Diagram(dot_source(scene), outline(workflow, statuses), scene, seconds(time_limit))
+    if heat is not None and log is None:
+        message = f"heat={heat!r} needs a log: draw(workflow, log, heat={heat!r})."
+        raise RenderError(message)
+    warm = HeatMap({}, ()) if log is None else heat_map(workflow, log, heat or "count")
+    scene = build(workflow, fold(workflow, max_nodes, collapse), statuses, direction, warm)
+    text = outline(workflow, statuses, {name: found.words for name, found in warm.nodes.items()})
+    return Diagram(dot_source(scene), text, scene, seconds(time_limit))
 
 
 @lru_cache(maxsize=32)

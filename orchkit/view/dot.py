@@ -100,7 +100,9 @@ def _node(shape: Shape, *, across: bool) -> dict[str, str]:
         return {"id": shape.id, "shape": "point", "style": "invis", "width": "0.03"}
     width, height = _room(shape, across=across)
     fill = f"{look_of(shape.standing.status).paint}-tint" if shape.standing else "box"
-    text = "\n".join(line for line in (*shape.lines, shape.note) if line)
+    if shape.heat:
+        fill = shape.heat.paint
+    text = "\n".join(line for line in (*shape.lines, shape.heat.words if shape.heat else "", shape.note) if line)
     attributes = {
         "id": shape.id,
         "label": _quoted(text or _SIGNS.get(shape.icon, "")),

@@ -26,6 +26,7 @@ from orchkit.view.canvas import (
 )
 from orchkit.view.figures import Scale, count_text, duration_text, share_text, times_text
 from orchkit.view.layout import lay_out
+from orchkit.view.legend import ROW, Entry, Sample, draw_legend, legend_rows, samples
 from orchkit.view.map_graph import StopKind
 from orchkit.view.scene import NAME_SIZE, NOTE_SIZE
 from orchkit.view.text import clean, shorten, text_width, wrap
@@ -95,8 +96,8 @@ def draw_map(label: str, graph: MapGraph, total: int, min_share: float, directio
     legend = list(_legend(plan, min_share))
     inner = max(layout.width, 300.0, *(entry.width for entry in legend))
     width, bottom = inner + 2 * _PAD, layout.height + 2 * _PAD
-    rows = _rows(legend, inner)
-    svg = page(label, width, bottom + 22 * len(rows) + 8)
+    rows = legend_rows(legend, inner)
+    svg = page(label, width, bottom + ROW * len(rows) + 8)
     left = _PAD + (inner - layout.width) / 2
     body = ET.SubElement(svg, "g", {"transform": f"translate({digits(left)} {digits(_PAD)})"})
     stops = {stop.key: stop for stop in graph.stops}
@@ -110,12 +111,7 @@ def draw_map(label: str, graph: MapGraph, total: int, min_share: float, directio
         _draw_stop(body, plan, stop, layout)
     for way, route in routes:
         _draw_label(body, way, route, plan.width(way) / 2, across=direction == "LR")
-    key = ET.SubElement(svg, "g", {"class": "legend"})
-    for number, row in enumerate(rows):
-        x = _PAD
-        for entry in row:
-            _draw_entry(key, entry, x, bottom + 22 * number + 6)
-            x += entry.width + 18
+    draw_legend(svg, rows, _PAD, bottom + 6)
     return finished(svg)
 
 
@@ -326,70 +322,19 @@ def _draw_box(element: ET.Element, plan: _Plan, stop: Stop, middle: Point) -> No
 # The legend.
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A row's part of the legend: samples with their words."""
-
-    title: str
-    samples: tuple[tuple[str, str, float], ...] = ()  # paint, words, width of a line (0: a box)
-
-    @property
-    def width(self) -> float:
-        samples = sum(_sample_width(words) for _, words, _ in self.samples)
-        return text_width(self.title, NOTE_SIZE) + 8 + samples
-
-
-def _sample_width(words: str) -> float:
-    return 24 + text_width(words, NOTE_SIZE) + 10
-
-
-def _legend(plan: _Plan, min_share: float) -> Iterator[_Entry]:
+def _legend(plan: _Plan, min_share: float) -> Iterator[Entry]:
     shown, graph = plan.graph.ways, plan.graph
     if any(stop.kind is StopKind.ACTIVITY for stop in graph.stops):
-        words = _classes(plan.shades, lambda value: count_text(math.ceil(value)))
         shades = plan.shades.spread(_SHADES)
-        yield _Entry("Steps:", tuple((f"level-{shade}", word, 0.0) for shade, word in zip(shades, words, strict=True)))
+        yield Entry("Steps:", samples(plan.shades, "level", shades, lambda value: count_text(math.ceil(value))))
     if any(not math.isnan(way.median_s) for way in shown):
-        words = _classes(plan.paces, duration_text)
         paces = plan.paces.spread(_PACES)
-        yield _Entry(
-            "Median time between:", tuple((f"pace-{pace}", word, 3.0) for pace, word in zip(paces, words, strict=True))
-        )
+        yield Entry("Median time between:", samples(plan.paces, "pace", paces, duration_text, line=3.0))
     if shown:
-        counts = sorted({min(way.count for way in shown), max(way.count for way in shown)})
         widths = {way.count: plan.width(way) for way in shown}
-        yield _Entry("Times taken:", tuple(("pace-0", count_text(count), widths[count]) for count in counts))
+        ends = sorted({min(widths), max(widths)})
+        yield Entry("Times taken:", tuple(Sample("pace-0", count_text(count), widths[count]) for count in ends))
     if (left := graph.flows - len(shown)) > 0:
         flows = "1 flow" if left == 1 else f"{left:,} flows"
-        yield _Entry(f"{flows} of less than {share_text(min_share)} of the cases left out")
-
-
-def _classes(scale: Scale, words: object) -> list[str]:
-    if not scale.bounds:
-        return ["all"]
-    texts = [words(bound) for bound in scale.bounds]  # type: ignore[operator]
-    return [f"below {texts[0]}", *(f"from {text}" for text in texts)]
-
-
-def _rows(entries: list[_Entry], width: float) -> list[list[_Entry]]:
-    rows: list[list[_Entry]] = []
-    room = 0.0
-    for entry in entries:
-        if not rows or room + entry.width > width:
-            rows.append([])
-            room = 0.0
-        rows[-1].append(entry)
-        room += entry.width + 18
-    return rows
-
-
-def _draw_entry(parent: ET.Element, entry: _Entry, x: float, y: float) -> None:
-    write(parent, entry.title, (x, y + 4), size=NOTE_SIZE, paint="soft")
-    x += text_width(entry.title, NOTE_SIZE) + 8
-    for paint, words, thick in entry.samples:
-        if thick:
-            add(parent, "path", stroke=paint, d=f"M{pair((x, y))}h18", stroke_width=thick)
-        else:
-            add(parent, "rect", fill=paint, stroke="line", x=x, y=y - 6, width=18, height=12, rx=3, stroke_width=1)
-        write(parent, words, (x + 24, y + 4), size=NOTE_SIZE, paint="soft")
-        x += _sample_width(words)
+        rare = f"less than {share_text(min_share)} of the cases" if min_share else "the fewest cases"
+        yield Entry(f"{flows} of {rare} left out")

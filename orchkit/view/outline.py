@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from itertools import islice
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from orchkit.model.nodes import Activity, End, FlowKind, Gateway, GatewayKind, Scope, Start, Task
@@ -13,19 +14,21 @@ from orchkit.view.theme import look_of
 from orchkit.view.words import is_generated, what
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from orchkit.model.definition import Workflow
     from orchkit.model.nodes import Flow, Node
     from orchkit.view.scene import Statuses
+
+    _Says = tuple[Statuses, Mapping[str, str]]  # of nodes: what a run says, what a log says
 
 __all__ = ["outline"]
 
 _MAX_LINES, _MAX_DEPTH, _MAX_TEXT = 200, 30, 60
 
 
-def outline(workflow: Workflow, statuses: Statuses) -> str:
-    """Return the workflow as an indented text, at most 200 lines.
+def outline(workflow: Workflow, statuses: Statuses, figures: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return the workflow as an indented text, at most 200 lines; ``figures`` are words about nodes, by name.
 
     Examples
     --------
@@ -38,7 +41,7 @@ def outline(workflow: Workflow, statuses: Statuses) -> str:
       ship: python task
     """
     title = f"{clean(shorten(workflow.name))}, version {clean(workflow.version)}"
-    lines = list(islice(_graph(workflow.nodes, workflow.flows, statuses, 1), _MAX_LINES))
+    lines = list(islice(_graph(workflow.nodes, workflow.flows, (statuses, figures), 1), _MAX_LINES))
     more = ["  … and more"] if len(lines) == _MAX_LINES else []
     return "\n".join([title, *lines, *more])
 
@@ -46,14 +49,14 @@ def outline(workflow: Workflow, statuses: Statuses) -> str:
 def _graph(
     nodes: Sequence[Node],
     flows: Sequence[Flow],
-    statuses: Statuses,
+    says: _Says,
     depth: int,
 ) -> Iterator[str]:
     """Yield the lines of a graph: from its starts on, then what cannot be reached from them."""
     entered = {flow.target for flow in flows}
     heads = [node.name for node in nodes if isinstance(node, Start)]
     heads += [node.name for node in nodes if node.name not in entered]
-    writer = _Writer(nodes, flows, statuses)
+    writer = _Writer(nodes, flows, says)
     for name in (*heads, *(node.name for node in nodes)):
         if name not in writer.seen:
             yield from writer.path(name, frozenset(), depth)
@@ -62,10 +65,10 @@ def _graph(
 class _Writer:
     """Writes one graph; knows which nodes have their line."""
 
-    def __init__(self, nodes: Sequence[Node], flows: Sequence[Flow], statuses: Statuses) -> None:
+    def __init__(self, nodes: Sequence[Node], flows: Sequence[Flow], says: _Says) -> None:
         self.seen: set[str] = set()
         self._nodes = {node.name: node for node in nodes}
-        self._statuses = statuses
+        self._says = says
         self._leaving: dict[str, list[Flow]] = {name: [] for name in self._nodes}
         for flow in flows:
             self._leaving[flow.source].append(flow)
@@ -89,7 +92,7 @@ class _Writer:
                 text += f", undone by {clean(shorten(node.compensate.name, _MAX_TEXT))}"
             yield _indent(depth, text + self._status(node.name))
         if isinstance(node, Scope):
-            yield from _graph(node.nodes, node.flows, self._statuses, depth + 1)
+            yield from _graph(node.nodes, node.flows, self._says, depth + 1)
 
     def _says_little(self, node: Node) -> bool:
         if isinstance(node, End):
@@ -97,8 +100,10 @@ class _Writer:
         return isinstance(node, Start) or (isinstance(node, Gateway) and len(self._leaving[node.name]) == 1)
 
     def _status(self, name: str) -> str:
-        standing = standing_of([self._statuses[name]]) if name in self._statuses else None
-        return f" [{look_of(standing.status).sign} {standing.words}]" if standing else ""
+        statuses, figures = self._says
+        standing = standing_of([statuses[name]]) if name in statuses else None
+        sign = f" [{look_of(standing.status).sign} {standing.words}]" if standing else ""
+        return sign + (f" ({figures[name]})" if figures.get(name) else "")
 
     def _onward(self, name: str, stops: frozenset[str], depth: int) -> Generator[str, None, str | None]:
         """Yield the branches that leave a node; return where its path goes on."""

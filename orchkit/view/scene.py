@@ -14,11 +14,14 @@ from orchkit.view.theme import look_of, most_pressing
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from orchkit.view.legend import Entry
+
 __all__ = [
     "NAME_SIZE",
     "NOTE_SIZE",
     "Form",
     "Group",
+    "Heat",
     "Link",
     "LinkKind",
     "Scene",
@@ -116,12 +119,27 @@ def standing_of(statuses: Iterable[str | Mapping[str, int]]) -> Standing | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Heat:
+    """A figure that a log has for a node: the paint of its shade, 0 to 4, its words and their icon."""
+
+    paint: str
+    words: str
+    icon: str = ""
+    shade: int = 0
+
+    @property
+    def width(self) -> float:
+        """How wide the words are, with their icon."""
+        return text_width(self.words, NOTE_SIZE) + (14.0 if self.icon else 0.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Shape:
     """A node as drawn: one of the model, or several folded into one.
 
-    ``lines`` is its name, broken into lines; ``note`` the smaller line below; ``tip`` the whole story.
-    ``undoes`` marks a compensation task; ``above`` puts the name of a circle
-    above it, in a picture downwards left of it.
+    ``lines`` is its name, broken into lines; ``heat`` a figure out of a log and ``note`` the smaller line below;
+    ``tip`` the whole story. ``undoes`` marks a compensation task; ``above`` puts the name of a circle above it, in a
+    picture downwards left of it.
     """
 
     id: str
@@ -133,6 +151,7 @@ class Shape:
     icon: str = ""
     tip: str = ""
     standing: Standing | None = None
+    heat: Heat | None = None
     undoes: bool = False
     above: bool = False
 
@@ -155,7 +174,10 @@ class Shape:
         widths = [text_width(line, size) for line in self.lines]
         if self.note:
             widths.append(text_width(self.note, NOTE_SIZE) + (14.0 if self.note_icon else 0.0))
-        height = len(self.lines) * (_NOTE_LINE if self.cell else _LINE) + (_NOTE_LINE if self.note else 0.0)
+        if self.heat:
+            widths.append(self.heat.width)
+        notes = bool(self.note) + bool(self.heat)
+        height = len(self.lines) * (_NOTE_LINE if self.cell else _LINE) + notes * _NOTE_LINE
         return max(widths, default=0.0), height
 
     @property
@@ -203,13 +225,14 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A whole picture. ``direction`` is ``LR`` or ``TB``; ``legend`` the statuses that are explained."""
+    """A whole picture. ``direction`` is ``LR`` or ``TB``; ``legend`` explains statuses, ``scale`` shades."""
 
     name: str
     label: str
     root: Group
     direction: str = "LR"
     legend: tuple[tuple[str, int], ...] = ()
+    scale: tuple[Entry, ...] = ()
 
     def groups(self) -> Iterator[Group]:
         """Yield the groups, outer before inner, the root first."""

@@ -30,6 +30,7 @@ from orchkit.view.canvas import (
     write,
 )
 from orchkit.view.dot import LINK_PAINTS
+from orchkit.view.legend import ROW, draw_legend, legend_rows
 from orchkit.view.scene import NOTE_SIZE, Form, LinkKind, count_width
 from orchkit.view.text import text_width
 from orchkit.view.theme import look_of
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from orchkit.view.layout import Layout, Route
-    from orchkit.view.scene import Group, Link, Scene, Shape, Standing
+    from orchkit.view.scene import Group, Heat, Link, Scene, Shape, Standing
 
 __all__ = ["draw_svg"]
 
@@ -49,11 +50,14 @@ _EVENTS = {LinkKind.ERROR: "bolt", LinkKind.TIMEOUT: "clock", LinkKind.COMPENSAT
 
 def draw_svg(scene: Scene, layout: Layout) -> str:
     """Return the drawing, an ``svg`` element as text."""
-    inner = max(layout.width, _LEGEND_WIDTH) if scene.legend else layout.width
+    inner = max([layout.width, *([_LEGEND_WIDTH] if scene.legend else []), *(entry.width for entry in scene.scale)])
     legend = _legend([status for status, _ in scene.legend], inner)
     width = inner + 2 * _PAD
     bottom = layout.height + 2 * _PAD
     height = bottom + (_LEGEND_ROW * (legend[-1][2] + 1) + 6 if legend else 0.0)
+    scale = legend_rows(scene.scale, inner)
+    scale_top = height + 6
+    height += ROW * len(scale) + 6 if scale else 0.0
     svg = page(scene.label, width, height)
     body = ET.SubElement(svg, "g", {"transform": f"translate({digits(_PAD)} {digits(_PAD)})"})
     for group in list(scene.groups())[1:]:
@@ -69,6 +73,8 @@ def draw_svg(scene: Scene, layout: Layout) -> str:
             _draw_shape(body, shape, layout.centers[shape.id], across=across)
     for link, route in trimmed:
         _draw_link_signs(body, link, route)
+    if scale:
+        draw_legend(svg, scale, _PAD, scale_top)
     if legend:
         _draw_legend(svg, legend, bottom)
     return finished(svg)
@@ -189,7 +195,7 @@ def _draw_slash(parent: ET.Element, route: Route) -> None:
 def _draw_shape(parent: ET.Element, shape: Shape, middle: Point, *, across: bool) -> None:
     element = titled(parent, f"node {shape.form}", shape.node, shape.tip, shape.standing)
     paint = look_of(shape.standing.status).paint if shape.standing else ""
-    fill = f"{paint}-tint" if paint else "box"
+    fill = shape.heat.paint if shape.heat else f"{paint}-tint" if paint else "box"
     if shape.cell:
         _draw_round(element, shape, middle, fill, paint)
         _draw_name(element, shape, middle, across=across)
@@ -238,7 +244,7 @@ def _draw_round(element: ET.Element, shape: Shape, middle: Point, fill: str, pai
 def _draw_name(element: ET.Element, shape: Shape, middle: Point, *, across: bool) -> None:
     """Write the name of a circle or a diamond below or above, in a drawing downwards right or left of it."""
     x, y = middle
-    half, height = shape.cell / 2, 14 * len(shape.lines)
+    half, height = shape.cell / 2, shape.text_size[1]
     if across:
         top, anchor = (y - half - height - 4 if shape.above else y + half + 4), "middle"
     else:
@@ -246,6 +252,19 @@ def _draw_name(element: ET.Element, shape: Shape, middle: Point, *, across: bool
         x += (half + 6) * (-1 if shape.above else 1)
     for number, line in enumerate(shape.lines):
         write(element, line, (x, top + 10.5 + 14 * number), size=NOTE_SIZE, text_anchor=anchor, **HALO)
+    if shape.heat:
+        width = shape.heat.width
+        left = {"middle": x - width / 2, "end": x - width, "start": x}[anchor]
+        _draw_heat(element, shape.heat, (left, top + 10.5 + 14 * len(shape.lines)))
+
+
+def _draw_heat(parent: ET.Element, heat: Heat, at: Point) -> None:
+    """Write the figure of a node, its icon before it."""
+    x, base = at
+    if heat.icon:
+        draw_icon(parent, heat.icon, (x + 5, base - 3.7), 10, "text", weight=1.3)
+        x += 14
+    write(parent, heat.words, (x, base), size=NOTE_SIZE, font_weight="bold")
 
 
 def _draw_box(element: ET.Element, shape: Shape, middle: Point, fill: str, paint: str) -> None:
@@ -262,16 +281,20 @@ def _draw_box(element: ET.Element, shape: Shape, middle: Point, fill: str, paint
     top = y + (height - text_height) / 2
     left = x + 12
     if shape.icon:
-        draw_icon(element, shape.icon, (left + 8, top + text_height / 2), 16, "soft")
+        draw_icon(element, shape.icon, (left + 8, top + text_height / 2), 16, "text" if shape.heat else "soft")
         left += 24
     for number, line in enumerate(shape.lines):
         at = (left, top + 11.5 + 15 * number) if shape.icon else (middle[0], top + 11.5 + 15 * number)
         write(element, line, at, text_anchor="start" if shape.icon else "middle")
+    ink = "text" if shape.heat else "soft"  # legible on every shade
+    base = top + 15 * len(shape.lines) + 10.5
+    if shape.heat:
+        _draw_heat(element, shape.heat, (left if shape.icon else middle[0] - shape.heat.width / 2, base))
+        base += 14
     if shape.note:
-        base = top + 15 * len(shape.lines) + 10.5
         if shape.note_icon:
-            draw_icon(element, shape.note_icon, (left + 5, base - 4), 10, "soft", weight=1.1)
-        write(element, shape.note, (left + (14 if shape.note_icon else 0), base), size=NOTE_SIZE, paint="soft")
+            draw_icon(element, shape.note_icon, (left + 5, base - 4), 10, ink, weight=1.1)
+        write(element, shape.note, (left + (14 if shape.note_icon else 0), base), size=NOTE_SIZE, paint=ink)
     if shape.form is Form.SCOPE:
         add(element, "rect", stroke=stroke, x=x + width - 19, y=y + height - 19, width=12, height=12, stroke_width=1)
         draw_icon(element, "parallel", (x + width - 13, y + height - 13), 9, stroke)

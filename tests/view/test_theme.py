@@ -44,6 +44,7 @@ def test_text_and_signs_stand_out(theme):
 def test_shades_bear_text_and_lines_stand_out(theme):
     for level in range(5):
         assert contrast(theme["text"], theme[f"level-{level}"]) >= 4.5
+        assert contrast(theme["text"], theme[f"heat-{level}"]) >= 4.5
     for pace in range(4):  # lines: WCAG 2.2, 1.4.11
         assert contrast(theme[f"pace-{pace}"], theme["page"]) >= 3.0
 
