@@ -14,6 +14,8 @@ first use of ``ok.charts``.
 from __future__ import annotations
 
 from orchkit.view.charts.chart import Chart
+from orchkit.view.charts.loads import queues, utilization
+from orchkit.view.charts.scenarios import differences, sweeps
 from orchkit.view.charts.times import cycle_times
 
-__all__ = ["Chart", "cycle_times"]
+__all__ = ["Chart", "cycle_times", "differences", "queues", "sweeps", "utilization"]
