@@ -113,6 +113,7 @@ if TYPE_CHECKING:
     )
     from orchkit.simulation.files import read_scenario, write_scenario
     from orchkit.simulation.fit import Fit, fit
+    from orchkit.simulation.forecasts import Forecast, forecast
     from orchkit.simulation.scenario import (
         ArrivalTimes,
         Batch,
@@ -211,6 +212,7 @@ _NAMES = {
     "orchkit.simulation.simulate": ("simulate",),
     "orchkit.simulation.studies": ("Staffing", "staff", "sweep"),
     "orchkit.simulation.fit": ("Fit", "fit"),
+    "orchkit.simulation.forecasts": ("Forecast", "forecast"),
     "orchkit.simulation.files": ("read_scenario", "write_scenario"),
     "orchkit.simulation.calendars": ("Calendar", "office_hours"),
     "orchkit.simulation.distributions": (

@@ -37,7 +37,7 @@ from orchkit.engine.messages import (
     Work,
     run_id_of,
 )
-from orchkit.engine.recovery import fold
+from orchkit.engine.recovery import LiveRun, fold, live_run, parent_of
 from orchkit.engine.run import Run, Snapshot
 from orchkit.engine.values import plain
 from orchkit.engine.workers import Workers
@@ -432,6 +432,21 @@ class Engine:
         """
         return self._store.runs(limit=limit)
 
+    @property
+    def now(self) -> float:
+        """The time of its clock, in seconds since 1970."""
+        return self._clock.now()
+
+    def in_flight(self) -> list[LiveRun]:
+        """Return the runs that have not ended, in the order of their start: the state of each, and its history."""
+        found: dict[str, Workflow] = {}
+        runs = []
+        for row, rows in self._store.open_runs():
+            if row.digest not in found:
+                found[row.digest] = Workflow.from_json(self._store.definition(row.digest))
+            runs.append(live_run(found[row.digest], row, rows))
+        return runs
+
     def history(self, run_id: str) -> pd.DataFrame:
         """Return the history of a run, ordered by ``seq``."""
         return self._store.history(run_id)
@@ -599,8 +614,7 @@ class Engine:
         for row, rows in self._store.open_runs():
             if row.digest not in definitions:
                 definitions[row.digest] = Workflow.from_json(self._store.definition(row.digest))
-            parent = tuple(row.parent_step.split("/", 1)) if row.parent_step else None
-            folded = fold(definitions[row.digest], rows, parent)  # type: ignore[arg-type]  # two parts
+            folded = fold(definitions[row.digest], rows, parent_of(row))
             self._core.adopt(folded.active, folded.transitions, self._clock.now())
             self._note(folded.active)
             found.append(row.run_id)

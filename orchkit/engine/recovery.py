@@ -6,7 +6,7 @@ import json
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from orchkit.decisions import Question, QuestionKind, answer
 from orchkit.engine.messages import Active
@@ -28,7 +28,11 @@ from orchkit.machine import Transition, advance, start
 from orchkit.model.definition import Workflow
 from orchkit.model.states import ErrorClass, RunStatus
 
-__all__ = ["Folded", "fold"]
+if TYPE_CHECKING:
+    from orchkit.events import State
+    from orchkit.store import RunRow, StoredRow
+
+__all__ = ["Folded", "LiveRun", "fold", "live_run", "parent_of"]
 
 
 class Row(Protocol):
@@ -62,6 +66,44 @@ class Folded:
 
     active: Active
     transitions: list[tuple[float, Transition]]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRun:
+    """A run that has not ended, as it is durably known.
+
+    Attributes
+    ----------
+    state
+        The machine's.
+    parent
+        The run that called it, and the step there; None where nobody did.
+    rows
+        Its history, in order.
+    """
+
+    run_id: str
+    case_id: str
+    workflow: Workflow
+    state: State
+    parent: tuple[str, str] | None
+    rows: tuple[StoredRow, ...]
+
+
+def live_run(workflow: Workflow, row: RunRow, rows: Iterable[StoredRow]) -> LiveRun:
+    """Return a run that has not ended from its rows in the store."""
+    listed = tuple(rows)
+    parent = parent_of(row)
+    state = fold(workflow, listed, parent).active.state
+    return LiveRun(row.run_id, row.case_id, workflow, state, parent, listed)
+
+
+def parent_of(row: RunRow) -> tuple[str, str] | None:
+    """Return the run that called a run, and the step there."""
+    if not row.parent_step:
+        return None
+    run_id, _, step_id = row.parent_step.partition("/")
+    return run_id, step_id
 
 
 class _Recorded:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from orchkit.model.definition import Workflow
     from orchkit.simulation.lowering import Lowered
 
-__all__ = ["Replication", "log_of"]
+__all__ = ["Replication", "log_of", "with_names"]
 
 _TEXT = pd.StringDtype("pyarrow", na_value=np.nan)
 _HALF = 0.5  # text is coded as its number and a half
@@ -41,6 +41,8 @@ class Replication:
         When it was over.
     key
         What its draws are made of.
+    outlasted
+        By row of the plan of a warm start: whether what has passed is longer than the scenario thinks possible.
     """
 
     number: int
@@ -50,6 +52,7 @@ class Replication:
     flying: NDArray[np.int64]
     now: int
     key: int
+    outlasted: NDArray[np.bool_]
 
 
 def log_of(workflow: Workflow, program: Lowered, parts: Sequence[Replication], warm_up_us: int) -> EventLog:
@@ -109,6 +112,24 @@ def log_of(workflow: Workflow, program: Lowered, parts: Sequence[Replication], w
     steps = _steps(workflow, program, columns, case_rows // count, case_rows % count, numbers)
     availability = _availability(program, parts, busy, calendars)
     return EventLog.from_coded(steps, cases_frame, offsets, availability)
+
+
+def with_names(log: EventLog, names: Sequence[str]) -> EventLog:
+    """Return a log whose first cases were in flight, by their own names; those that arrived are ``new_1`` and so on."""
+    steps, cases = log.steps, log.cases
+    known = cases["case_id"].astype("str").to_list()
+    prefix = "new_"
+    while any(name.startswith(prefix) for name in names):
+        prefix = f"_{prefix}"
+    numbers = {text: int(text) - 1 for text in {*known, *steps["case_id"].cat.categories}}
+    width = max((len(text) for text in numbers), default=1)
+    texts = {
+        text: names[number] if number < len(names) else f"{prefix}{number - len(names) + 1:0{width}}"
+        for text, number in numbers.items()
+    }
+    steps["case_id"] = steps["case_id"].cat.rename_categories(texts)
+    cases["case_id"] = [texts[text] for text in known]
+    return EventLog(steps, cases, availability=log.availability)
 
 
 class _Columns:

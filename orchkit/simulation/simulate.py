@@ -5,23 +5,29 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from orchkit.errors import ScenarioError
 from orchkit.model.definition import Workflow
+from orchkit.simulation.distributions import constant
 from orchkit.simulation.kernel import layout as at
 from orchkit.simulation.lowering import Lowered, lower
-from orchkit.simulation.output import Replication, log_of
+from orchkit.simulation.output import Replication, log_of, with_names
+from orchkit.simulation.resumption import Resumption, outlasted_notes, resumption
 from orchkit.simulation.scenario import Scenario
+from orchkit.simulation.sources import in_flight as open_cases
 from orchkit.units import Duration, seconds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from orchkit.log import EventLog
+    from orchkit.simulation.flight import InFlight
+    from orchkit.simulation.sources import Source
 
 __all__ = ["simulate"]
 
@@ -33,7 +39,7 @@ _LONG_S = 2.0
 _DISCIPLINES = ("fifo", "lifo", "priority", "preemptive", "shortest")
 
 
-def simulate(
+def simulate(  # noqa: PLR0913 -- the words of a simulation
     workflow: Workflow,
     scenario: Scenario,
     *,
@@ -42,6 +48,7 @@ def simulate(
     replications: int = 1,
     warm_up: Duration = 0,
     seed: int = 0,
+    in_flight: Source | None = None,
     executor: Executor | None = None,
     progress: bool | None = None,
 ) -> EventLog:
@@ -64,6 +71,10 @@ def simulate(
     seed
         The same seed gives the same log, byte for byte, whoever computes it. Two scenarios with one seed see the same
         luck, so that they can be compared in pairs.
+    in_flight
+        A warm start: an engine, whose live runs go on from the state that they are in now; or a log, whose open cases
+        go on from its last moment. The simulation begins at that moment, not at the scenario's ``start``; other cases
+        arrive as well, unless the scenario has no arrivals. ``cases`` counts those that arrive.
     executor
         Any of ``concurrent.futures``, or of Dask (``client.get_executor()``), for the replications. By default threads,
         since the kernel does not hold the GIL.
@@ -88,22 +99,42 @@ def simulate(
     >>> len(log), list(log.activities)
     (100, ['check', 'ship'])
     """
+    flight = None if in_flight is None else open_cases(in_flight, workflow)
+    if flight is not None:
+        scenario, cases = _begun(scenario, flight, cases)
     if cases is None and until is None and not hasattr(scenario.arrivals, "after_s"):
         message = "simulate: say how many cases (cases=1_000), or for how long (until='30 days')."
         raise ScenarioError(message)
-    for name, value, least in (("cases", cases, 1), ("replications", replications, 1)):
+    for name, value, least in (("cases", cases, 1 if flight is None else 0), ("replications", replications, 1)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
             message = f"simulate: {name} must be a whole number from {least}, not {value!r}."
             raise ScenarioError(message)
-    program = lower(workflow, scenario)
+    runs = () if flight is None else (run for case in flight.cases for run in case.runs)
+    program = lower(workflow, scenario, {run.workflow.digest: run.workflow for run in runs}.values())
+    resumed = None if flight is None else resumption(flight, program)
+    before = 0 if resumed is None else len(resumed.cases)
     task = _Task(
         program,
-        cases if cases is not None else at.FOREVER,
+        at.FOREVER if cases is None else cases + before,
         at.FOREVER if until is None else int(program.program[at.P_START]) + round(seconds(until) * at.MICRO),
         seed,
+        resumed,
     )
     parts = _replicate(task, replications, executor, progress)
-    return log_of(workflow, program, parts, round(seconds(warm_up) * at.MICRO))
+    log = log_of(workflow, program, parts, round(seconds(warm_up) * at.MICRO))
+    if flight is None or resumed is None:
+        return log
+    outlasted = np.logical_or.reduce([part.outlasted for part in parts])
+    notes = (*flight.notes, *outlasted_notes(resumed, program, outlasted))
+    return with_names(log, resumed.names).with_notes(notes)
+
+
+def _begun(scenario: Scenario, flight: InFlight, cases: int | None) -> tuple[Scenario, int | None]:
+    """Return a scenario that begins where the cases in flight are; without arrivals, none but these."""
+    start = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=round(flight.now_s * at.MICRO))
+    if scenario.arrivals is None:
+        return replace(scenario, start=start, arrivals=constant(0)), 0
+    return replace(scenario, start=start), cases
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +145,7 @@ class _Task:
     cases: int
     until: int
     seed: int
+    resumed: Resumption | None = None
 
 
 def _replicate(task: _Task, count: int, executor: Executor | None, progress: bool | None) -> list[Replication]:  # noqa: FBT001
@@ -162,9 +194,11 @@ def _attempt(task: _Task, number: int, margin: int, stopped: threading.Event | N
 
     program = task.program
     p, d = program.program, program.numbers
-    memory = Memory(program, margin)
+    resumed = task.resumed
+    memory = Memory(program, margin, room=0 if resumed is None else resumed.room)
     memory.m[at.M_CASE_LIMIT], memory.m[at.M_UNTIL] = task.cases, task.until
     memory.m[at.M_KEY] = (task.seed * 0x9E3779B97F4A7C1 + (number + 1) * 0x2545F4914F6CDD1) % (1 << 62)
+    outlasted = np.zeros(0, dtype=np.bool_) if resumed is None else _take_up(program, memory, resumed)
     begin(p, memory.m, d)
     rows: list[NDArray[np.int64]] = []
     ended: list[NDArray[np.int64]] = []
@@ -181,8 +215,25 @@ def _attempt(task: _Task, number: int, margin: int, stopped: threading.Event | N
         if state == 2:  # noqa: PLR2004
             memory.grow(margin)
     return Replication(
-        number, np.concatenate(rows), np.concatenate(ended), *memory.open_rows(), memory.now, int(memory.m[at.M_KEY])
+        number,
+        np.concatenate(rows),
+        np.concatenate(ended),
+        *memory.open_rows(),
+        memory.now,
+        int(memory.m[at.M_KEY]),
+        outlasted,
     )
+
+
+def _take_up(program: Lowered, memory: Memory, resumed: Resumption) -> NDArray[np.bool_]:
+    """Let cases in flight go on; tell which of their steps have taken longer than the scenario thinks possible."""
+    from orchkit.simulation.kernel.resuming import OUTLASTED, resume  # noqa: PLC0415 -- compiles, or reads it
+
+    resumed.put_into(memory)
+    plan = resumed.plan.copy()
+    resume(program.program, memory.m, program.numbers, plan)
+    marked: NDArray[np.bool_] = plan[2::3] == OUTLASTED
+    return marked
 
 
 class Memory:
@@ -194,7 +245,7 @@ class Memory:
         One array; the tables in it can be given more rows between events.
     """
 
-    def __init__(self, program: Lowered, margin: int, trace: int = 0) -> None:
+    def __init__(self, program: Lowered, margin: int, trace: int = 0, room: int = 0) -> None:
         self.program = program
         p = program.program
         held, nodes, depth = int(p[at.P_HELD]), int(p[at.P_NODE_COUNT]), int(p[at.P_DEPTH])
@@ -205,8 +256,8 @@ class Memory:
             at.M_UNDOS: (at.U_WITHIN + depth, at.M_UNDO_SIZE, at.M_UNDO_COUNT),
             at.M_CASES: (at.K_VISITS + nodes, at.M_CASE_SIZE, at.M_CASE_COUNT),
         }
-        sizes = dict.fromkeys(self.widths, 2 * margin)
-        sizes[at.M_CASES] = 1_024
+        sizes = dict.fromkeys(self.widths, 2 * margin + room)
+        sizes[at.M_CASES] = 1_024 + room
         self.fixed = {
             at.M_STACK: 4 * 4 * margin,
             at.M_AGENDA: 3 * 4 * margin,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from orchkit.simulation.kernel.draws import mix, sample_attribute
 from orchkit.simulation.kernel.duty import worked
-from orchkit.simulation.kernel.layout import MICRO
+from orchkit.simulation.kernel.layout import CASE_KEY, MICRO, P_START
 
 __all__ = ["attribute", "by_case", "fill", "on_duty"]
 
@@ -106,7 +106,10 @@ def _fill(
                 if calendar >= 0
                 else completed - started
             )
-            busy[part // 2, unit] += work
+            before = 0  # what was done before a warm start
+            if started < p[P_START]:
+                before = worked(p.ctypes, calendar, p[P_START]) - worked(p.ctypes, calendar, started)
+            busy[part // 2, unit] += work - before
             cost = costs[unit_pools[unit], 0] * work / (3_600.0 * MICRO) + costs[unit_pools[unit], 1]
         floats[0, to], floats[1, to], floats[2, to] = cost, contention, calendar_wait
         floats[3, to], floats[4, to], floats[5, to] = 0.0, priority, retry
@@ -130,7 +133,7 @@ def attribute(p, d, number, keys, cases):
     values = np.empty(len(cases))
     for at in range(len(cases)):
         case, replication = cases[at] // len(keys), cases[at] % len(keys)
-        key = mix(keys[replication] + (case + 1) * 0x5851F42D4C957F)
+        key = mix(keys[replication] + (case + 1) * CASE_KEY)
         values[at] = sample_attribute(p.ctypes, d.ctypes, number, key)
     return values
 

@@ -152,7 +152,8 @@ D_WIDTH = 6
     M_BATCHES,
     M_LIVE,
     M_STEPS_LIVE,
-) = range(60)
+    M_BEFORE,
+) = range(61)
 M_HEADER = 64
 
 # A step that is open ------------------------------------------------------------
@@ -373,6 +374,7 @@ TYPE_NAMES = (
 ) = range(17)
 
 MICRO = 1_000_000
+CASE_KEY = 0x5851F42D4C957F  # what makes the keys of the cases of a replication differ
 FOREVER = 1 << 62
 
 # A row of the log: case and node; enabled, started, completed; unit, status, attempt, failure; delay; when overtaken

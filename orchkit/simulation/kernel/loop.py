@@ -33,9 +33,10 @@ def _schedule_arrival(p, m, d):
         gap = sample(p, d, p[P_ARRIVALS], 0, stream(m[M_KEY], 0, number, 0, U_ARRIVAL), -1)
         moment += micros(gap)
     elif kind == 1:
-        if number >= p[P_ARRIVAL_COUNT]:
+        place = number - m[M_BEFORE]
+        if place >= p[P_ARRIVAL_COUNT]:
             return
-        moment = p[P_START] + p[p[P_ARRIVALS] + number]
+        moment = p[P_START] + p[p[P_ARRIVALS] + place]
     else:
         # A Poisson process whose rate is constant within each hour of the week (d has 168 rates per microsecond).
         area = sample(p, d, p[P_ARRIVAL_COUNT], 0, stream(m[M_KEY], 0, number, 0, U_ARRIVAL), -1)
@@ -58,7 +59,7 @@ def _arrive(p, m, d):
     """Let the next case arrive, and say when the one after it will."""
     number = m[M_ARRIVED]
     m[M_ARRIVED] = number + 1
-    case = add_case(p, m, number, mix(m[M_KEY] + (number + 1) * 0x5851F42D4C957F))
+    case = add_case(p, m, number, mix(m[M_KEY] + (number + 1) * CASE_KEY))
     _schedule_arrival(p, m, d)
     push(m, O_ENTER, 0, -1, case)
 

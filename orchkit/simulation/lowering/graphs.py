@@ -63,6 +63,8 @@ class Graphs:
         Lists of nodes and flows that the rows refer to.
     called
         The graph of each workflow, by digest.
+    places
+        The number of each graph and of its first flow, by digest of the workflow and name of the scope.
     """
 
     scenario: Scenario
@@ -74,16 +76,17 @@ class Graphs:
     graphs: list[list[int]] = field(default_factory=list)
     lists: list[int] = field(default_factory=list)
     called: dict[str, int] = field(default_factory=dict)
+    places: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
 
     def lower_workflow(self, workflow: Workflow) -> int:
         """Return the number of a workflow's graph; it is lowered once, however often it is called."""
         if workflow.digest in self.called:
             return self.called[workflow.digest]
         number = self.called[workflow.digest] = len(self.graphs)
-        self._lower_graph(workflow, net_of(workflow.nodes, workflow.flows), is_saga=False)
+        self._lower_graph(workflow, net_of(workflow.nodes, workflow.flows), "", is_saga=False)
         return number
 
-    def _lower_graph(self, workflow: Workflow, net: Net, *, is_saga: bool) -> int:
+    def _lower_graph(self, workflow: Workflow, net: Net, scope: str, *, is_saga: bool) -> int:
         number = len(self.graphs)
         graph = [0] * at.G_WIDTH
         self.graphs.append(graph)
@@ -92,6 +95,7 @@ class Graphs:
             self.nodes.append(_blank(number))
             self.names.append(Name(node.name, node.role if isinstance(node, Task) else None))
         base = len(self.flows)
+        self.places[workflow.digest, scope] = number, base
         held: list[int] = []
         for flow in range(len(net.flows)):
             condition = -1 if net.flows[flow].condition is None else 1
@@ -205,7 +209,8 @@ class Graphs:
                 if scope.exit_when is not None:
                     row[at.N_EXIT] = self.numbers.number(loop.exit)
                     row[at.N_EXIT_AFTER] = int(scope.name in program_of(workflow).exits_after)
-        row[at.N_INNER] = self._lower_graph(workflow, net_of(scope.nodes, scope.flows), is_saga=isinstance(scope, Saga))
+        net = net_of(scope.nodes, scope.flows)
+        row[at.N_INNER] = self._lower_graph(workflow, net, scope.name, is_saga=isinstance(scope, Saga))
 
     def _shares(self, net: Net, name: str, flows: Sequence[int], base: int, *, exclusive: bool) -> None:
         """Give the flows of a choice their probabilities."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from orchkit.errors import ScenarioError, nearest
 from orchkit.model.definition import Workflow, all_nodes
 from orchkit.model.nodes import Activity, ForEach, Gateway, Task, Wait, While
@@ -10,7 +12,7 @@ from orchkit.simulation.scenario import Scenario
 __all__ = ["check_names"]
 
 
-def check_names(workflow: Workflow, scenario: Scenario) -> None:
+def check_names(workflow: Workflow, scenario: Scenario, others: Iterable[Workflow] = ()) -> None:
     """Refuse a scenario that names what is not in the workflow.
 
     Raises
@@ -18,7 +20,7 @@ def check_names(workflow: Workflow, scenario: Scenario) -> None:
     ScenarioError
         It names the part of the scenario, and the nearest name there is.
     """
-    nodes = {node.name: node for one in _all_workflows(workflow) for node in all_nodes(one)}
+    nodes = {node.name: node for one in _all_workflows(workflow, *others) for node in all_nodes(one)}
     wanted: dict[str, type | tuple[type, ...]] = {
         "durations": (Task, Wait),
         "failures": Task,
@@ -50,9 +52,9 @@ def check_names(workflow: Workflow, scenario: Scenario) -> None:
             raise ScenarioError(message)
 
 
-def _all_workflows(workflow: Workflow) -> list[Workflow]:
+def _all_workflows(*workflows: Workflow) -> list[Workflow]:
     found: dict[str, Workflow] = {}
-    waiting = [workflow]
+    waiting = list(workflows)
     while waiting:
         one = waiting.pop()
         if one.digest not in found:

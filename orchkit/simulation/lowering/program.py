@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,8 @@ class Lowered:
         Role, resource and number of its first unit.
     attributes
         Name and distribution of each attribute.
+    places
+        The number of each graph and of its first flow, by digest of the workflow and name of the scope.
     """
 
     program: NDArray[np.int64]
@@ -52,24 +55,34 @@ class Lowered:
     attributes: dict[str, int]
     texts: list[str]
     node_pools: NDArray[np.int64]
+    places: dict[tuple[str, str], tuple[int, int]]
 
 
-def lower(workflow: Workflow, scenario: Scenario) -> Lowered:
+def lower(workflow: Workflow, scenario: Scenario, others: Iterable[Workflow] = ()) -> Lowered:
     """Return the program of a workflow under a scenario.
+
+    Parameters
+    ----------
+    workflow, scenario
+        What is simulated.
+    others
+        Workflows that cases in flight go through, such as its older versions.
 
     Raises
     ------
     ScenarioError
         The scenario names what is not in the workflow, or does not say what the simulation needs to know.
     """
-    check_names(workflow, scenario)
+    others = list(others)
+    check_names(workflow, scenario, others)
     staff = Staff(scenario)
     staff.lower_resources()
     numbers = Numbers(staff.units)
     for name, distribution in scenario.attributes.items():
         numbers.attributes[name] = numbers.distribution(distribution, f"attributes: {name}")
     graphs = Graphs(scenario, numbers, Work(scenario, numbers, staff))
-    graphs.lower_workflow(workflow)
+    for one in (workflow, *others):
+        graphs.lower_workflow(one)
     return _put_together(scenario, graphs)
 
 
@@ -130,4 +143,5 @@ def _put_together(scenario: Scenario, graphs: Graphs) -> Lowered:
         numbers.attributes,
         numbers.texts,
         np.array([row[at.N_POOL] for row in graphs.nodes], dtype=np.int64),
+        graphs.places,
     )

@@ -80,4 +80,4 @@ class Staff:
 
 def moment_us(moment: datetime) -> int:
     """Return a moment as microseconds since 1970."""
-    return round(moment.timestamp()) * at.MICRO + moment.microsecond
+    return round(moment.timestamp() * at.MICRO)
