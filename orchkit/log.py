@@ -6,7 +6,7 @@ every log. The shape is fixed once, on construction; nothing is checked again in
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -41,6 +41,8 @@ from orchkit.layout import (
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from orchkit.view.html import Bundle
 
 __all__ = ["AVAILABILITY_COLUMNS", "CASE_COLUMNS", "STEP_COLUMNS", "EventLog"]
 
@@ -307,10 +309,10 @@ class EventLog:
     def __repr__(self) -> str:
         return "EventLog\n" + self._summary().to_string(header=False)
 
-    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        with pd.option_context("display.max_colwidth", None):
-            html = self._summary().to_html(escape=True, header=False, border=0)
-        return {"text/plain": repr(self), "text/html": html}
+    def _repr_mimebundle_(self, include: Container[str] | None = None, exclude: Container[str] | None = None) -> Bundle:
+        from orchkit.view.overview import overview  # noqa: PLC0415 -- a value may draw itself
+
+        return overview(self)._repr_mimebundle_(include, exclude)
 
     def _summary(self) -> pd.DataFrame:
         counts = {

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from orchkit.errors import CheckError
-from orchkit.view.html import Bundle, table_bundle
 
 if TYPE_CHECKING:
     from orchkit.checks.soundness import Soundness
+    from orchkit.view.html import Bundle
 
 __all__ = ["Issue", "Report", "Severity", "counted"]
 
@@ -145,13 +145,14 @@ class Report:
         return "\n".join([f"{self.workflow}: {self.summary}", *(f"  {issue}" for issue in self.issues)])
 
     def _repr_mimebundle_(self, include: Container[str] | None = None, exclude: Container[str] | None = None) -> Bundle:
+        from orchkit.view.tables import with_picture  # noqa: PLC0415 -- a value may draw itself
+
         frame = self.to_frame()[["severity", "rule", "node", "message", "hint", "waived"]]
         if self.waived:  # the reason takes the place of the hint
             frame.loc[frame.waived != "", ["severity", "hint"]] = ["waived", ""]
-        else:
-            frame = frame.drop(columns="waived")
+        frame = frame.drop(columns=[name for name in ("hint", "waived") if (frame[name] == "").all()])
         caption = f"Checks of {self.workflow}: {self.summary}"
-        return table_bundle(frame, caption, max_rows=_SHOWN, include=include, exclude=exclude)
+        return with_picture(frame, caption, max_rows=_SHOWN, include=include, exclude=exclude)
 
 
 def counted(count: int, word: str) -> str:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from orchkit.view.text import clean, shorten
-from orchkit.view.theme import LOOKS
+from orchkit.view.theme import LOOKS, SEVERITIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping
 
-__all__ = ["Bundle", "picked", "preformatted", "table_bundle", "table_html"]
+__all__ = ["SIGNED_COLUMNS", "Bundle", "cell_text", "picked", "preformatted", "table_bundle", "table_html"]
 
 Bundle = dict[str, Any]
 
@@ -29,12 +29,12 @@ _STYLE = """
 background:none;border:0;border-bottom:1px solid color-mix(in srgb,currentColor 20%,transparent);max-width:42em}
 .orchkit-table thead th{border-bottom-color:currentColor;font-weight:600;white-space:nowrap}
 .orchkit-table .number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.orchkit-table .sign{white-space:nowrap}
 .orchkit-table .note{padding:0 0.6em;opacity:0.75;font-size:12px}
 """.replace("\n", "")
 
-_SEVERITIES = {"error": "✗", "critical": "✗", "warning": "⚠", "info": "ℹ"}  # noqa: RUF001 -- the sign is meant
-_SIGNS = {**{status: look.sign for status, look in LOOKS.items()}, **_SEVERITIES}
-_SIGNED_COLUMNS = frozenset({"status", "severity"})
+_SIGNS = {name: look.sign for name, look in {**LOOKS, **SEVERITIES}.items()}
+SIGNED_COLUMNS = frozenset({"status", "severity"})
 _LONGEST_CELL = 300
 _THOUSAND = 1000
 
@@ -110,11 +110,14 @@ def table_html(frame: pd.DataFrame, caption: str = "", *, note: str = "", max_ro
     frame = _with_index(frame)
     names = [str(column) for column in frame.columns]
     numeric = [pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes]
-    classes = [' class="number"' if is_number else "" for is_number in numeric]
+    classes = [
+        ' class="number"' if is_number else ' class="sign"' if name in SIGNED_COLUMNS else ""
+        for name, is_number in zip(names, numeric, strict=True)
+    ]
     head = "".join(f'<th scope="col"{kind}>{_escaped(name)}</th>' for name, kind in zip(names, classes, strict=True))
     rows = (
         "".join(
-            f"<td{kind}>{_escaped(_cell(value, name))}</td>"
+            f"<td{kind}>{_escaped(cell_text(value, name))}</td>"
             for value, name, kind in zip(row, names, classes, strict=True)
         )
         for row in frame.head(max_rows).itertuples(index=False, name=None)
@@ -158,7 +161,7 @@ def _table_text(frame: pd.DataFrame, caption: str, *, note: str, max_rows: int) 
     frame = _with_index(frame)
     shown = pd.DataFrame(
         [
-            [_cell(value, str(column)) for value, column in zip(row, frame.columns, strict=True)]
+            [cell_text(value, str(column)) for value, column in zip(row, frame.columns, strict=True)]
             for row in frame.head(max_rows).itertuples(index=False, name=None)
         ],
         columns=[str(column) for column in frame.columns],
@@ -167,11 +170,11 @@ def _table_text(frame: pd.DataFrame, caption: str, *, note: str, max_rows: int) 
     return "\n".join(part for part in (caption, table, *_notes(frame, note, max_rows)) if part)
 
 
-def _cell(value: object, column: str) -> str:
-    """Return a value as text for people."""
+def cell_text(value: object, column: str) -> str:
+    """Return a value as text for people; in a column of statuses or severities with its sign."""
     match value:
         case str():
-            sign = _SIGNS.get(value, "") if column in _SIGNED_COLUMNS else ""
+            sign = _SIGNS.get(value, "") if column in SIGNED_COLUMNS else ""
             return f"{sign} {value}" if sign else shorten(value, _LONGEST_CELL)
         case list() | tuple() | dict() | set():
             return shorten(str(value), _LONGEST_CELL)

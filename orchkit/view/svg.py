@@ -36,7 +36,7 @@ from orchkit.view.text import text_width
 from orchkit.view.theme import look_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from orchkit.view.layout import Layout, Route
     from orchkit.view.scene import Group, Heat, Link, Scene, Shape, Standing
@@ -45,6 +45,7 @@ __all__ = ["draw_svg"]
 
 _PAD, _LEGEND_ROW, _LEGEND_WIDTH = 14.0, 24.0, 420.0
 _DASHES = {LinkKind.ERROR: "6 3", LinkKind.TIMEOUT: "2 3", LinkKind.COMPENSATION: "1.5 3.5"}
+_CLOSE = 16.0  # of two signs, from middle to middle
 _EVENTS = {LinkKind.ERROR: "bolt", LinkKind.TIMEOUT: "clock", LinkKind.COMPENSATION: "undo"}
 
 
@@ -68,9 +69,10 @@ def draw_svg(scene: Scene, layout: Layout) -> str:
     trimmed = [(link, _trim(link, route, shapes, layout)) for link, route in links]
     for link, route in trimmed:
         _draw_link(body, link, route)
+    signs = [route.points[0] for link, route in trimmed if link.kind in _EVENTS]
     for shape in shapes.values():
         if shape.form is not Form.ANCHOR:
-            _draw_shape(body, shape, layout.centers[shape.id], across=across)
+            _draw_shape(body, shape, layout.centers[shape.id], signs, across=across)
     for link, route in trimmed:
         _draw_link_signs(body, link, route)
     if scale:
@@ -192,7 +194,7 @@ def _draw_slash(parent: ET.Element, route: Route) -> None:
     add(parent, "path", stroke="line", d=f"M{pair((x - a, y - b))}L{pair((x + a, y + b))}", stroke_width=1.4)
 
 
-def _draw_shape(parent: ET.Element, shape: Shape, middle: Point, *, across: bool) -> None:
+def _draw_shape(parent: ET.Element, shape: Shape, middle: Point, signs: Sequence[Point], *, across: bool) -> None:
     element = titled(parent, f"node {shape.form}", shape.node, shape.tip, shape.standing)
     paint = look_of(shape.standing.status).paint if shape.standing else ""
     fill = shape.heat.paint if shape.heat else f"{paint}-tint" if paint else "box"
@@ -203,6 +205,19 @@ def _draw_shape(parent: ET.Element, shape: Shape, middle: Point, *, across: bool
             _badges(element, shape.standing, *_badges_at(shape, middle, across=across))
     else:
         _draw_box(element, shape, middle, fill, paint)
+        if shape.standing:
+            _badges(element, shape.standing, *_badges_on_box(shape.standing, shape.size, middle, signs))
+
+
+def _badges_on_box(standing: Standing, size: tuple[float, float], middle: Point, signs: Sequence[Point]) -> Point:
+    """Return where the signs of a box end: on its upper edge, or on the lower where the sign of a link is above."""
+    right, half = middle[0] + size[0] / 2 + 7, size[1] / 2
+    if standing.is_single:
+        return right, middle[1] - half
+    left = right - standing.width - 9
+    edges = (middle[1] - half - 3, middle[1] + half + 3)
+    free = [y for y in edges if not any(left < sign[0] < right and abs(sign[1] - y) < _CLOSE for sign in signs)]
+    return right, free[0] if free else edges[0]
 
 
 def _badges_at(shape: Shape, middle: Point, *, across: bool) -> Point:
@@ -298,8 +313,6 @@ def _draw_box(element: ET.Element, shape: Shape, middle: Point, fill: str, paint
     if shape.form is Form.SCOPE:
         add(element, "rect", stroke=stroke, x=x + width - 19, y=y + height - 19, width=12, height=12, stroke_width=1)
         draw_icon(element, "parallel", (x + width - 13, y + height - 13), 9, stroke)
-    if shape.standing:
-        _badges(element, shape.standing, x + width + 7, y if shape.standing.is_single else y - 3)
 
 
 def _legend(statuses: Iterable[str], width: float) -> list[tuple[str, float, int]]:

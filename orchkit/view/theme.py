@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["DARK", "FONT", "ICONS", "LIGHT", "LOOKS", "Look", "look_of", "most_pressing"]
+__all__ = ["DARK", "FONT", "ICONS", "LIGHT", "LOOKS", "SEVERITIES", "Look", "look_of", "most_pressing"]
 
 FONT = "Arial, Helvetica, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 
@@ -45,6 +45,8 @@ ICONS = {
     "circle": "M8 4.5a3.5 3.5 0 1 0 0 7a3.5 3.5 0 1 0 0-7",
     "skip": "M4 4.5 7.5 8 4 11.5M8.5 4.5 12 8l-3.5 3.5",
     "bar": "M4 12 12 4",
+    "exclamation": "M8 3v6M8 12.6h.01",
+    "note": "M8 7.2V13M8 3.4h.01",
 }
 
 
@@ -71,6 +73,14 @@ LOOKS = {
     "COMPLETED": Look("✓", "check", "completed", "done"),
     "CANCELLED": Look("⊘", "bar", "cancelled", "idle"),
     "SKIPPED": Look("»", "skip", "skipped", "idle"),
+}
+
+SEVERITIES = {
+    "error": Look("✗", "cross", "error", "failed"),
+    "critical": Look("✗", "cross", "critical", "failed"),
+    "warning": Look("⚠", "exclamation", "warning", "held"),
+    "info": Look("ℹ", "note", "info", "active"),  # noqa: RUF001 -- the sign is meant
+    "waived": Look("⊘", "bar", "waived", "idle"),
 }
 
 LIGHT = {
@@ -153,14 +163,14 @@ DARK = {
 
 
 def look_of(status: str) -> Look:
-    """Return how a status looks; one that is not known looks idle.
+    """Return how a status or a severity looks; one that is not known looks idle.
 
     Examples
     --------
     >>> look_of("COMPLETED").sign
     '✓'
     """
-    return LOOKS.get(status) or Look("•", "circle", status.lower(), "idle")
+    return LOOKS.get(status) or SEVERITIES.get(status) or Look("•", "circle", status.lower(), "idle")
 
 
 def most_pressing(statuses: list[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -563,3 +563,15 @@ def test_only_workflows_and_runs_are_drawn():
         draw("order.yaml")
     with pytest.raises(RenderError, match=r"'LR' .* or 'TB'"):
         draw(sequence("pay"), direction="RL")
+
+
+@pytest.mark.parametrize("direction", ["LR", "TB"])
+def test_counts_leave_the_sign_of_a_compensation_free(direction):
+    tasks = [Task(name=name, compensate=Task(name=f"cancel_{name}")) for name in ("flight", "hotel")]
+    saga = Saga(name="trip", nodes=tuple(tasks), flows=chain("flight", "hotel"))
+    counts = {name: {"COMPLETED": 123, "RUNNING": 4, "FAILED": 7} for name in ("flight", "hotel", "cancel_hotel")}
+    svg = ET.fromstring(draw(Workflow("trips", nodes=(saga,)), statuses=counts, direction=direction).to_svg())
+    signs = [each for each in svg.iter(f"{SVG}circle") if each.get("r") == "8"]
+    centers = [(float(each.get("cx")), float(each.get("cy"))) for each in signs]
+    assert len(centers) == 9 + 2 + 3  # counts, compensations, the legend
+    assert all(abs(x0 - x1) + abs(y0 - y1) > 16 for (x0, y0), (x1, y1) in combinations(centers, 2))
