@@ -1,7 +1,7 @@
 """The command line: models, stores and the demo from a shell.
 
-Exit codes: 0 all is well; 1 there are errors in a workflow, or the demo's books do not balance; 2 wrong use, or an
-error that the message explains. Commands that show a frame take ``--json``: a line a row.
+Exit codes: 0 all is well; 1 there are errors in a workflow, a run did not complete, or the demo's books do not
+balance; 2 wrong use, or an error that the message explains. Commands that show a frame take ``--json``: a line a row.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ from typing import Annotated
 
 import pandas as pd
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 import orchkit
 from orchkit.analysis import failures as read_failures
 from orchkit.analysis import metrics as read_metrics
 from orchkit.checks import check as check_workflow
+from orchkit.cli_operations import add_commands
+from orchkit.cli_output import show as show_frame
 from orchkit.errors import OrchkitError, RunNotFound
 from orchkit.log import EventLog
 from orchkit.model import read_workflow
@@ -121,7 +120,7 @@ def runs(
         if wanted is not None:
             found = found[found[column] == wanted]
     columns = ["run_id", "case_id", "workflow", "status", "started_at", "ended_at", "error_message"]
-    _show(f"Runs of {store}", found[columns].head(limit), as_json=as_json)
+    show_frame(f"Runs of {store}", found[columns].head(limit), as_json=as_json)
 
 
 @app.command()
@@ -137,19 +136,19 @@ def show(
             raise RunNotFound(message, run_id=run)
         steps = [opened.log_frames(run_id=run_id).steps for run_id in found["run_id"]]
     columns = ["workflow", "activity", "attempt", "status", "started", "completed", "error_class", "error_message"]
-    _show(f"{run}: {', '.join(found['status'])}", pd.concat(steps)[columns], as_json=as_json)
+    show_frame(f"{run}: {', '.join(found['status'])}", pd.concat(steps)[columns], as_json=as_json)
 
 
 @app.command()
 def metrics(store: StoreFile, *, as_json: AsJson = False) -> None:
     """Show how the workflows of a store do: rates, durations, queues."""
-    _show("Metrics", read_metrics(_log(store)), as_json=as_json)
+    show_frame("Metrics", read_metrics(_log(store)), as_json=as_json)
 
 
 @app.command()
 def failures(store: StoreFile, *, as_json: AsJson = False) -> None:
     """Show what fails in a store, the most harmful first."""
-    _show("Failures", read_failures(_log(store)).drop(columns=["first_seen", "last_seen"]), as_json=as_json)
+    show_frame("Failures", read_failures(_log(store)).drop(columns=["first_seen", "last_seen"]), as_json=as_json)
 
 
 @app.command()
@@ -185,27 +184,7 @@ def _log(store: Path) -> EventLog:
     return EventLog(frames.steps, frames.cases)
 
 
-def _show(title: str, frame: pd.DataFrame, *, as_json: bool) -> None:
-    if as_json:
-        text = frame.to_json(orient="records", lines=True, date_format="iso")
-        typer.echo(text, nl=False)
-        return
-    table = Table(title=title, title_justify="left")
-    for column in frame:
-        table.add_column(str(column), overflow="fold")
-    for row in frame.itertuples(index=False):
-        table.add_row(*(Text(_cell(value)) for value in row))
-    Console().print(table)
-
-
-def _cell(value: object) -> str:
-    match value:
-        case pd.Timestamp():
-            return f"{value:%Y-%m-%d %H:%M:%S}"
-        case float() if not pd.isna(value):
-            return f"{value:.4g}"
-        case _:
-            return "" if value is None or pd.isna(value) else str(value)  # type: ignore[call-overload]  # a cell
+add_commands(app)
 
 
 def main() -> None:

@@ -15,15 +15,21 @@ __all__ = [
     "CancelAsked",
     "ChildEnded",
     "Command",
+    "DiscardAsked",
     "Event",
     "Failure",
     "Finish",
+    "Frame",
+    "Grave",
     "Instance",
     "Kind",
+    "Letter",
     "Loop",
+    "Lost",
     "Mode",
     "OpenWait",
     "Record",
+    "ReplayAsked",
     "RunStep",
     "SetTimer",
     "StartChild",
@@ -52,6 +58,7 @@ class Kind(StrEnum):
     TIMER = "timer"
     CANCEL = "cancel"
     CALLBACK = "callback"
+    DECISION = "decision"
 
 
 class TimerPurpose(StrEnum):
@@ -157,7 +164,45 @@ class CancelAsked:
     reason: str = "cancelled"
 
 
-Event = StepStarted | StepCompleted | StepFailed | TimerFired | CallbackReceived | ChildEnded | CancelAsked
+@dataclass(frozen=True, slots=True)
+class ReplayAsked:
+    """A run that has ended badly shall go on: from where it failed, or from the start.
+
+    Attributes
+    ----------
+    variables
+        Mended ones, set where the step that failed sees them; from the start: all inputs.
+    from_start
+        Whether nothing of what was done counts.
+    by, reason
+        Who has decided it, and why.
+    """
+
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    from_start: bool = False
+    by: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DiscardAsked:
+    """A dead letter is given up: the run has failed, and nothing is awaited."""
+
+    reason: str
+    by: str | None = None
+
+
+Event = (
+    StepStarted
+    | StepCompleted
+    | StepFailed
+    | TimerFired
+    | CallbackReceived
+    | ChildEnded
+    | CancelAsked
+    | ReplayAsked
+    | DiscardAsked
+)
 
 
 # Commands --------------------------------------------------------------------
@@ -228,6 +273,7 @@ class Record:
     attempt: int = 0
     failure: Failure | None = None
     payload: Mapping[str, Any] | None = None
+    resource: str | None = None
 
 
 # State -----------------------------------------------------------------------
@@ -244,7 +290,10 @@ class Mode(StrEnum):
 
 @dataclass(slots=True)
 class Loop:
-    """Progress of a for-each or while scope."""
+    """Progress of a for-each or while scope.
+
+    ``closed``: no more passes by its condition; ``stopped``: none because it fails.
+    """
 
     items: list[Any] = field(default_factory=list)
     results: dict[int, Any] = field(default_factory=dict)
@@ -253,17 +302,25 @@ class Loop:
     failed: int = 0
     closed: bool = False
     first_failure: Failure | None = None
+    stopped: bool = False
 
     def copy(self) -> Loop:
         """Return a copy that can be changed."""
         return Loop(
-            self.items, dict(self.results), self.next, self.active, self.failed, self.closed, self.first_failure
+            self.items,
+            dict(self.results),
+            self.next,
+            self.active,
+            self.failed,
+            self.closed,
+            self.first_failure,
+            self.stopped,
         )
 
 
 @dataclass(slots=True)
 class Step:
-    """A visit of a node that has no outcome yet."""
+    """A visit of a node that has no outcome yet; ``before`` attempts do not count, for a replay gave new ones."""
 
     id: str
     node: str
@@ -274,6 +331,7 @@ class Step:
     loop: Loop | None = None
     failure: Failure | None = None
     variables: Mapping[str, Any] | None = None
+    before: int = 0
 
     def copy(self) -> Step:
         """Return a copy that can be changed."""
@@ -288,7 +346,16 @@ class Step:
             loop,
             self.failure,
             self.variables,
+            self.before,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A step that closed in a pass that was failing: ``done`` or not, its tokens went nowhere."""
+
+    step: Step
+    done: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,17 +368,38 @@ class Undo:
         Those of the moment when it completed.
     within
         The scopes between it and the saga, by step id.
+    again
+        The compensation that has failed for good and is replayed.
     """
 
     step_id: str
     node: str
     variables: Mapping[str, Any]
     within: tuple[str, ...] = ()
+    again: Step | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A compensation that failed for good, and the failure of the saga that it belongs to."""
+
+    undo: Undo
+    cause: Failure | None
 
 
 @dataclass(slots=True)
 class Instance:
-    """One pass through a graph: of the run itself, or of a scope."""
+    """One pass through a graph: of the run itself, or of a scope.
+
+    Attributes
+    ----------
+    held, lost
+        Of a pass that fails: the tokens that waited at joins, and the steps that closed since. A replay begins there.
+    unbegun
+        Not even its first nodes could be opened.
+    over
+        It was ending when it was given up: there is nothing to replay in it.
+    """
 
     key: int
     scope: str
@@ -324,6 +412,10 @@ class Instance:
     failure: Failure | None = None
     undo: tuple[Undo, ...] = ()
     undone_badly: bool = False
+    held: int = 0
+    lost: tuple[Lost, ...] = ()
+    unbegun: bool = False
+    over: bool = False
 
     def copy(self) -> Instance:
         """Return a copy that can be changed."""
@@ -339,6 +431,10 @@ class Instance:
             self.failure,
             self.undo,
             self.undone_badly,
+            self.held,
+            self.lost,
+            self.unbegun,
+            self.over,
         )
 
 
@@ -348,6 +444,14 @@ class Frame:
 
     outer: int | None
     values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Grave:
+    """A pass that has failed, and its variables: what a replay brings back."""
+
+    instance: Instance
+    frame: Frame | None = None
 
 
 @dataclass(slots=True)
@@ -368,6 +472,10 @@ class State:
         The first compensation that failed for good: the run goes to the dead letters, however it ends.
     finished
         How the run ended, or None.
+    graves
+        Passes that have failed, by key, until their failure is dealt with.
+    letters
+        Compensations that have failed for good.
     """
 
     run_id: str = ""
@@ -378,6 +486,8 @@ class State:
     cancelling: bool = False
     undone_badly: Failure | None = None
     finished: Finish | None = None
+    graves: dict[int, Grave] = field(default_factory=dict)
+    letters: tuple[Letter, ...] = ()
 
     def copy(self) -> State:
         """Return a copy whose tables can be changed (their entries are shared)."""
@@ -390,6 +500,8 @@ class State:
             self.cancelling,
             self.undone_badly,
             self.finished,
+            dict(self.graves),
+            self.letters,
         )
 
     @property

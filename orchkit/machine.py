@@ -7,7 +7,8 @@ the world, recovery folds histories through it, soundness explores the same toke
 An event that comes too late (its step has ended) changes nothing: the transition has no records.
 
 Here is what each event does; what follows from it is in `orchkit.steps` (nodes and tokens) and `orchkit.scopes`
-(loops, sagas, ends), which work on the copy of the state in `orchkit.turn`.
+(loops, sagas, ends) and `orchkit.replay` (what has ended badly goes on), which work on the copy of the state in
+`orchkit.turn`.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ from orchkit.events import (
     CancelAsked,
     ChildEnded,
     Command,
+    DiscardAsked,
     Event,
     Failure,
     Frame,
     Kind,
     Mode,
     Record,
+    ReplayAsked,
     RunStep,
     SetTimer,
     State,
@@ -43,6 +46,7 @@ from orchkit.model.definition import Workflow
 from orchkit.model.nodes import ForEach, Task, Wait, WaitKind
 from orchkit.model.retry import Retry
 from orchkit.model.states import ErrorClass, RunStatus, StepStatus
+from orchkit.replay import discard, replay
 from orchkit.scopes import look_again, undone
 from orchkit.steps import about, enter, fail, fail_pass, keep, stop, succeed
 from orchkit.turn import Turn, expect
@@ -50,6 +54,7 @@ from orchkit.turn import Turn, expect
 __all__ = ["Transition", "advance", "start"]
 
 _ATTEMPTED = (Kind.TASK, Kind.COMPENSATION)
+_StepEvent = StepStarted | StepCompleted | StepFailed | TimerFired | CallbackReceived | ChildEnded
 _RETRYABLE = (ErrorClass.TRANSIENT, ErrorClass.TIMEOUT)
 
 
@@ -117,8 +122,15 @@ def start(
 def advance(workflow: Workflow, state: State, event: Event, *, decide: Decide = answer) -> Transition:
     """Return what an event makes of a state; see `start` for an example."""
     turn = Turn(workflow, state.copy(), decide)
-    if state.finished is None:
-        _take(turn, event)
+    match event:
+        case ReplayAsked():
+            replay(turn, event)
+        case DiscardAsked():
+            discard(turn, event)
+        case _ if turn.state.finished is None:
+            _take(turn, event)
+        case _:
+            pass
     return _done(turn)
 
 
@@ -127,7 +139,7 @@ def _done(turn: Turn) -> Transition:
     return Transition(turn.state, turn.commands, turn.records)
 
 
-def _take(turn: Turn, event: Event) -> None:
+def _take(turn: Turn, event: _StepEvent | CancelAsked) -> None:
     """Do what an event says, unless it comes too late or does not fit its step."""
     if isinstance(event, CancelAsked):
         _cancel(turn, event)
@@ -177,7 +189,7 @@ def _attempt_failed(turn: Turn, step: Step, failure: Failure) -> None:
     policy = task.retry or turn.workflow.retry
     retryable = failure.error_class in _RETRYABLE
     wanted = step.kind is Kind.COMPENSATION or turn.state.instances[step.instance].mode is Mode.RUNNING
-    again = retryable and wanted and step.attempt < policy.max_attempts
+    again = retryable and wanted and step.attempt - step.before < policy.max_attempts
     if retryable and not again:
         failure = replace(failure, exhausted=True)
     asked = {"retry_after_s": failure.retry_after_s} if failure.retry_after_s else None
@@ -189,7 +201,7 @@ def _attempt_failed(turn: Turn, step: Step, failure: Failure) -> None:
 
 
 def _retry(turn: Turn, step: Step, policy: Retry, failure: Failure) -> None:
-    delay_s = max(policy.delay_s(step.attempt, f"{turn.state.run_id}:{step.id}"), failure.retry_after_s)
+    delay_s = max(policy.delay_s(step.attempt - step.before, f"{turn.state.run_id}:{step.id}"), failure.retry_after_s)
     turn.become(step, StepStatus.RETRYING, payload={"delay_s": delay_s})
     turn.commands.append(SetTimer(step.id, TimerPurpose.RETRY, delay_s))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +12,10 @@ from orchkit.events import (
     Failure,
     Finish,
     Frame,
+    Grave,
     Instance,
     Kind,
+    Letter,
     Loop,
     Mode,
     Record,
@@ -25,10 +27,10 @@ from orchkit.events import (
 )
 from orchkit.model.nodes import Activity, ForEach, Saga, Task, While
 from orchkit.model.states import ErrorClass, RunStatus, StepStatus
-from orchkit.steps import about, close, enter, fail, fail_pass, remember, stop, succeed
+from orchkit.steps import about, bury, close, enter, fail, fail_pass, remember, stop, succeed
 from orchkit.turn import Turn, expect, expression_failure
 
-__all__ = ["look_again", "undone"]
+__all__ = ["look_again", "redo", "undone"]
 
 
 def look_again(turn: Turn) -> None:
@@ -70,6 +72,11 @@ def _look_at_step(turn: Turn, step: Step) -> None:
 
 def _end_pass(turn: Turn, instance: Instance) -> None:
     del turn.state.instances[instance.key]
+    if instance.mode is Mode.FAILING:
+        own = isinstance(turn.scope_of(instance), ForEach)
+        turn.state.graves[instance.key] = Grave(instance, turn.state.frames[instance.frame] if own else None)
+    for lost in instance.lost if instance.mode is Mode.UNDOING else ():  # what is undone is not taken up again
+        bury(turn, lost.step.id)
     if instance.parent is None:
         _finish(turn, instance.failure)
         return
@@ -89,6 +96,7 @@ def _end_pass(turn: Turn, instance: Instance) -> None:
 def _end_scope(turn: Turn, step: Step, failure: Failure | None, output: object = None) -> None:
     """Go on after a scope, when nothing runs inside."""
     if failure is None:
+        bury(turn, step.id)
         payload = {"output": output} if isinstance(turn.node_of(step), ForEach) else None
         turn.become(step, StepStatus.COMPLETED, payload=payload)
         succeed(turn, step, output)
@@ -117,6 +125,8 @@ def _finish(turn: Turn, failure: Failure | None) -> None:
         status = RunStatus.DEAD_LETTERED
     else:
         status = RunStatus.FAILED
+    if status not in (RunStatus.FAILED, RunStatus.DEAD_LETTERED):
+        turn.state.graves = {}
     turn.state.finished = Finish(status, failure)
     payload = {"variables": dict(turn.state.variables)}
     turn.records.append(Record(Kind.RUN, status, failure=failure, payload=payload))
@@ -142,7 +152,7 @@ def _next_passes(turn: Turn, step: Step, loop: Loop) -> None:
 
 
 def _next_iteration(turn: Turn, step: Step, loop: Loop, node: While, frame: int) -> None:
-    if loop.closed or loop.active or not turn.ask(QuestionKind.REPEAT, node, frame):
+    if loop.stopped or loop.active or not turn.ask(QuestionKind.REPEAT, node, frame):
         return
     if loop.next >= node.max_iterations:
         text = f"{node.condition!r} still holds after {node.max_iterations} iterations (max_iterations)."
@@ -154,7 +164,7 @@ def _next_iteration(turn: Turn, step: Step, loop: Loop, node: While, frame: int)
 
 
 def _next_items(turn: Turn, step: Step, loop: Loop, node: ForEach, frame: int) -> None:
-    while not loop.closed and loop.next < len(loop.items) and loop.active < max(1, node.concurrency):
+    while not (loop.closed or loop.stopped) and loop.next < len(loop.items) and loop.active < max(1, node.concurrency):
         position = loop.next
         mine = {node.item: loop.items[position]}
         if node.name not in turn.program.exits_after and _holds(turn, QuestionKind.EXIT, node, frame, mine):
@@ -188,7 +198,7 @@ def _pass_ended(turn: Turn, step: Step, loop: Loop, instance: Instance) -> None:
         except ExpressionError as error:
             stop(turn, step, expression_failure(error, step.node))
     elif instance.failure is not None:
-        loop.closed = True
+        loop.stopped = True
         compensated = instance.failure.compensated
         step.failure = instance.failure if step.failure is None else replace(step.failure, compensated=compensated)
     _next_passes(turn, step, loop)
@@ -248,11 +258,12 @@ def _begin_undo(turn: Turn, instance: Instance) -> None:
 def undone(turn: Turn, step: Step, failure: Failure | None = None) -> None:
     """Go on after a compensation has succeeded, or failed for good."""
     instance = turn.instance(step.instance)
-    instance.undo = instance.undo[:-1]
+    undo, instance.undo = instance.undo[-1], instance.undo[:-1]
     del turn.state.steps[step.id]
     if failure is not None:
         instance.undone_badly = True
         turn.state.undone_badly = turn.state.undone_badly or failure
+        turn.state.letters = (*turn.state.letters, Letter(replace(undo, again=step), instance.failure))
     _undo_next(turn, instance)
 
 
@@ -267,14 +278,28 @@ def _undo_next(turn: Turn, instance: Instance) -> None:
         reason = f"{undo.node} cannot be undone (compensate: none)"
         turn.note(passed, payload={"of": undo.step_id, "reason": reason})
         instance.undo = instance.undo[:-1]
-    instance.failure = replace(expect(instance.failure, Failure), compensated=not instance.undone_badly)
+    if instance.failure is not None and (instance.parent is not None or instance.undone_badly):
+        instance.failure = replace(instance.failure, compensated=not instance.undone_badly)
     _end_pass(turn, instance)
 
 
+def redo(turn: Turn, letters: Sequence[Letter], failure: Failure | None) -> None:
+    """Carry out again the compensations that have failed for good, in a pass of their own at the end of the run."""
+    instance = turn.add_instance("", None, 0, 0)
+    instance.mode, instance.failure = Mode.UNDOING, failure
+    instance.undo = tuple(letter.undo for letter in reversed(letters))
+    _undo_next(turn, instance)
+
+
 def _open_compensation(turn: Turn, instance: Instance, undo: Undo, task: Task) -> None:
-    step = turn.add_step(task.name, Kind.COMPENSATION, StepStatus.PENDING, instance.key)
+    if undo.again is None:
+        step = turn.add_step(task.name, Kind.COMPENSATION, StepStatus.PENDING, instance.key)
+        turn.note(step, payload=about(turn, step))
+        turn.commands.append(RunStep(step.id))
+    else:
+        step = turn.take_back(replace(undo.again, instance=instance.key, before=undo.again.attempt))
+        turn.become(step, StepStatus.RETRYING, payload={"delay_s": 0.0})
+        turn.commands.append(SetTimer(step.id, TimerPurpose.RETRY, 0.0))
     step.variables = undo.variables
-    turn.note(step, payload=about(turn, step))
     if task.deadline_s is not None:
         turn.commands.append(SetTimer(step.id, TimerPurpose.DEADLINE, task.deadline_s))
-    turn.commands.append(RunStep(step.id))

@@ -15,6 +15,7 @@ from orchkit.events import (
     Instance,
     Kind,
     Loop,
+    Lost,
     Mode,
     OpenWait,
     Record,
@@ -46,7 +47,21 @@ from orchkit.model.states import ErrorClass, StepStatus
 from orchkit.tokens import FaultKind, Net, Settled, begin, settle
 from orchkit.turn import Turn, expect, expression_failure
 
-__all__ = ["about", "close", "enter", "fail", "fail_pass", "keep", "remember", "stop", "succeed"]
+__all__ = [
+    "about",
+    "bury",
+    "close",
+    "enter",
+    "fail",
+    "fail_pass",
+    "go_on",
+    "keep",
+    "remember",
+    "reopen",
+    "stop",
+    "succeed",
+    "unpack",
+]
 
 _VISITS_LIMIT = 1_000
 _FIRST = {
@@ -70,7 +85,7 @@ _FAULTS = {
 def succeed(turn: Turn, step: Step, output: object) -> None:
     """Go on after a node that has done its work: keep what it gave, send tokens along its flows."""
     keep(turn, step, output)
-    _go_on(turn, step)
+    go_on(turn, step)
 
 
 def keep(turn: Turn, step: Step, output: object) -> None:
@@ -99,7 +114,7 @@ def remember(turn: Turn, instance: Instance, *undo: Undo) -> None:
     instance.undo = (*kept, *(replace(item, within=(*item.within, *path)) for item in undo))
 
 
-def _go_on(turn: Turn, step: Step) -> None:
+def go_on(turn: Turn, step: Step) -> None:
     """Take a step out of the state and send tokens along its flows, the implicit split decided."""
     instance = turn.instance(step.instance)
     net = turn.net_of(instance)
@@ -112,12 +127,16 @@ def _go_on(turn: Turn, step: Step) -> None:
     try:
         chosen = _split(turn, net.nodes[number], net, optional, turn.state.variables_in(instance.frame))
     except ExpressionError as error:
-        _leave(turn, step, None)
+        _lose(turn, instance, step)
+        close(turn, step)
         fail_pass(turn, instance, expression_failure(error, step.node))
         return
     flows = [flow for flow in flows if flow in chosen or net.flows[flow].condition is None]
-    _leave(turn, step, flows or None)
-    if not flows:
+    if flows:
+        _leave(turn, step, flows)
+    else:
+        _lose(turn, instance, step)
+        close(turn, step)
         fail_pass(turn, instance, _fault_failure(FaultKind.NO_FLOW, step.node))
 
 
@@ -135,17 +154,20 @@ def fail(turn: Turn, step: Step, failure: Failure) -> None:
             output = turn.decide(Question(QuestionKind.TEXT, node, seen, template=node.fallback))
             turn.become(step, StepStatus.COMPLETED, payload={"output": output, "fallback": True})
             turn.set_variable(instance.frame, node.output_name, output)
-            _go_on(turn, step)
+            bury(turn, step.id)
+            go_on(turn, step)
             return
         flow = _way_out(turn, step, instance, failure, seen)
     except ExpressionError as error:
         failure = expression_failure(error, step.node)
     if flow is None:
+        _lose(turn, instance, step, done=False)
         close(turn, step)
         fail_pass(turn, instance, failure)
     else:
+        bury(turn, step.id)
         turn.set_variable(instance.frame, "error", failure.as_variable())
-        _leave(turn, step, (flow,))
+        _leave(turn, step, (flow,), done=False)
 
 
 def _way_out(turn: Turn, step: Step, instance: Instance, failure: Failure, seen: Mapping[str, Any]) -> int | None:
@@ -185,20 +207,27 @@ def _split(turn: Turn, node: Node, net: Net, flows: Sequence[int], seen: Mapping
 
 def enter(turn: Turn, scope: str, *, parent: str | None, frame: int, index: int = 0) -> None:
     """Begin a pass through a graph."""
-    instance = turn.add_instance(scope, parent, frame, index)
+    unpack(turn, turn.add_instance(scope, parent, frame, index))
+
+
+def unpack(turn: Turn, instance: Instance) -> None:
+    """Open what a pass begins with."""
     net = turn.net_of(instance)
     try:
         settled = begin(net, lambda number, ways: _choose(turn, instance, net, number, ways))
     except ExpressionError as error:
-        fail_pass(turn, instance, expression_failure(error, error.node or scope))
+        instance.unbegun = True
+        fail_pass(turn, instance, expression_failure(error, error.node or instance.scope))
         return
-    _settled(turn, instance, net, settled)
+    _settled(turn, instance, net, settled, None)
 
 
-def close(turn: Turn, step: Step) -> None:
+def close(turn: Turn, step: Step, *, done: bool = False) -> None:
     """Take a step out of the state, without a token."""
     instance = turn.instance(step.instance)
     del turn.state.steps[step.id]
+    if instance.mode is Mode.FAILING:
+        _lose(turn, instance, step, done=done)
     if step.kind is not Kind.COMPENSATION:
         net = turn.net_of(instance)
         number = net.index[step.node]
@@ -207,11 +236,29 @@ def close(turn: Turn, step: Step) -> None:
     turn.agenda.append(instance.key)
 
 
-def _leave(turn: Turn, step: Step, flows: Sequence[int] | None) -> None:
-    """Take a step out of the state and send tokens along these flows; None when that has failed."""
+def _lose(turn: Turn, instance: Instance, step: Step | None, *, done: bool = True) -> None:
+    """Note that a pass fails where the tokens of a step, or of its start, should have gone on."""
+    if step is None:
+        instance.unbegun = True
+    else:
+        instance = turn.instance(instance.key)
+        instance.lost = (*instance.lost, Lost(step, done))
+
+
+def bury(turn: Turn, step_id: str) -> None:
+    """Forget the failed passes of a scope whose failure has been dealt with."""
+    if not turn.state.graves:
+        return
+    for key in [key for key, grave in turn.state.graves.items() if grave.instance.parent == step_id]:
+        for lost in turn.state.graves.pop(key).instance.lost:
+            bury(turn, lost.step.id)
+
+
+def _leave(turn: Turn, step: Step, flows: Sequence[int], *, done: bool = True) -> None:
+    """Take a step out of the state and send tokens along these flows."""
     instance = turn.instance(step.instance)
-    close(turn, step)
-    if instance.mode is not Mode.RUNNING or flows is None:
+    close(turn, step, done=done)
+    if instance.mode is not Mode.RUNNING:
         return
     net = turn.net_of(instance)
     for rival in net.open_nodes(net.rivals[net.index[step.node]] & instance.marking):
@@ -219,27 +266,35 @@ def _leave(turn: Turn, step: Step, flows: Sequence[int] | None) -> None:
     try:
         settled = settle(net, instance.marking, flows, lambda number, ways: _choose(turn, instance, net, number, ways))
     except ExpressionError as error:
+        _lose(turn, instance, step, done=done)
         fail_pass(turn, instance, expression_failure(error, error.node or step.node))
         return
-    _settled(turn, instance, net, settled)
+    _settled(turn, instance, net, settled, Lost(step, done))
 
 
 def _choose(turn: Turn, instance: Instance, net: Net, number: int, flows: Sequence[int]) -> list[int]:
     return _split(turn, net.nodes[number], net, flows, turn.state.variables_in(instance.frame))
 
 
-def _settled(turn: Turn, instance: Instance, net: Net, settled: Settled) -> None:
-    """Take over what the token game gave: open nodes, or end the pass."""
+def _settled(turn: Turn, instance: Instance, net: Net, settled: Settled, left: Lost | None) -> None:
+    """Take over what the token game gave: open nodes, or end the pass; ``left`` is where the tokens came from."""
+
+    def give_up(failure: Failure) -> None:
+        _lose(turn, instance, None if left is None else left.step, done=left is not None and left.done)
+        fail_pass(turn, instance, failure)
+
     if settled.fault is not None:
-        fail_pass(turn, instance, _fault_failure(settled.fault.kind, net.nodes[settled.fault.node].name))
+        give_up(_fault_failure(settled.fault.kind, net.nodes[settled.fault.node].name))
         return
     if settled.terminated is not None:
-        _terminate(turn, instance, expect(net.nodes[settled.terminated], End))
+        failure = _terminate(turn, instance, expect(net.nodes[settled.terminated], End))
+        if failure is not None:
+            give_up(failure)
         return
     for number in settled.opened:
         visits = turn.visits[instance.key, number] = turn.visits.get((instance.key, number), 0) + 1
         if visits > _VISITS_LIMIT:
-            fail_pass(turn, instance, _fault_failure(FaultKind.LIVELOCK, net.nodes[number].name))
+            give_up(_fault_failure(FaultKind.LIVELOCK, net.nodes[number].name))
             return
     instance.marking = settled.marking
     for number in settled.opened:
@@ -247,16 +302,16 @@ def _settled(turn: Turn, instance: Instance, net: Net, settled: Settled) -> None
     turn.agenda.append(instance.key)
 
 
-def _terminate(turn: Turn, instance: Instance, end: End) -> None:
+def _terminate(turn: Turn, instance: Instance, end: End) -> Failure | None:
+    """End a pass at its end; return the failure where it is an error's."""
     if end.error is None:
         _drain(turn, instance, Mode.ENDING)
-        return
+        return None
     try:
         text = str(turn.ask(QuestionKind.TEXT, end, instance.frame, end.error))
     except ExpressionError as error:
-        fail_pass(turn, instance, expression_failure(error, end.name))
-        return
-    fail_pass(turn, instance, Failure(ErrorClass.PERMANENT, "ErrorEnd", text, end.name))
+        return expression_failure(error, end.name)
+    return Failure(ErrorClass.PERMANENT, "ErrorEnd", text, end.name)
 
 
 def _fault_failure(kind: FaultKind, node: str) -> Failure:
@@ -277,6 +332,26 @@ def _open(turn: Turn, instance: Instance, net: Net, number: int) -> None:
     kind, status = _FIRST.get(type(node), (Kind.SCOPE, StepStatus.RUNNING))
     step = turn.add_step(node.name, kind, status, instance.key)
     instance.open[number] = step.id
+    _begin_visit(turn, step, node, instance)
+
+
+def reopen(turn: Turn, step: Step) -> None:
+    """Begin a visit once more: a further attempt of the same step."""
+    node = turn.node_of(step)
+    step.failure = None
+    if isinstance(node, Task):
+        step.before = step.attempt
+        turn.become(step, StepStatus.RETRYING, payload={"delay_s": 0.0})
+        if node.deadline_s is not None:
+            turn.commands.append(SetTimer(step.id, TimerPurpose.DEADLINE, node.deadline_s))
+        turn.commands.append(SetTimer(step.id, TimerPurpose.RETRY, 0.0))
+        return
+    step.attempt += 1
+    step.status = _FIRST.get(type(node), (Kind.SCOPE, StepStatus.RUNNING))[1]
+    _begin_visit(turn, step, node, turn.instance(step.instance))
+
+
+def _begin_visit(turn: Turn, step: Step, node: Activity, instance: Instance) -> None:
     try:
         match node:
             case Task():
@@ -290,7 +365,7 @@ def _open(turn: Turn, instance: Instance, net: Net, number: int) -> None:
     except ExpressionError as error:
         refuse(turn, step, expression_failure(error, node.name))
         return
-    if node.timeout_s is not None and kind is not Kind.TASK:  # an attempt's is its executor's
+    if node.timeout_s is not None and step.kind is not Kind.TASK:  # an attempt's is its executor's
         turn.commands.append(SetTimer(step.id, TimerPurpose.TIMEOUT, node.timeout_s))
 
 
@@ -343,7 +418,11 @@ def _open_call(turn: Turn, step: Step, node: Call, instance: Instance) -> None:
 
 def _open_scope(turn: Turn, step: Step, node: Scope, instance: Instance) -> None:
     turn.note(step, payload={"scope": kind_of(node)})
-    if isinstance(node, ForEach):
+    if step.loop is not None:  # a replay takes it up where it was
+        turn.agenda.append(step.id)
+    elif any(inner.parent == step.id for inner in turn.state.instances.values()):
+        return
+    elif isinstance(node, ForEach):
         step.loop = Loop(list(turn.ask(QuestionKind.ITEMS, node, instance.frame)))
         turn.agenda.append(step.id)
     elif isinstance(node, While):
@@ -376,16 +455,18 @@ def stop(turn: Turn, step: Step, failure: Failure) -> None:
         turn.commands.append(StopStep(step.id))
         return
     if step.loop is not None:
-        step.loop.closed = True
+        step.loop.stopped = True
         step.failure = step.failure or failure
     for key in [key for key, inner in turn.state.instances.items() if inner.parent == step.id]:
         fail_pass(turn, turn.instance(key), replace(failure, error_class=ErrorClass.CANCELLED))
 
 
 def _drain(turn: Turn, instance: Instance, mode: Mode) -> None:
+    instance.over = instance.mode is Mode.ENDING
     instance.mode = mode
     net = turn.net_of(instance)
     for flow in net.held_flows(instance.marking):
+        instance.held |= 1 << flow
         instance.marking &= ~(1 << flow)
     for step_id in list(instance.open.values()):
         _give_up(turn, turn.step(step_id))

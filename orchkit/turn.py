@@ -25,6 +25,7 @@ from orchkit.tokens import Net, net_of
 __all__ = ["Program", "Turn", "expect", "expression_failure", "program_of"]
 
 T = TypeVar("T")
+Entry = TypeVar("Entry", Step, Instance)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,6 +140,17 @@ class Turn:
         self.state.steps[step.id] = step
         self._owned.add(step.id)
         return step
+
+    def take_back(self, entry: Entry) -> Entry:
+        """Put a step or a pass back that had been taken out, and return a copy to be changed."""
+        back = entry.copy()
+        if isinstance(back, Step):
+            self.state.steps[back.id] = back
+            self._owned.add(back.id)
+        else:
+            self.state.instances[back.key] = back
+            self._owned.add(back.key)
+        return back
 
     def add_instance(self, scope: str, parent: str | None, frame: int, index: int) -> Instance:
         """Return a new pass."""

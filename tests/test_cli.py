@@ -94,3 +94,37 @@ def test_a_workflow_with_errors_gives_code_1(tmp_path):
     path.write_text("workflow: w\nnodes: {a: start, b: task, c: task, e: end}\nflows: [a -> b -> e]\n")
 
     assert "c" in run("check", path, code=1)
+
+
+HANDLERS = """
+import pathlib
+def ship(order):
+    if not pathlib.Path(order["flag"]).exists():
+        raise ValueError("no such address")
+    return "sent"
+"""
+
+
+def test_a_run_fails_is_listed_is_retried_and_completes(tmp_path):
+    (tmp_path / "handlers.py").write_text(HANDLERS)
+    (tmp_path / "w.yaml").write_text("workflow: order\nsteps: [{task: ship}]\n")
+    store, flag, given = tmp_path / "s.duckdb", tmp_path / "flag", ["--handlers", tmp_path / "handlers.py"]
+    order = f"order={json.dumps({'flag': str(flag)})}"
+
+    shown = run("run", tmp_path / "w.yaml", "--store", store, "--case", "A-1", "--set", order, *given, code=1)
+    assert "FAILED at 'ship': no such address" in shown
+    (letter,) = [json.loads(line) for line in run("dead-letters", store, "--failed", "--json").splitlines()]
+    assert (letter["case_id"], letter["node"]) == ("A-1", "ship")
+    flag.write_text("")
+    rows = run("retry", store, "A-1", "--by", "Ada", "--json", *given).splitlines()
+    assert [json.loads(row)["status"] for row in rows] == ["FAILED", "COMPLETED"]
+
+
+def test_a_run_is_cancelled_and_one_without_its_handlers_is_told(tmp_path):
+    (tmp_path / "w.yaml").write_text("workflow: order\nsteps: [{wait_for: {callback: paid}}, {task: ship}]\n")
+    with ok.Engine(tmp_path / "s.duckdb", handlers={"ship": dict}) as engine:
+        engine.start(ok.read_workflow(tmp_path / "w.yaml"), case_id="A-1")
+
+    assert "A-1: CANCELLED" in run("cancel", tmp_path / "s.duckdb", "A-1", "--reason", "no more")
+    result = CliRunner().invoke(app, ["discard", str(tmp_path / "s.duckdb"), "A-1", "--reason", "x"])
+    assert "only a dead letter can be discarded" in str(result.exception)

@@ -50,6 +50,13 @@ def test_an_executor_written_from_its_page_works(tmp_path):
     assert (tmp_path / "A-1.txt").read_text() == "A-1 is shipped"
 
 
+def test_what_the_page_for_operators_says_is_so(tmp_path):
+    found = run_python("docs/operate.md", {"folder": tmp_path})
+
+    assert len(found) >= 1
+    assert [printed for printed, _ in found] == [said for _, said in found]
+
+
 def test_the_workflow_of_the_readme_reads_and_retries_as_it_says():
     (text,) = [text for kind, text in blocks("README.md") if kind == "yaml"]
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from orchkit.engine.messages import (
     Active,
     CancelRun,
     CompleteWait,
+    DiscardRun,
     Dispatch,
     Ended,
     HandlersAdded,
@@ -22,14 +23,16 @@ from orchkit.engine.messages import (
     Message,
     Outcome,
     Publish,
+    ReplayRun,
     Settings,
     StartRun,
     Work,
     run_id_of,
 )
+from orchkit.engine.revival import Revival
 from orchkit.engine.slots import WHOLE, Slots
 from orchkit.engine.values import as_json
-from orchkit.errors import ExpressionError, RunNotFound, WaitNotFound, nearest
+from orchkit.errors import ExpressionError, InputError, RunError, RunNotFound, WaitNotFound, nearest
 from orchkit.events import (
     CallbackReceived,
     CancelAsked,
@@ -57,14 +60,14 @@ from orchkit.model.definition import Workflow, all_nodes
 from orchkit.model.expressions import parse, render
 from orchkit.model.nodes import Task, Wait, WaitKind
 from orchkit.model.states import ErrorClass, RunStatus, StepStatus
-from orchkit.store import DefinitionRow, HistoryRow, Redactor, RunRow
+from orchkit.store import DefinitionRow, HistoryRow, Redactor, RunRow, StoredRow
 
 __all__ = ["Core"]
 
 # States of what goes on; the others end an attempt, a scope or the run.
 _ONGOING = frozenset({"PENDING", "RUNNING", "WAITING", "RETRYING", "COMPENSATING"})
 # Rows that tell what came from outside or was decided: they end neither a step nor the run.
-_NOTES = frozenset({Kind.GATEWAY, Kind.TIMER, Kind.CALLBACK, Kind.CANCEL})
+_NOTES = frozenset({Kind.GATEWAY, Kind.TIMER, Kind.CALLBACK, Kind.CANCEL, Kind.DECISION})
 
 
 class _Reader(Protocol):
@@ -72,6 +75,8 @@ class _Reader(Protocol):
 
     def known_runs(self, run_ids: list[str]) -> Mapping[str, RunRow]: ...
     def latest_definition(self, name: str) -> str | None: ...
+    def definition(self, digest: str) -> str: ...
+    def stored_runs(self, run_ids: Sequence[str]) -> Iterator[tuple[RunRow, list[StoredRow]]]: ...
 
 
 class Core:
@@ -89,6 +94,7 @@ class Core:
         self.unsettled: set[str] = set()  # begun, and not durable yet
         self.draining = False
         self.running: dict[tuple[str, str], tuple[int, tuple[str, ...]]] = {}
+        self.revival = Revival(self)
         self._saved: set[str] = set()
         self._timer_serial = 0
         self._now = 0.0
@@ -116,7 +122,7 @@ class Core:
         for position, message in enumerate(listed):
             try:
                 self._work.answers[position] = self._take(message, fresh)
-            except (RunNotFound, WaitNotFound) as error:
+            except (RunError, InputError) as error:
                 self._work.answers[position] = error
             self._drain()
         self._fire_timers()
@@ -157,6 +163,10 @@ class Core:
                 self._agenda.append((self._found(message.run_id).run_id, CancelAsked(message.reason)))
             case HandlersAdded():
                 self._unpark()
+            case ReplayRun():
+                self.revival.replay(message)
+            case DiscardRun():
+                self.revival.discard(message)
         return None
 
     def _found(self, run_id: str) -> Active:
@@ -477,6 +487,8 @@ class Core:
             self._agenda.append((active.run_id, ChildEnded(command.step_id, RunStatus.FAILED, failure=failure)))
             return
         child = _child_id(active.run_id, command.step_id)
+        if active.state.steps[command.step_id].attempt > 1 and self.revival.child(child, command):
+            return
         self._start(StartRun(child, active.case_id, workflow, command.inputs, (active.run_id, command.step_id)))
 
     def _stop(self, active: Active, step_id: str) -> None:
@@ -576,7 +588,7 @@ class Core:
                 record.attempt,
                 int(self._now * 1e6),
                 duration_s,
-                None,
+                record.resource,
                 error_class,
                 error_type,
                 error_message,

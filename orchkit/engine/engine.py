@@ -37,6 +37,7 @@ from orchkit.engine.messages import (
     Work,
     run_id_of,
 )
+from orchkit.engine.operating import Operating
 from orchkit.engine.recovery import LiveRun, fold, live_run, parent_of
 from orchkit.engine.run import Run, Snapshot
 from orchkit.engine.values import plain
@@ -88,7 +89,7 @@ class _Live:
     ended: concurrent.futures.Future[Ended] = field(default_factory=concurrent.futures.Future)
 
 
-class Engine:
+class Engine(Operating):
     """Runs workflows; every step is in the store before and after it is done.
 
     Parameters
@@ -153,6 +154,7 @@ class Engine:
         self._inbox: queue.SimpleQueue[_Posted] = queue.SimpleQueue()
         self._workers = Workers(executor, self._post_message, max_workers)
         self._lock = threading.Lock()
+        self._deciding = threading.Lock()
         self._live: dict[str, _Live] = {}
         self._in_flight = 0
         self._broken: BaseException | None = None

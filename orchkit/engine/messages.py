@@ -17,6 +17,7 @@ __all__ = [
     "Active",
     "CancelRun",
     "CompleteWait",
+    "DiscardRun",
     "Dispatch",
     "Ended",
     "HandlersAdded",
@@ -24,6 +25,7 @@ __all__ = [
     "Message",
     "Outcome",
     "Publish",
+    "ReplayRun",
     "Settings",
     "StartRun",
     "Work",
@@ -91,11 +93,31 @@ class CancelRun:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplayRun:
+    """A run that has ended badly shall go on."""
+
+    run_id: str
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    from_start: bool = False
+    by: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DiscardRun:
+    """A dead letter is given up."""
+
+    run_id: str
+    reason: str
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HandlersAdded:
     """Steps whose handler was missing may begin."""
 
 
-Message = StartRun | Outcome | Heartbeat | CompleteWait | Publish | CancelRun | HandlersAdded
+Message = StartRun | Outcome | Heartbeat | CompleteWait | Publish | CancelRun | HandlersAdded | ReplayRun | DiscardRun
 
 
 # Effects: what the shell does once the rows are durable ---------------------------

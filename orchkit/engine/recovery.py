@@ -8,16 +8,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from orchkit.decisions import Question, QuestionKind, answer
+from orchkit.decisions import recorded
 from orchkit.engine.messages import Active
 from orchkit.events import (
     CallbackReceived,
     CancelAsked,
     ChildEnded,
+    DiscardAsked,
     Event,
     Failure,
     Kind,
     OpenWait,
+    ReplayAsked,
     StepCompleted,
     StepFailed,
     StepStarted,
@@ -27,6 +29,7 @@ from orchkit.events import (
 from orchkit.machine import Transition, advance, start
 from orchkit.model.definition import Workflow
 from orchkit.model.states import ErrorClass, RunStatus
+from orchkit.replay import DISCARDED
 
 if TYPE_CHECKING:
     from orchkit.events import State
@@ -106,23 +109,11 @@ def parent_of(row: RunRow) -> tuple[str, str] | None:
     return run_id, step_id
 
 
-class _Recorded:
-    """Answers splits with what the history says was chosen, in its order."""
-
-    def __init__(self, rows: Iterable[Row]) -> None:
-        self.decisions = deque(_payload(row)["decision"] for row in rows if row.kind == Kind.GATEWAY)
-
-    def __call__(self, question: Question) -> Any:  # noqa: ANN401 -- a decision
-        if question.kind is QuestionKind.SPLIT and self.decisions:
-            return self.decisions.popleft()
-        return answer(question)
-
-
 def fold(workflow: Workflow, rows: Iterable[Row], parent: tuple[str, str] | None = None) -> Folded:
     """Fold a run's rows, ordered by ``seq``, into its state."""
     listed = list(rows)
     first = listed[0]
-    decide = _Recorded(listed)
+    decide = recorded(_payload(row)["decision"] for row in listed if row.kind == Kind.GATEWAY)
     then = first.occurred_at / 1e6
     inputs = _payload(first).get("inputs", {})
     transition = start(workflow, inputs, run_id=first.run_id, decide=decide)
@@ -143,6 +134,8 @@ def fold(workflow: Workflow, rows: Iterable[Row], parent: tuple[str, str] | None
         transition = advance(workflow, active.state, event, decide=decide)
         active.state = transition.state
         _empty_mailbox(active, transition)
+        if isinstance(event, ReplayAsked) and transition.records:
+            transitions = []  # what was set up before was given up, and is set up anew
         if transition.records:
             transitions.append((then, transition))
     active.began = {key: value for key, value in active.began.items() if not key or key in active.state.steps}
@@ -171,6 +164,11 @@ def _event(row: Row) -> Event | None:
             return ChildEnded(step_id, RunStatus(told.get("status", row.status)), told.get("output") or {}, failure)
         case Kind.TIMER:
             return TimerFired(step_id, TimerPurpose(_payload(row)["purpose"]))
+        case Kind.DECISION:
+            told = _payload(row)
+            if row.status == DISCARDED:
+                return DiscardAsked(told["reason"])
+            return ReplayAsked(told["variables"], bool(told.get("from_start")))
         case Kind.CANCEL:
             return CancelAsked(_payload(row).get("reason", "cancelled"))
         case _:

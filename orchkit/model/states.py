@@ -40,7 +40,7 @@ class RunStatus(StrEnum):
     @property
     def is_final(self) -> bool:
         """Whether the run has ended."""
-        return not TRANSITIONS_OF_RUNS[self]
+        return self in _ENDS
 
 
 class ErrorClass(StrEnum):
@@ -63,7 +63,7 @@ TRANSITIONS_OF_STEPS: dict[StepStatus, frozenset[StepStatus]] = {
     _S.RETRYING: frozenset({_S.RUNNING, _S.CANCELLED, _S.FAILED}),
     _S.COMPLETED: frozenset(),
     _S.SKIPPED: frozenset(),
-    _S.CANCELLED: frozenset(),
+    _S.CANCELLED: frozenset({_S.RETRYING}),  # by a replay of the run, which gave it up
     _S.COMPENSATING: frozenset({_S.COMPENSATED, _S.FAILED}),
     _S.COMPENSATED: frozenset({_S.COMPLETED}),  # by its fallback
 }
@@ -74,7 +74,12 @@ TRANSITIONS_OF_RUNS: dict[RunStatus, frozenset[RunStatus]] = {
     _R.RUNNING: frozenset({_R.WAITING, _R.COMPENSATING}) | _ENDS,
     _R.WAITING: frozenset({_R.RUNNING, _R.COMPENSATING}) | _ENDS,
     _R.COMPENSATING: frozenset({_R.RUNNING, _R.WAITING}) | _ENDS,
-    **{status: frozenset() for status in _ENDS},
+    _R.COMPLETED: frozenset(),
+    # By somebody's decision: a replay, or that a dead letter is discarded.
+    _R.FAILED: frozenset({_R.RUNNING}),
+    _R.COMPENSATED: frozenset({_R.RUNNING}),
+    _R.CANCELLED: frozenset({_R.RUNNING}),
+    _R.DEAD_LETTERED: frozenset({_R.RUNNING, _R.FAILED}),
 }
 
 

@@ -4,7 +4,7 @@ The only SQL on state and history is here. `Store` owns the file, `GroupWriter` 
 `Redactor` keeps secrets out of what it is given.
 """
 
-from orchkit.store.queries import LogFrames
+from orchkit.store.queries import FailedFrames, LogFrames
 from orchkit.store.redaction import Redactor
 from orchkit.store.rows import Batch, DefinitionRow, HistoryRow, RunRow, StoredRow
 from orchkit.store.store import Store
@@ -13,6 +13,7 @@ from orchkit.store.writer import GroupWriter
 __all__ = [
     "Batch",
     "DefinitionRow",
+    "FailedFrames",
     "GroupWriter",
     "HistoryRow",
     "LogFrames",

@@ -15,9 +15,31 @@ import pandas as pd
 from orchkit.columns import CASE_COLUMNS, CASE_PREFIX, XES_NAMES
 from orchkit.store.reading import frame_of
 from orchkit.store.rows import RunRow, StoredRow
-from orchkit.store.statements import CASES, HISTORY, KNOWN_RUNS, OPEN_ROWS, OPEN_RUNS, RUN_OUTCOMES, RUNS, STEPS
+from orchkit.store.statements import (
+    CASES,
+    FAILED_RUNS,
+    FAILED_STEPS,
+    HISTORY,
+    KNOWN_RUNS,
+    OPEN_ROWS,
+    OPEN_RUNS,
+    RUN_OUTCOMES,
+    RUNS,
+    STEPS,
+)
 
-__all__ = ["LogFrames", "history", "known_runs", "log_frames", "open_runs", "outcomes", "runs"]
+__all__ = [
+    "FailedFrames",
+    "LogFrames",
+    "failed_steps",
+    "history",
+    "known_runs",
+    "log_frames",
+    "open_runs",
+    "outcomes",
+    "runs",
+    "stored_runs",
+]
 
 _ROWS_AT_ONCE = 10_000
 _MOST_ATTRIBUTES = 200
@@ -35,6 +57,14 @@ class LogFrames:
     cases: pd.DataFrame
 
 
+@dataclass(frozen=True, slots=True)
+class FailedFrames:
+    """A row a run that has ended badly, and a row a step that failed in it."""
+
+    runs: pd.DataFrame
+    steps: pd.DataFrame
+
+
 def known_runs(cursor: duckdb.DuckDBPyConnection, run_ids: Sequence[str]) -> dict[str, RunRow]:
     """Return those of the runs that are stored."""
     found = map(_run_row, cursor.execute(KNOWN_RUNS, [list(run_ids)]).fetchall())
@@ -50,6 +80,20 @@ def open_runs(cursor: duckdb.DuckDBPyConnection) -> Iterator[tuple[RunRow, list[
     cursor.execute(OPEN_ROWS, [list(runs_by_id), len(runs_by_id), found[0][-1]])
     for run_id, rows in groupby(_stored_rows(cursor), lambda row: row.run_id):
         yield runs_by_id[run_id], list(rows)
+
+
+def stored_runs(cursor: duckdb.DuckDBPyConnection, run_ids: Sequence[str]) -> Iterator[tuple[RunRow, list[StoredRow]]]:
+    """Yield those of the runs that are stored, each with its history."""
+    found = known_runs(cursor, run_ids)
+    cursor.execute(OPEN_ROWS, [list(found), len(found), 0])
+    for run_id, rows in groupby(_stored_rows(cursor), lambda row: row.run_id):
+        yield found[run_id], list(rows)
+
+
+def failed_steps(cursor: duckdb.DuckDBPyConnection, statuses: Sequence[str]) -> FailedFrames:
+    """Return the runs that have ended in one of the statuses, and the steps whose last outcome is a failure."""
+    runs = frame_of(cursor, FAILED_RUNS, [list(statuses)])
+    return FailedFrames(runs, frame_of(cursor, FAILED_STEPS, [runs["run_id"].tolist()]))
 
 
 def _stored_rows(cursor: duckdb.DuckDBPyConnection) -> Iterator[StoredRow]:

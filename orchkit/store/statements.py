@@ -4,7 +4,18 @@
 from orchkit.model.states import RunStatus, StepStatus
 from orchkit.store.rows import StoredRow
 
-__all__ = ["CASES", "HISTORY", "KNOWN_RUNS", "OPEN_ROWS", "OPEN_RUNS", "RUNS", "RUN_OUTCOMES", "STEPS"]
+__all__ = [
+    "CASES",
+    "FAILED_RUNS",
+    "FAILED_STEPS",
+    "HISTORY",
+    "KNOWN_RUNS",
+    "OPEN_ROWS",
+    "OPEN_RUNS",
+    "RUNS",
+    "RUN_OUTCOMES",
+    "STEPS",
+]
 
 _ENDED = ", ".join(f"'{status}'" for status in RunStatus if status.is_final)
 _OUTCOMES = ", ".join(
@@ -90,6 +101,37 @@ OPEN_RUNS = f"""
 OPEN_ROWS = f"""
     WITH asked AS (SELECT unnest(?::VARCHAR[]) AS run_id, unnest(range(?)) AS place)
     SELECT {_ROW_COLUMNS} FROM history AS h JOIN asked USING (run_id) WHERE h.seq >= ? ORDER BY place, h.seq
+"""
+
+FAILED_RUNS = f"""
+    WITH chosen AS MATERIALIZED (SELECT *, rowid AS place FROM runs),
+    states AS ({_STATES}),
+    inputs AS (
+        SELECT run_id, arg_min(h.payload -> '$.inputs', h.seq) AS inputs FROM history AS h
+        WHERE h.kind = 'run' GROUP BY run_id
+    )
+    SELECT
+        run_id, case_id, workflow, version, parent_step, ended_at AS since, error_class, error_type, error_message,
+        CAST(inputs AS VARCHAR) AS inputs
+    FROM chosen JOIN states USING (run_id) LEFT JOIN inputs USING (run_id)
+    WHERE list_contains(?::VARCHAR[], status)
+    ORDER BY ended_at, place
+"""
+
+FAILED_STEPS = """
+    SELECT
+        run_id, step_id,
+        any_value(h.node) AS node,
+        any_value(h.kind) AS kind,
+        max(h.attempt) AS attempts,
+        arg_max(h.error_class, h.seq) AS error_class,
+        arg_max(h.error_type, h.seq) AS error_type,
+        arg_max(h.error_message, h.seq) AS error_message
+    FROM history AS h
+    WHERE list_contains(?::VARCHAR[], run_id) AND h.kind IN ('task', 'wait', 'call', 'compensation')
+    GROUP BY run_id, step_id
+    HAVING arg_max(h.status, h.seq) = 'FAILED'
+    ORDER BY max(h.seq) DESC
 """
 
 # An attempt: what opened it, what began it, and its own outcome, the first: a fallback may follow, or a retry that is

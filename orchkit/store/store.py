@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from orchkit.errors import StoreError
 from orchkit.store import queries
 from orchkit.store.database import Database, store_error
-from orchkit.store.queries import LogFrames
+from orchkit.store.queries import FailedFrames, LogFrames
 from orchkit.store.reading import Parameters, answer
 from orchkit.store.rows import Batch, DefinitionRow, HistoryRow, RunRow, StoredRow
 from orchkit.store.tables import history_table
@@ -207,6 +207,24 @@ class Store:
         """Yield each run that has not ended with its history by ``seq``, in the order of their start."""
         with self._database.reading() as cursor:
             yield from queries.open_runs(cursor)
+
+    def stored_runs(self, run_ids: Sequence[str]) -> Iterator[tuple[RunRow, list[StoredRow]]]:
+        """Yield those of the runs that are stored, each with its history by ``seq``."""
+        with self._database.reading() as cursor:
+            yield from queries.stored_runs(cursor, run_ids)
+
+    def failed_steps(self, statuses: Sequence[str]) -> FailedFrames:
+        """Return the runs that have ended in one of the statuses, and what failed in them.
+
+        Returns
+        -------
+        FailedFrames
+            ``runs``: ``run_id, case_id, workflow, version, parent_step, since, error_class, error_type, error_message,
+            inputs`` (JSON text); ``steps``: ``run_id, step_id, node, kind, attempts, error_class, error_type,
+            error_message``, the steps whose last outcome is FAILED, the last one first.
+        """
+        with self._database.reading() as cursor:
+            return queries.failed_steps(cursor, statuses)
 
     def history(self, run_id: str) -> pd.DataFrame:
         """Return the history of a run, ordered by ``seq``: all columns of the table, ``payload`` as JSON text."""

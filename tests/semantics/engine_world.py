@@ -10,11 +10,13 @@ from orchkit.engine.core import Core
 from orchkit.engine.messages import (
     CancelRun,
     CompleteWait,
+    DiscardRun,
     Dispatch,
     Ended,
     Message,
     Outcome,
     Publish,
+    ReplayRun,
     Settings,
     StartRun,
     Work,
@@ -22,7 +24,7 @@ from orchkit.engine.messages import (
 from orchkit.events import Failure
 from orchkit.model.nodes import WaitKind
 from orchkit.model.states import ErrorClass
-from orchkit.store import HistoryRow, Store
+from orchkit.store import HistoryRow, RunRow, StoredRow
 from tests.semantics.table import NEVER, Case, Row, phrases
 from tests.semantics.world import EPOCH, Played, changes
 
@@ -37,10 +39,38 @@ class _Anything:
         raise AssertionError
 
 
+class _Kept:
+    """What the core reads back: all that it has written."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, RunRow] = {}
+        self.rows: list[HistoryRow] = []
+        self.definitions: dict[str, str] = {}
+
+    def keep(self, work: Work) -> None:
+        self.runs |= {run.run_id: run for run in work.batch.runs}
+        self.rows += work.batch.rows
+        self.definitions |= {each.digest: each.document for each in work.batch.definitions}
+
+    def known_runs(self, run_ids):
+        return {run_id: self.runs[run_id] for run_id in run_ids if run_id in self.runs}
+
+    def latest_definition(self, _name):
+        return None
+
+    def definition(self, digest):
+        return self.definitions[digest]
+
+    def stored_runs(self, run_ids):
+        for run_id in run_ids:
+            if run_id in self.runs:
+                yield self.runs[run_id], [StoredRow(0, *row) for row in self.rows if row.run_id == run_id]
+
+
 class EngineWorld:
     """A case, played by the core of an engine."""
 
-    def __init__(self, case: Case, store: Store) -> None:
+    def __init__(self, case: Case) -> None:
         self.case = case
         self.now = 0.0
         self.serial = 0
@@ -50,14 +80,15 @@ class EngineWorld:
         self.prefixes = {"case": ""}
         self.ended: Ended | None = None
         executors = dict.fromkeys(("python", "http"), _Anything())
-        self.core = Core(Settings(executors), store)
+        self.kept = _Kept()
+        self.core = Core(Settings(executors), self.kept)
 
     def play(self) -> Played:
         """Return what the engine makes of the case."""
         for event in self.case.events:
             self.at(event["at"], lambda event=event: self.happens(event))
         self.take([StartRun("case", "case", self.case.workflow, dict(self.case.inputs))])
-        while self.ended is None:
+        while self.ended is None or self.case.decides_after(self.now):
             timer = self.core.next_timer()
             timer_at = NEVER if timer is None else timer - EPOCH
             told_at = self.due[0][0] if self.due else NEVER
@@ -75,6 +106,7 @@ class EngineWorld:
         else:
             status, failure = str(self.ended.finish.status), self.ended.finish.failure
             variables = dict(self.ended.variables)
+            status = next(row.status for row in reversed(self.kept.rows) if (row.run_id, row.kind) == ("case", "run"))
         error = None if failure is None else f"{failure.type} at {failure.node}" if failure.node else failure.type
         return Played(status, error, self.lines(), changes(self.case, variables), None, [])
 
@@ -97,6 +129,8 @@ class EngineWorld:
         self.took(self.core.handle(messages, EPOCH + self.now))
 
     def took(self, work: Work) -> None:
+        self.kept.keep(work)
+        self.core.unsettled.clear()
         for run in work.batch.runs:
             if run.parent_step is not None:
                 parent, step_id = run.parent_step.split("/", 1)
@@ -107,6 +141,8 @@ class EngineWorld:
                 self.dispatched(effect)
             elif effect.run_id == "case":
                 self.ended = effect
+        if "case" in self.core.active:
+            self.ended = None
 
     def dispatched(self, effect: Dispatch) -> None:
         attempt = effect.attempt
@@ -119,6 +155,10 @@ class EngineWorld:
 
     def happens(self, event: dict[str, object]) -> list[Message]:
         match event:
+            case {"replay": variables, **more}:
+                return [ReplayRun("case", variables, bool(more.get("from_start")))]
+            case {"discard": reason}:
+                return [DiscardRun("case", str(reason))]
             case {"cancel": reason}:
                 return [CancelRun("case", str(reason))]
             case {"callback": name, "error": kind, **more}:

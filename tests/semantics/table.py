@@ -19,7 +19,8 @@ The table is the YAML files beside this one; each holds a list of cases. One cas
     happen at the same moment in a case unless it says ``ties: true``.
 ``events``
     What comes from outside ``at`` a second: ``{callback: name, value: …}`` (or ``error``, ``class``),
-    ``{event: name, value: …}``, ``{cancel: reason}``.
+    ``{event: name, value: …}``, ``{cancel: reason}``, ``{replay: {variable: value}, from_start: false}``,
+    ``{discard: reason}``.
 ``status``, ``error``
     How the run ends, and the failure it ends with: its type, mostly with ``at`` and the node. A run that cannot go on
     by itself is in the status that it stays in.
@@ -84,6 +85,10 @@ class Case:
     @property
     def workflow(self) -> Workflow:
         return _workflow(self.text)
+
+    def decides_after(self, moment: float) -> bool:
+        """Return whether somebody decides about the ended run later."""
+        return any(event["at"] > moment and {"replay", "discard"} & event.keys() for event in self.events)
 
     def outcome(self, task: str, visit: int, attempt: int) -> Outcome:
         """Return what an attempt comes to; ``visit`` and ``attempt`` count from 1."""
@@ -190,8 +195,8 @@ def phrase(row: Row, position: int | None) -> str | None:
 
     ``ship RUNNING``, ``ship RUNNING 2`` (the second attempt), ``ship FAILED transient``, ``ship RETRYING 2s``,
     ``line[0] RUNNING`` (of the first item, or iteration), ``route -> a, b`` (a split takes these flows),
-    ``ship COMPLETED by fallback``, ``trip TIMED OUT`` (a scope's or a call's timeout is over), ``CANCEL``. Left out:
-    the rows of the run itself, and PENDING.
+    ``ship COMPLETED by fallback``, ``trip TIMED OUT`` (a scope's or a call's timeout is over), ``CANCEL``,
+    ``REPLAYED``, ``DISCARDED``. Left out: the rows of the run itself, and PENDING.
     """
     name = row.node if position is None or row.kind == Kind.CALLBACK else f"{row.node}[{position}]"
     match row.kind, row.status:
@@ -199,6 +204,8 @@ def phrase(row: Row, position: int | None) -> str | None:
             return None
         case Kind.CANCEL, _:
             return "CANCEL"
+        case Kind.DECISION, _:
+            return row.status
         case Kind.TIMER, _:
             return f"{name} TIMED OUT"
         case Kind.GATEWAY, "FAILED":

@@ -13,11 +13,13 @@ from orchkit.events import (
     CancelAsked,
     ChildEnded,
     Command,
+    DiscardAsked,
     Event,
     Failure,
     Finish,
     OpenWait,
     Record,
+    ReplayAsked,
     RunStep,
     SetTimer,
     StartChild,
@@ -86,7 +88,7 @@ class _World:
         self.moments.append([])
         self.begin(self.root, dict(self.case.inputs), "case")
         self.drain()
-        while self.due and self.root.state.finished is None:
+        while self.due and (self.root.state.finished is None or self.case.decides_after(self.now)):
             self.now, _, run, step_id, then = heapq.heappop(self.due)
             self.refuse_ties(run, step_id)
             self.moments.append([])
@@ -137,7 +139,7 @@ class _World:
         self.took(run, None, start(run.workflow, inputs, run_id=run_id))
 
     def go(self, run: _Run, event: Event) -> None:
-        if run.state.finished is None:
+        if run.state.finished is None or isinstance(event, ReplayAsked | DiscardAsked):
             self.took(run, event, advance(run.workflow, run.state, event))
 
     def took(self, run: _Run, event: Event | None, transition: Transition) -> None:
@@ -194,6 +196,9 @@ class _World:
             self.at(self.now + outcome.takes, run, step_id, lambda: self.go(run, event))
 
     def start_child(self, run: _Run, step_id: str, name: str, inputs: dict[str, object]) -> None:
+        if step_id in run.children:  # called once more by a replay
+            self.agenda.append((run.children[step_id], ReplayAsked()))
+            return
         called = run.workflow.called(name)
         if called is None:
             failure = Failure(ErrorClass.PERMANENT, "UnknownWorkflow")
@@ -207,6 +212,12 @@ class _World:
 
     def happens(self, event: dict[str, object]) -> None:
         match event:
+            case {"replay": variables, **more}:
+                self.forget()
+                inputs = {**self.case.inputs, **variables} if more.get("from_start") else variables
+                self.go(self.root, ReplayAsked(inputs, bool(more.get("from_start"))))
+            case {"discard": reason}:
+                self.go(self.root, DiscardAsked(str(reason)))
             case {"cancel": reason}:
                 self.go(self.root, CancelAsked(str(reason)))
             case {"callback": name, "error": kind, **more}:
@@ -220,6 +231,11 @@ class _World:
                 for step_id in self.waiting(WaitKind.EVENT, name):
                     if self.matches(step_id, more.get("value")):
                         self.go(self.root, CallbackReceived(step_id, more.get("value")))
+
+    def forget(self) -> None:
+        """Forget the timers and outcomes of runs that have ended: a replay sets its own."""
+        self.due = [due for due in self.due if due[3] is None and due[2] is self.root]
+        heapq.heapify(self.due)
 
     def waiting(self, kind: WaitKind, subject: object) -> list[str]:
         open_waits = self.root.waits.items()
