@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from orchkit.log import EventLog
 from orchkit.simulation.kernel import layout as at
@@ -57,7 +56,8 @@ class Replication:
 
 def log_of(workflow: Workflow, program: Lowered, parts: Sequence[Replication], warm_up_us: int) -> EventLog:
     """Return the log of replications."""
-    from orchkit.simulation.kernel.columns import by_case, fill  # noqa: PLC0415 -- compiles, or reads what was compiled
+    # Compiles, or reads what was compiled.
+    from orchkit.simulation.kernel.columns import count_rows, fill, place_rows  # noqa: PLC0415
 
     p = program.program
     count = len(parts)
@@ -77,41 +77,39 @@ def log_of(workflow: Workflow, program: Lowered, parts: Sequence[Replication], w
     kept = arrived >= first if warm_up_us else arrived > -at.FOREVER
     index = np.cumsum(kept) - 1
     index[~kept] = -1
-    total = int(kept.sum())
-    sizes = [len(part.rows) + len(part.open_rows) for part in parts]
-    order = np.empty((sum(sizes), 2), dtype=np.int64)
-    offsets = np.zeros(total + 1, dtype=np.int64)
-    rows = [array for part in parts for array in (part.rows, part.open_rows)]
-    by_case(tuple(rows), count, index, offsets, order)
-    length = int(offsets[-1])
-
-    columns = _Columns(length)
-    unit_pools = np.array([number for number, (_, res, _) in enumerate(program.pools) for _ in range(res.count)] or [0])
-    costs = np.array([[res.cost_per_hour, res.cost_per_step] for _, res, _ in program.pools] or [[0.0, 0.0]])
-    pauses = np.array([res.at_shift_end == "pause" for _, res, _ in program.pools] or [False])
+    offsets = np.zeros(int(kept.sum()) + 1, dtype=np.int64)
+    used = np.zeros((5, max(len(program.nodes), len(program.units) + 1, len(program.types), 16)), dtype=np.int64)
+    for position, part in enumerate(parts):
+        for rows in (part.rows, part.open_rows):
+            count_rows(rows, count, position, index, offsets, used)
+    np.cumsum(offsets, out=offsets)
+    columns = _Columns(int(offsets[-1]), program, used)
+    order, cursor = np.empty(columns.length, dtype=np.int32), offsets[:-1].copy()
     busy = np.zeros((count, max(1, len(program.units))), dtype=np.int64)
-    calendars = np.array(program.unit_calendars or [-1], dtype=np.int64)
-    firsts = np.array([first_unit for _, _, first_unit in program.pools] or [0], dtype=np.int64)
-    fill(
-        p,
-        tuple(rows),
-        order[:length],
-        columns.integers,
-        columns.floats,
-        columns.small,
+    staff = _staff(program)
+    for position, part in enumerate(parts):
+        place_rows(part.rows, count, position, index, cursor, order, 1)
+        place_rows(part.open_rows, count, position, index, cursor, order, -1)
+        where = (part.rows, part.open_rows, count, position, index, offsets, order)
+        fill(p, *where, *columns.arrays, *staff, busy[position])
+    del order
+    identifiers = _identifiers(numbers)
+    cases = _cases(workflow, program, parts, kept, arrived[kept], ended[kept], status[kept], identifiers)
+    steps = _steps(workflow, columns, identifiers)
+    return EventLog.from_coded(steps, cases, offsets, _availability(program, parts, busy))
+
+
+def _staff(program: Lowered) -> tuple[NDArray[Any], ...]:
+    """Return what the kernel asks of roles and resources."""
+    pools = program.pools
+    return (
         program.node_pools,
-        unit_pools,
-        calendars,
-        firsts,
-        costs,
-        pauses,
-        busy,
+        np.array([number for number, (_, res, _) in enumerate(pools) for _ in range(res.count)] or [0]),
+        np.array(program.unit_calendars or [-1], dtype=np.int64),
+        np.array([first_unit for _, _, first_unit in pools] or [0], dtype=np.int64),
+        np.array([[res.cost_per_hour, res.cost_per_step] for _, res, _ in pools] or [[0.0, 0.0]], dtype=np.float64),
+        np.array([res.at_shift_end == "pause" for _, res, _ in pools] or [False]),
     )
-    cases_frame = _cases(workflow, program, parts, kept, arrived, ended, status)
-    case_rows = np.repeat(np.flatnonzero(kept), np.diff(offsets))
-    steps = _steps(workflow, program, columns, case_rows // count, case_rows % count, numbers)
-    availability = _availability(program, parts, busy, calendars)
-    return EventLog.from_coded(steps, cases_frame, offsets, availability)
 
 
 def with_names(log: EventLog, names: Sequence[str]) -> EventLog:
@@ -133,71 +131,97 @@ def with_names(log: EventLog, names: Sequence[str]) -> EventLog:
 
 
 class _Columns:
-    """The columns that the kernel fills."""
+    """The columns that the kernel fills, and the names behind their codes."""
 
-    def __init__(self, length: int) -> None:
-        self.integers = np.empty((3, length), dtype=np.int64)  # enabled, started, completed
+    def __init__(self, length: int, program: Lowered, used: NDArray[np.int64]) -> None:
+        self.length = length
+        self.times = np.empty((3, length), dtype=np.int64)  # enabled, started, completed
         self.floats = np.empty((6, length), dtype=np.float64)  # cost; waits: contention, calendar, …
-        self.small = np.empty((6, length), dtype=np.int32)  # node, status, attempt, unit, class, type
+        self.numbers = np.empty((3, length), dtype=np.int32)  # case, attempt, resource
+        self.codes = np.empty((6, length), dtype=np.int16)  # activity, role, status, class, type, what it undoes
+        self.replications = np.empty(length, dtype=np.int64)
+        nodes = program.nodes
+        named: tuple[tuple[Sequence[str | None], NDArray[np.int64]], ...] = (
+            ([node.name for node in nodes], used[0]),
+            ([node.role for node in nodes], used[0]),
+            (at.STATUS_NAMES, used[2]),
+            ([None, *at.CLASS_NAMES[1:]], used[3]),
+            (program.types, used[4]),
+            ([node.undoes for node in nodes], used[0]),
+            ([None, *(name for _, name in program.units)], used[1]),
+        )
+        self.tables = np.full((len(named), used.shape[1]), -1, dtype=np.int32)
+        self.texts = []
+        for (names, counts), table in zip(named, self.tables, strict=True):
+            is_used = counts[: len(names)] > 0
+            texts = sorted({name for name, some in zip(names, is_used, strict=True) if some and name is not None})
+            place: dict[str | None, int] = {name: code for code, name in enumerate(texts)}
+            table[: len(names)] = [place.get(name, -1) for name in names]
+            self.texts.append(texts)
+
+    @property
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """What the kernel writes and reads."""
+        return self.times, self.floats, self.numbers, self.codes, self.replications, self.tables
+
+    def named(self, number: int) -> pd.Categorical:
+        """Return one of the columns of names."""
+        codes = self.codes[number] if number < len(self.codes) else self.numbers[2]
+        return _categorical(codes, self.texts[number])
+
+
+def _categorical(codes: NDArray[np.integer], texts: Sequence[str]) -> pd.Categorical:
+    return pd.Categorical.from_codes(codes, categories=pd.Index(list(texts), dtype=_TEXT), validate=False)
 
 
 def _identifiers(numbers: int) -> pd.Index:
     """Return the identifiers of cases, which sort as their numbers do."""
-    texts = pc.utf8_lpad(pc.cast(pa.array(np.arange(1, numbers + 1)), pa.large_string()), len(str(numbers)), "0")
-    return pd.Index(pd.arrays.ArrowStringArray(pa.chunked_array([texts]), dtype=_TEXT))  # type: ignore[call-arg]  # newer than its stub
+    from orchkit.simulation.kernel.columns import write_numbers  # noqa: PLC0415 -- compiled
 
-
-def _coded(codes: NDArray[np.integer], names: Sequence[str | None]) -> pd.Categorical:
-    """Return a categorical of those names that occur, sorted; names may repeat, None is missing."""
-    used = np.bincount(codes + 1, minlength=len(names) + 1)[1:] > 0  # the first is what is missing
-    texts = sorted({name for name, is_used in zip(names, used, strict=True) if is_used and name is not None})
-    place = {name: number for number, name in enumerate(texts)}
-    table = np.array([*(place.get(name, -1) if name is not None else -1 for name in names), -1], dtype=np.int32)
-    return pd.Categorical.from_codes(table[codes], categories=pd.Index(texts, dtype=_TEXT), validate=False)
+    width = len(str(numbers))
+    texts = np.empty((numbers, width), dtype=np.uint8)
+    write_numbers(width, texts)
+    places = pa.py_buffer(np.arange(0, (numbers + 1) * width, width))
+    found = pa.LargeStringArray.from_buffers(numbers, places, pa.py_buffer(texts))
+    return pd.Index(pd.arrays.ArrowStringArray(pa.chunked_array([found]), dtype=_TEXT))  # type: ignore[call-arg]  # newer than its stub
 
 
 def _times(values: NDArray[np.int64]) -> pd.Series:
     return pd.Series(values.view("M8[us]"), copy=False).dt.tz_localize("UTC")
 
 
-def _steps(
-    workflow: Workflow,
-    program: Lowered,
-    columns: _Columns,
-    cases: NDArray[np.int64],
-    replications: NDArray[np.int64],
-    numbers: int,
-) -> pd.DataFrame:
-    length = len(cases)
-    node, status, attempt, unit, kind, error = columns.small
-    nothing = pd.Series(np.nan, index=pd.RangeIndex(length), dtype=_TEXT)
+def _nothing(length: int) -> pd.arrays.ArrowStringArray:
+    return pd.arrays.ArrowStringArray(pa.chunked_array([pa.nulls(length, pa.large_string())]), dtype=_TEXT)  # type: ignore[call-arg]  # as above
+
+
+def _steps(workflow: Workflow, columns: _Columns, identifiers: pd.Index) -> pd.DataFrame:
+    length = columns.length
+    numbers, attempts, _ = columns.numbers
     none = np.zeros(length, dtype=np.int8)
-    name, version = _coded(none, [workflow.name]), _coded(none, [workflow.version])
-    identifiers = pd.Categorical.from_codes(cases.astype(np.int32), categories=_identifiers(numbers), validate=False)
-    enabled, started, completed = (_times(column) for column in columns.integers)
+    enabled, started, completed = (_times(column) for column in columns.times)
     data = {
-        "case_id": identifiers,
-        "activity": _coded(node, [named.name for named in program.nodes]),
+        "case_id": pd.Categorical.from_codes(numbers, categories=identifiers, validate=False),
+        "activity": columns.named(0),
         "enabled": enabled,
         "started": started,
         "completed": completed,
-        "status": _coded(status, at.STATUS_NAMES),
-        "attempt": attempt,
-        "role": _coded(node, [named.role for named in program.nodes]),
-        "resource": _coded(unit, [name for _, name in program.units] or [None]),
-        "error_class": _coded(kind, [None, *at.CLASS_NAMES[1:]]),
-        "error_type": _coded(np.where(kind > 0, error, -1), program.types),
-        "error_message": nothing,
+        "status": columns.named(2),
+        "attempt": attempts,
+        "role": columns.named(1),
+        "resource": columns.named(6),
+        "error_class": columns.named(3),
+        "error_type": columns.named(4),
+        "error_message": _nothing(length),
         "cost": columns.floats[0],
-        "run_id": _coded(none - 1, [None]),
-        "step_id": nothing,
-        "workflow": name,
-        "version": version,
-        "replication": pd.arrays.IntegerArray(replications, np.zeros(length, dtype=bool)),
+        "run_id": _categorical(none - 1, []),
+        "step_id": _nothing(length),
+        "workflow": _categorical(none, [workflow.name][:length]),
+        "version": _categorical(none, [workflow.version][:length]),
+        "replication": pd.arrays.IntegerArray(columns.replications, np.zeros(length, dtype=bool)),
     }
     causes = ("contention", "calendar", "batching", "priority", "retry")
     waits = {f"wait_{cause}_s": columns.floats[1 + number] for number, cause in enumerate(causes)}
-    undoes = _coded(node, [named.undoes for named in program.nodes])
+    undoes = columns.named(5)
     undone = {"compensates": undoes} if len(undoes.categories) else {}
     return pd.DataFrame({**data, **waits, **undone}, copy=False)
 
@@ -210,37 +234,35 @@ def _cases(
     arrived: NDArray[np.int64],
     ended: NDArray[np.int64],
     status: NDArray[np.int8],
+    identifiers: pd.Index,
 ) -> pd.DataFrame:
     from orchkit.simulation.kernel.columns import attribute  # noqa: PLC0415 -- compiled
 
     count = len(parts)
     chosen = np.flatnonzero(kept)
-    numbers = len(kept) // count
-    identifiers = _identifiers(numbers)
-    ids = identifiers if count == 1 and len(chosen) == numbers else identifiers.take(chosen // count)
+    ids = identifiers if count == 1 and len(chosen) == len(kept) else identifiers.take(chosen // count)
     total = len(chosen)
     table = pd.Index([*at.STATUS_NAMES], dtype=_TEXT)
     data = {
         "case_id": ids.array,
         "workflow": pd.array(_repeated(workflow.name, total), dtype=_TEXT),
         "version": pd.array(_repeated(workflow.version, total), dtype=_TEXT),
-        "started": _times(arrived[chosen]),
-        "completed": _times(ended[chosen]),
-        "status": pd.Categorical.from_codes(
-            status[chosen], categories=table, validate=False
-        ).remove_unused_categories(),
+        "started": _times(arrived),
+        "completed": _times(ended),
+        "status": pd.Categorical.from_codes(status, categories=table, validate=False).remove_unused_categories(),
         "replication": pd.arrays.IntegerArray(chosen % count, np.zeros(total, dtype=bool)),
     }
     keys = np.array([part.key for part in parts], dtype=np.int64)
     for name, number in program.attributes.items():
-        values = attribute(program.program, program.numbers, number, keys, chosen)
+        values = np.empty(total, dtype=np.float64)
+        attribute(program.program, program.numbers, number, keys, chosen, values)
         is_text = bool(program.texts) and bool((values % 1 == _HALF).all())
         data[name] = _named(values, program.texts) if is_text else values
     return pd.DataFrame(data, copy=False)
 
 
 def _named(values: NDArray[np.float64], texts: Sequence[str]) -> pd.Series:
-    return pd.Series(_coded(values.astype(np.int64), texts)).astype(_TEXT)
+    return pd.Series(_categorical(values.astype(np.int64), texts)).astype(_TEXT)
 
 
 def _repeated(text: str, count: int) -> pa.ChunkedArray:
@@ -251,15 +273,16 @@ def _availability(
     program: Lowered,
     parts: Sequence[Replication],
     busy: NDArray[np.int64],
-    calendars: NDArray[np.int64],
 ) -> pd.DataFrame:
     from orchkit.simulation.kernel.columns import on_duty  # noqa: PLC0415 -- compiled
 
     p = program.program
     start = int(p[at.P_START])
+    calendars = np.array(program.unit_calendars, dtype=np.int64)
+    open_us = np.zeros(len(calendars), dtype=np.int64)
     rows = []
     for position, part in enumerate(parts):
-        open_us = on_duty(p, calendars, start, part.now)
+        on_duty(p, calendars, start, part.now, open_us)
         for role, resource, first in program.pools:
             rows += [
                 (

@@ -335,13 +335,15 @@ class Memory:
         passes = m[m[at.M_PASSES] :][: held * m[at.M_PASS_COUNT]].reshape(-1, held)
         live = steps[(steps[:, at.S_STATUS] >= 0) & (steps[:, at.S_KIND] != at.K_SCOPE)]
         numbers = cases[passes[live[:, at.S_PASS], at.I_CASE], at.K_NUMBER]
-        rows = np.empty((len(live), at.ROW_WIDTH), dtype=np.int64)
-        rows[:, 0] = (numbers << 24) | live[:, at.S_NODE]
-        rows[:, 1], rows[:, 2], rows[:, 3] = live[:, at.S_ENABLED], live[:, at.S_STARTED], -1
-        rows[:, 4] = (live[:, at.S_UNIT] + 1) | (live[:, at.S_STATUS] << 24) | (live[:, at.S_ATTEMPT] << 32)
-        rows[:, 5], rows[:, 6] = np.maximum(live[:, at.S_READY] - live[:, at.S_ENABLED], 0), live[:, at.S_OVERTAKEN]
+        rows = np.full((len(live), 2, at.ROW_WIDTH), -1, dtype=np.int64)
+        rows[:, 0, 0] = (numbers << 24) | live[:, at.S_NODE]
+        rows[:, 0, 1:3] = live[:, [at.S_ENABLED, at.S_STARTED]]
+        packed = (live[:, at.S_UNIT] + 1) | (live[:, at.S_STATUS] << 24) | (live[:, at.S_ATTEMPT] << 32)
+        rows[:, 0, 4] = packed | (1 << at.ROW_MORE)
+        rows[:, 1, 1] = np.maximum(live[:, at.S_READY] - live[:, at.S_ENABLED], 0)
+        rows[:, 1, 2] = live[:, at.S_OVERTAKEN]
         flying = cases[cases[:, at.K_NUMBER] >= 0] if len(cases) else cases
-        return rows, flying[:, [at.K_NUMBER, at.K_ARRIVED]]
+        return rows.reshape(-1, at.ROW_WIDTH), flying[:, [at.K_NUMBER, at.K_ARRIVED]]
 
     def _staff(self) -> None:
         m = self.m

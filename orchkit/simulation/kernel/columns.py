@@ -2,146 +2,159 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from numba import boolean, float64, int16, int32, int64, uint8
 
-import numpy as np
-from numba import njit
-from numpy.typing import NDArray
-
+from orchkit.simulation.kernel.compiling import entry
 from orchkit.simulation.kernel.draws import mix, sample_attribute
-from orchkit.simulation.kernel.duty import worked
-from orchkit.simulation.kernel.layout import CASE_KEY, MICRO, P_START
+from orchkit.simulation.kernel.duty import open_between
+from orchkit.simulation.kernel.layout import CASE_KEY, MICRO, P_START, ROW_MORE
 
-__all__ = ["attribute", "by_case", "fill", "on_duty"]
+__all__ = ["attribute", "count_rows", "fill", "on_duty", "place_rows", "write_numbers"]
 
 _NAT = -(1 << 63)
+_LIST, _TABLE = int64[::1], int64[:, ::1]
 
 
-@njit(nogil=True, cache=True)
-def _count(rows, count, replication, index, offsets):
-    for at in range(len(rows)):
-        case = index[(rows[at, 0] >> 24) * count + replication]
+@entry(_TABLE, int64, int64, _LIST, _LIST, _TABLE)
+def count_rows(rows, count, replication, index, offsets, used):
+    """Count the rows of each case of a replication; and how often each node, unit, status, class and type occurs."""
+    at = 0
+    while at < len(rows):
+        word, packed = rows[at, 0], rows[at, 4]
+        case = index[(word >> 24) * count + replication]
         if case >= 0:
             offsets[case + 1] += 1
+            used[0, word & 0xFFFFFF] += 1
+            used[1, packed & 0xFFFFFF] += 1
+            used[2, (packed >> 24) & 15] += 1
+            kind = (packed >> 28) & 7
+            used[3, kind] += 1
+            if kind:
+                used[4, packed >> 47] += 1
+        at += 1 + ((packed >> ROW_MORE) & 1)
 
 
-@njit(nogil=True, cache=True)
-def _place(rows, part, count, index, cursor, order):
-    for at in range(len(rows)):
-        case = index[(rows[at, 0] >> 24) * count + part // 2]
+@entry(_TABLE, int64, int64, _LIST, _LIST, int32[::1], int64)
+def place_rows(rows, count, replication, index, cursor, order, sign):
+    """Note where the rows of each case are: from 0 on, or from -1 down.
+
+    A counting sort, which keeps the order of completion within a case.
+    """
+    at = 0
+    while at < len(rows):
+        case = index[(rows[at, 0] >> 24) * count + replication]
         if case >= 0:
-            order[cursor[case], 0], order[cursor[case], 1] = part, at
+            order[cursor[case]] = at if sign > 0 else -1 - at
             cursor[case] += 1
+        at += 1 + ((rows[at, 4] >> ROW_MORE) & 1)
 
 
-@njit(nogil=True, cache=True)
-def _sum_up(offsets):
-    for case in range(1, len(offsets)):
-        offsets[case] += offsets[case - 1]
-
-
-def by_case(
-    parts: Sequence[NDArray[np.int64]],
-    count: int,
-    index: NDArray[np.int64],
-    offsets: NDArray[np.int64],
-    order: NDArray[np.int64],
-) -> None:
-    """Sort rows by case: a counting sort, which keeps their order of completion within a case."""
-    for part, rows in enumerate(parts):
-        _count(rows, count, part // 2, index, offsets)
-    _sum_up(offsets)
-    cursor = offsets[:-1].copy()
-    for part, rows in enumerate(parts):
-        _place(rows, part, count, index, cursor, order)
-
-
-@njit(nogil=True, cache=True)
-def _fill(
-    p, part, rows, order, integers, floats, small, node_pools, unit_pools, calendars, firsts, costs, pauses, busy
-):
-    for to in range(len(order)):
-        if order[to, 0] != part:
-            continue
-        at = order[to, 1]
-        node = rows[at, 0] & 0xFFFFFF
-        enabled, started, completed, packed = rows[at, 1], rows[at, 2], rows[at, 3], rows[at, 4]
-        unit = (packed & 0xFFFFFF) - 1
-        integers[0, to] = enabled
-        integers[1, to] = started if started >= 0 else _NAT
-        integers[2, to] = completed if completed >= 0 else _NAT
-        small[0, to], small[1, to], small[2, to] = node, (packed >> 24) & 15, (packed >> 32) & 0x7FFF
-        small[3, to], small[4, to], small[5, to] = unit, (packed >> 28) & 7, packed >> 47
-        cost = 0.0
-        contention = calendar_wait = priority = retry = 0.0
-        until = started if started >= 0 else completed
-        pool = node_pools[node]
-        if until >= 0 and pool >= 0:
-            ready = min(enabled + rows[at, 5], until)
-            retry = (ready - enabled) / MICRO
-            calendar = calendars[firsts[pool]]
-            open_us = (
-                worked(p.ctypes, calendar, until) - worked(p.ctypes, calendar, ready)
-                if calendar >= 0
-                else until - ready
-            )
-            calendar_wait = (until - ready - open_us) / MICRO
-            if rows[at, 6] >= 0:
-                since = max(rows[at, 6], ready)
-                late = (
-                    worked(p.ctypes, calendar, until) - worked(p.ctypes, calendar, since)
-                    if calendar >= 0
-                    else until - since
-                )
-                priority = late / MICRO
-                open_us -= late
-            contention = open_us / MICRO
-        elif until >= 0:
-            retry = (until - enabled) / MICRO
-        if unit >= 0 and started >= 0 and completed >= 0:
-            calendar = calendars[unit] if pauses[unit_pools[unit]] else -1
-            work = (
-                worked(p.ctypes, calendar, completed) - worked(p.ctypes, calendar, started)
-                if calendar >= 0
-                else completed - started
-            )
-            before = 0  # what was done before a warm start
-            if started < p[P_START]:
-                before = worked(p.ctypes, calendar, p[P_START]) - worked(p.ctypes, calendar, started)
-            busy[part // 2, unit] += work - before
-            cost = costs[unit_pools[unit], 0] * work / (3_600.0 * MICRO) + costs[unit_pools[unit], 1]
-        floats[0, to], floats[1, to], floats[2, to] = cost, contention, calendar_wait
-        floats[3, to], floats[4, to], floats[5, to] = 0.0, priority, retry
-
-
+@entry(
+    *(_LIST, _TABLE, _TABLE, int64, int64, _LIST, _LIST, int32[::1]),
+    *(_TABLE, float64[:, ::1], int32[:, ::1], int16[:, ::1], int64[::1]),
+    *(int32[:, ::1], _LIST, _LIST, _LIST, _LIST, float64[:, ::1], boolean[::1], _LIST),
+)
 def fill(
-    p: NDArray[np.int64],
-    parts: Sequence[NDArray[np.int64]],
-    order: NDArray[np.int64],
-    *columns: NDArray[Any],
-) -> None:
-    """Write the columns of the log."""
-    for part, rows in enumerate(parts):
-        if len(rows):
-            _fill(p, part, rows, order, *columns)
+    program,
+    rows,
+    open_rows,
+    count,
+    replication,
+    index,
+    offsets,
+    order,
+    times,
+    floats,
+    numbers,
+    codes,
+    replications,
+    tables,
+    node_pools,
+    unit_pools,
+    calendars,
+    firsts,
+    costs,
+    pauses,
+    busy,
+):
+    """Write the columns of the log for the cases of one replication."""
+    p, begun = program.ctypes, program[P_START]
+    for number in range(len(index) // count):
+        case = index[number * count + replication]
+        if case < 0:
+            continue
+        for to in range(offsets[case], offsets[case + 1]):
+            at = order[to]
+            row = rows[at] if at >= 0 else open_rows[-1 - at]
+            node = row[0] & 0xFFFFFF
+            enabled, started, completed, packed = row[1], row[2], row[3], row[4]
+            unit = (packed & 0xFFFFFF) - 1
+            times[0, to] = enabled
+            times[1, to] = started if started >= 0 else _NAT
+            times[2, to] = completed if completed >= 0 else _NAT
+            numbers[0, to] = number
+            numbers[1, to] = (packed >> 32) & 0x7FFF
+            replications[to] = replication
+            kind = (packed >> 28) & 7
+            codes[0, to] = tables[0, node]
+            codes[1, to] = tables[1, node]
+            codes[2, to] = tables[2, (packed >> 24) & 15]
+            codes[3, to] = tables[3, kind]
+            codes[4, to] = tables[4, packed >> 47] if kind else -1
+            codes[5, to] = tables[5, node]
+            numbers[2, to] = tables[6, unit + 1]
+            later, overtaken = 0, -1
+            if (packed >> ROW_MORE) & 1:
+                more = rows[at + 1] if at >= 0 else open_rows[-at]
+                later, overtaken = more[1], more[2]
+            cost = contention = calendar_wait = priority = retry = 0.0
+            until = started if started >= 0 else completed
+            pool = node_pools[node]
+            if until >= 0 and pool >= 0:
+                ready = min(enabled + later, until)
+                retry = (ready - enabled) / MICRO
+                calendar = calendars[firsts[pool]]
+                open_us = open_between(p, calendar, ready, until)
+                calendar_wait = (until - ready - open_us) / MICRO
+                if overtaken >= 0:
+                    late = open_between(p, calendar, min(max(overtaken, ready), until), until)
+                    priority = late / MICRO
+                    open_us -= late
+                contention = open_us / MICRO
+            elif until >= 0:
+                retry = (until - enabled) / MICRO
+            if unit >= 0 and started >= 0 and completed >= 0:
+                pool = unit_pools[unit]
+                calendar = calendars[unit] if pauses[pool] else -1
+                work = open_between(p, calendar, started, completed)
+                # What was done before a warm start costs, but did not keep anybody busy in this time.
+                busy[unit] += work if started >= begun else open_between(p, calendar, begun, completed)
+                cost = costs[pool, 0] * work / (3_600.0 * MICRO) + costs[pool, 1]
+            floats[0, to], floats[1, to], floats[2, to] = cost, contention, calendar_wait
+            floats[3, to], floats[4, to], floats[5, to] = 0.0, priority, retry
 
 
-@njit(nogil=True, cache=True)
-def attribute(p, d, number, keys, cases):
-    """Return the value of an attribute for each case: of a number and a replication, as the log counts them."""
-    values = np.empty(len(cases))
+@entry(_LIST, float64[::1], int64, _LIST, _LIST, float64[::1])
+def attribute(program, numbers, number, keys, cases, values):
+    """Write the value of an attribute for each case: of a number and a replication, as the log counts them."""
     for at in range(len(cases)):
         case, replication = cases[at] // len(keys), cases[at] % len(keys)
         key = mix(keys[replication] + (case + 1) * CASE_KEY)
-        values[at] = sample_attribute(p.ctypes, d.ctypes, number, key)
-    return values
+        values[at] = sample_attribute(program.ctypes, numbers.ctypes, number, key)
 
 
-@njit(nogil=True, cache=True)
-def on_duty(p, calendars, start, end):
-    """Return how long each calendar is open between two moments."""
-    found = np.empty(len(calendars), dtype=np.int64)
+@entry(_LIST, _LIST, int64, int64, _LIST)
+def on_duty(program, calendars, start, end, found):
+    """Write how long each calendar is open between two moments."""
     for at in range(len(calendars)):
-        found[at] = worked(p.ctypes, calendars[at], end) - worked(p.ctypes, calendars[at], start)
-    return found
+        found[at] = open_between(program.ctypes, calendars[at], start, end)
+
+
+@entry(int64, uint8[:, ::1])
+def write_numbers(width, texts):
+    """Write the numbers from 1 on as text, with zeros in front."""
+    for at in range(len(texts)):
+        left = at + 1
+        for place in range(width - 1, -1, -1):
+            texts[at, place] = 48 + left % 10
+            left //= 10

@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 from orchkit.simulation.kernel.compiling import compiled
-from orchkit.simulation.kernel.layout import C_BASE, C_COUNT, C_PERIOD, C_SPANS, C_WIDTH, C_WORK, P_CALENDARS
+from orchkit.simulation.kernel.layout import (
+    C_BASE,
+    C_COUNT,
+    C_HOURS,
+    C_PERIOD,
+    C_SPANS,
+    C_WIDTH,
+    C_WORK,
+    HOUR,
+    P_CALENDARS,
+)
 
-__all__ = ["next_open", "worked", "working_until"]
+__all__ = ["next_open", "open_between", "worked", "working_until"]
+
+_FEW = 8
 
 
 @compiled
-def _last(p, spans, count, field, value):
-    """Return the last span whose field is at most the value; -1 for none."""
-    low, high = 0, count
-    while low < high:
-        middle = (low + high) >> 1
-        if p[spans + 3 * middle + field] <= value:
-            low = middle + 1
-        else:
-            high = middle
-    return low - 1
+def _cycle(p, row, moment):
+    """Return how often the period has gone by."""
+    offset = moment - p[row + C_BASE]
+    # Nearly all moments are in the first period, and a division takes as long as all else here.
+    return 0 if 0 <= offset < p[row + C_PERIOD] else offset // p[row + C_PERIOD]
+
+
+@compiled
+def _last(p, row, inside):
+    """Return the last span that has opened at a moment of the period; -1 for none."""
+    spans, count = p[row + C_SPANS], p[row + C_COUNT]
+    at = p[p[row + C_HOURS] + inside // HOUR]
+    while at + 1 < count and p[spans + 3 * (at + 1)] <= inside:
+        at += 1
+    return at
 
 
 @compiled
@@ -28,10 +45,9 @@ def next_open(p, calendar, moment):
         return moment
     row = p[P_CALENDARS] + calendar * C_WIDTH
     spans, count, period = p[row + C_SPANS], p[row + C_COUNT], p[row + C_PERIOD]
-    cycle = (moment - p[row + C_BASE]) // period
-    begin = p[row + C_BASE] + cycle * period
+    begin = p[row + C_BASE] + _cycle(p, row, moment) * period
     inside = moment - begin
-    at = _last(p, spans, count, 0, inside)
+    at = _last(p, row, inside)
     if at >= 0 and inside < p[spans + 3 * at + 1]:
         return moment
     if at + 1 < count:
@@ -45,14 +61,31 @@ def worked(p, calendar, moment):
     if calendar < 0:
         return moment
     row = p[P_CALENDARS] + calendar * C_WIDTH
-    spans, count, period = p[row + C_SPANS], p[row + C_COUNT], p[row + C_PERIOD]
-    cycle = (moment - p[row + C_BASE]) // period
-    inside = moment - p[row + C_BASE] - cycle * period
-    at = _last(p, spans, count, 0, inside)
+    cycle = _cycle(p, row, moment)
+    inside = moment - p[row + C_BASE] - cycle * p[row + C_PERIOD]
+    at = _last(p, row, inside)
     if at < 0:
         return cycle * p[row + C_WORK]
-    span = spans + 3 * at
+    span = p[row + C_SPANS] + 3 * at
     return cycle * p[row + C_WORK] + p[span + 2] + min(inside, p[span + 1]) - p[span]
+
+
+@compiled
+def open_between(p, calendar, begin, end):
+    """Return the time on duty between two moments."""
+    if calendar < 0 or begin == end:
+        return end - begin
+    row = p[P_CALENDARS] + calendar * C_WIDTH
+    cycle = _cycle(p, row, begin)
+    inside = begin - p[row + C_BASE] - cycle * p[row + C_PERIOD]
+    at = _last(p, row, inside)
+    before = cycle * p[row + C_WORK]
+    if at >= 0:
+        span = p[row + C_SPANS] + 3 * at
+        if inside + (end - begin) <= p[span + 1]:
+            return end - begin
+        before += p[span + 2] + min(inside, p[span + 1]) - p[span]
+    return worked(p, calendar, end) - before
 
 
 @compiled
@@ -64,9 +97,27 @@ def working_until(p, calendar, moment, work):
         return moment
     row = p[P_CALENDARS] + calendar * C_WIDTH
     spans, count = p[row + C_SPANS], p[row + C_COUNT]
+    cycle = _cycle(p, row, moment)
+    inside = moment - p[row + C_BASE] - cycle * p[row + C_PERIOD]
+    low = max(_last(p, row, inside), 0)
+    if inside >= p[spans + 3 * low] and inside + work <= p[spans + 3 * low + 1]:
+        return moment + work
     total = worked(p, calendar, moment) + work
-    cycle = (total - 1) // p[row + C_WORK]
-    inside = total - cycle * p[row + C_WORK]
-    at = _last(p, spans, count, 2, inside - 1)
-    span = spans + 3 * at
-    return p[row + C_BASE] + cycle * p[row + C_PERIOD] + p[span] + inside - p[span + 2]
+    ended = total > (cycle + 1) * p[row + C_WORK]
+    if ended:
+        cycle, low = (total - 1) // p[row + C_WORK], 0
+    done = total - cycle * p[row + C_WORK]
+    # The last span before which less was done: a few steps on, or far away.
+    for _ in range(_FEW):
+        if low + 1 < count and p[spans + 3 * (low + 1) + 2] < done:
+            low += 1
+    high = count
+    if low + 1 < count and p[spans + 3 * (low + 1) + 2] < done:
+        while low + 1 < high:
+            middle = (low + high) >> 1
+            if p[spans + 3 * middle + 2] < done:
+                low = middle
+            else:
+                high = middle
+    span = spans + 3 * low
+    return p[row + C_BASE] + cycle * p[row + C_PERIOD] + p[span] + done - p[span + 2]

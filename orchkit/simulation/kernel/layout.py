@@ -85,8 +85,9 @@ F_TARGET, F_HELD, F_BIT, F_CONDITION, F_SHARE, F_WIDTH = range(6)
 G_STARTS, G_START_COUNT, G_FIRST, G_SAGA, G_OR_JOINS, G_OR_COUNT, G_HELD_COUNT, G_WIDTH = range(8)
 # A way to fail: class and type, the distribution of how long it takes (-1: as a success), its probability in d
 X_CODE, X_AFTER, X_SHARE, X_WIDTH = range(4)
-# A calendar: its spans (opens, closes, work before), their number, where the period begins, its length, work in it
-C_SPANS, C_COUNT, C_BASE, C_PERIOD, C_WORK, C_WIDTH = range(6)
+# A calendar: its spans (opens, closes, work before), their number, where the period begins, its length, work in it; for
+# each hour of the period, the last span that has opened at its beginning
+C_SPANS, C_COUNT, C_BASE, C_PERIOD, C_WORK, C_HOURS, C_WIDTH = range(7)
 # A distribution in d: family, five numbers
 D_WIDTH = 6
 
@@ -375,10 +376,13 @@ TYPE_NAMES = (
 
 MICRO = 1_000_000
 CASE_KEY = 0x5851F42D4C957F  # what makes the keys of the cases of a replication differ
+HOUR = 3_600 * MICRO
 FOREVER = 1 << 62
 
-# A row of the log: case and node; enabled, started, completed; unit, status, attempt, failure; delay; when overtaken
-ROW_WIDTH = 7
+# A row of the log: case and node; enabled, started, completed; unit, status, more, attempt, failure. Where a second row
+# follows, it says how much later the attempt could begin, and when it was overtaken (-1: never).
+ROW_WIDTH = 5
+ROW_MORE = 31  # the bit that says so
 ENDED_WIDTH = 3
 TRACE_WIDTH = 6
 STACK_WIDTH = 4

@@ -274,20 +274,29 @@ def note(p, m, kind, status, node, attempt, more):
 def log_row(p, m, s, status, failure):
     """Write a row of the log: an attempt that has ended now."""
     count = m[M_ROW_COUNT]
-    if count + 1 >= m[M_ROW_SIZE]:
+    if count + 2 >= m[M_ROW_SIZE]:
         m[M_OVERFLOW] = 1
         return
-    m[M_ROW_COUNT] = count + 1
     r = m[M_ROWS] + ROW_WIDTH * count
     i = m[M_PASSES] + p[P_HELD] * m[s + S_PASS]
     k = m[M_CASES] + (K_VISITS + p[P_NODE_COUNT]) * m[i + I_CASE]
+    later, overtaken = m[s + S_READY] - m[s + S_ENABLED], m[s + S_OVERTAKEN]
+    more = later != 0 or overtaken >= 0
     m[r] = (m[k + K_NUMBER] << 24) | m[s + S_NODE]
     m[r + 1] = m[s + S_ENABLED]
     m[r + 2] = m[s + S_STARTED]
     m[r + 3] = m[M_NOW]
     kind = (failure >> TYPE_SHIFT) & TYPE_MASK
     m[r + 4] = (
-        (m[s + S_UNIT] + 1) | (status << 24) | ((failure & CLASS_MASK) << 28) | (m[s + S_ATTEMPT] << 32) | (kind << 47)
+        (m[s + S_UNIT] + 1)
+        | (status << 24)
+        | ((failure & CLASS_MASK) << 28)
+        | (more << ROW_MORE)
+        | (m[s + S_ATTEMPT] << 32)
+        | (kind << 47)
     )
-    m[r + 5] = m[s + S_READY] - m[s + S_ENABLED]
-    m[r + 6] = m[s + S_OVERTAKEN]
+    m[M_ROW_COUNT] = count + 1
+    if more:
+        m[r + ROW_WIDTH] = -1
+        m[r + ROW_WIDTH + 1], m[r + ROW_WIDTH + 2] = later, overtaken
+        m[M_ROW_COUNT] = count + 2

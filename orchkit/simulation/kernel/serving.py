@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchkit.simulation.kernel.compiling import compiled
 from orchkit.simulation.kernel.draws import draw, micros, sample, stream
-from orchkit.simulation.kernel.duty import next_open, worked, working_until
+from orchkit.simulation.kernel.duty import next_open, open_between, working_until
 from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
 from orchkit.simulation.kernel.memory import note, schedule
 
@@ -174,7 +174,7 @@ def _interrupt(p, m, d, slot, q, pool):
     unit = m[v + S_UNIT]
     r = m[M_UNITS] + R_WIDTH * unit
     calendar = m[r + R_CALENDAR] if m[q + Q_PAUSE] else -1
-    m[v + S_LEFT] -= worked(p, calendar, m[M_NOW]) - worked(p, calendar, m[r + R_BUSY])
+    m[v + S_LEFT] -= open_between(p, calendar, m[r + R_BUSY], m[M_NOW])
     m[v + S_TOKEN] += 1
     leave_queue(p, m, slot)
     _begin(p, m, d, slot, unit)

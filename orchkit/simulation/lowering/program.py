@@ -125,6 +125,7 @@ def _put_together(scenario: Scenario, graphs: Graphs) -> Lowered:
     first = len(program) + at.C_WIDTH * len(calendars)
     for row in calendars:
         row[at.C_SPANS] += first
+        row[at.C_HOURS] += first
         program += row
     program += spans
     program[at.P_NODE_COUNT] = len(graphs.nodes)

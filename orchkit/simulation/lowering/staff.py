@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+import numpy as np
+
 from orchkit.errors import ScenarioError
 from orchkit.simulation.calendars import Calendar
 from orchkit.simulation.kernel import layout as at
@@ -64,12 +66,16 @@ class Staff:
                 message = "calendar: holidays and absences leave no time at all: it never opens."
                 raise ScenarioError(message)
             base_us, done = start_us - 7 * 86_400 * at.MICRO, 0
-            row = [len(spans), len(found), base_us, round(period.total_seconds() * at.MICRO), 0]
+            period_us = round(period.total_seconds() * at.MICRO)
+            row = [len(spans), len(found), base_us, period_us, 0, 0]
+            first = len(spans)
             for opens, closes in found:
                 begin, end = moment_us(opens) - base_us, moment_us(closes) - base_us
                 spans += [begin, end, done]
                 done += end - begin
-            row[at.C_WORK] = done
+            row[at.C_WORK], row[at.C_HOURS] = done, len(spans)
+            hours = np.arange(0, period_us + at.HOUR, at.HOUR)
+            spans += (np.searchsorted(spans[first::3], hours, side="right") - 1).tolist()
             rows.append(row)
         return rows, spans
 
