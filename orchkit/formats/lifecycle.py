@@ -6,10 +6,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from orchkit.columns import coded, microseconds
+
 __all__ = ["LIFECYCLE", "fold"]
 
 LIFECYCLE = "lifecycle:transition"
-_ENABLES, _STARTS = ("schedule", "assign", "reassign"), ("start", "resume")
+_KEYS = ("case:concept:name", "concept:name", "concept:instance")
+_ENABLES = ("schedule", "assign", "reassign")
 _ENDS = {
     "complete": "COMPLETED",
     "manualskip": "SKIPPED",
@@ -27,21 +30,26 @@ def fold(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     and a start the oldest open ``schedule``: first in, first out. An end without a start stays a step without
     ``started``; what never ends stays open. ``suspend``, ``resume`` while open and the like are dropped.
     """
-    transition = frame[LIFECYCLE].astype("str").str.lower().fillna("complete")
-    known = transition.isin([*_ENABLES, "start", *_ENDS]).to_numpy()
+    transition = coded(frame[LIFECYCLE])
+    names = [*(str(name).lower() for name in transition.cat.categories), "complete"]
+    codes = transition.cat.codes.to_numpy()  # -1, none, is the last name
+    known = np.array([name in {*_ENABLES, "start", *_ENDS} for name in names])[codes]
     notes = []
     if not known.all():
-        names = ", ".join(sorted(set(transition[~known])))
-        notes.append(f"{int((~known).sum()):,} events were dropped: no start or end of a step ({names})")
-    keys = ["case:concept:name", "concept:name", *(["concept:instance"] if "concept:instance" in frame else [])]
-    group: NDArray[np.int64] = (
-        frame.groupby(keys, observed=True, sort=False, dropna=False).ngroup().to_numpy().astype(np.int64)
+        dropped = ", ".join(sorted({names[code] for code in np.unique(codes[~known])}))
+        notes.append(f"{int((~known).sum()):,} events were dropped: no start or end of a step ({dropped})")
+    group = _groups(
+        [frame[name] for name in ("case:concept:name", "concept:name", "concept:instance") if name in frame]
     )
-    time = frame["time:timestamp"].to_numpy()
-    order = np.lexsort((time, group))
+    time = microseconds(frame["time:timestamp"])
+    order = np.argsort(group, kind="stable")
+    if ((time[order][1:] < time[order][:-1]) & (group[order][1:] == group[order][:-1])).any():
+        order = np.lexsort((time, group))
     order = order[known[order]]
-    kind = transition.to_numpy()[order]
-    enables, starts, ends = np.isin(kind, _ENABLES), kind == "start", np.isin(kind, list(_ENDS))
+    kind = codes[order]
+    enables, starts, ends = (
+        np.array([name in wanted for name in names])[kind] for wanted in (_ENABLES, ("start",), _ENDS)
+    )
     started_at = _pair(group[order], starts, ends)
     enabled_at = _pair(group[order], enables, starts)
     free = enables.copy()
@@ -62,9 +70,8 @@ def fold(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     steps["start_timestamp"] = _at(moments, begun[rows])
     steps["enabled"] = _at(moments, waited[rows])
     steps["time:timestamp"] = steps["time:timestamp"].where(ends[rows])
-    steps["status"] = np.select(
-        [ends[rows], starts[rows]], [pd.Series(kind[rows]).map(_ENDS).fillna(""), "RUNNING"], "PENDING"
-    )
+    statuses = np.array([_ENDS.get(name, "RUNNING" if name == "start" else "PENDING") for name in names], dtype=object)
+    steps["status"] = pd.Categorical(statuses)[kind[rows]]
     unstarted = int((ends & (started_at < 0)).sum())
     notes.append(f"{len(frame):,} events were folded into {len(steps):,} steps; {unstarted:,} of them have no start")
     still = int((~ends[rows]).sum())
@@ -73,21 +80,40 @@ def fold(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     return steps.drop(columns=LIFECYCLE), notes
 
 
+def _groups(columns: list[pd.Series]) -> NDArray[np.int64]:
+    """Return a number for each row that rows with the same values share; the numbers are dense."""
+    group = np.zeros(len(columns[0]), dtype=np.int64)
+    for column in columns:
+        categorical = coded(column).cat
+        group = group * (len(categorical.categories) + 1) + categorical.codes.to_numpy() + 1
+        group, _ = pd.factorize(group)
+    return group
+
+
 def _pair(group: NDArray[np.int64], opens: NDArray[np.bool_], closes: NDArray[np.bool_]) -> NDArray[np.intp]:
     """Return for each row that closes the row that it closes, the oldest open one of its group, else -1."""
-    change = pd.Series(opens.astype(np.int64) - closes)
-    depth = change.groupby(group, sort=False).cumsum()
-    lowest = depth.groupby(group, sort=False).cummin().clip(upper=0)
-    # A close on an empty queue is where the lowest depth falls: it closes nothing.
-    before = lowest.groupby(group, sort=False).shift(fill_value=0)
-    matched = closes & (lowest == before).to_numpy()
     found = np.full(len(group), -1, dtype=np.intp)
+    if not len(group):
+        return found
+    begins = np.ones(len(group), dtype=bool)
+    begins[1:] = group[1:] != group[:-1]
+    rank = np.cumsum(begins) - 1
+
+    def within(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Count up in each group anew."""
+        running = np.cumsum(counts)
+        counted: NDArray[np.int64] = running - (running - counts)[begins][rank]
+        return counted
+
+    depth = within(opens.astype(np.int64) - closes)
+    # Each group lies far below the one before, so that the lowest so far begins anew with it.
+    lowered = depth - rank * (len(group) + 1)
+    lowest = np.minimum(np.minimum.accumulate(lowered) + rank * (len(group) + 1), 0)
+    # A close on an empty queue is where the lowest depth falls: it closes nothing.
+    matched = closes & (lowest == np.where(begins, 0, np.roll(lowest, 1)))
     opened, closed = np.flatnonzero(opens), np.flatnonzero(matched)
-    if len(closed):
-        ranked = pd.Series(1, index=range(len(group)))
-        close_rank = ranked[matched].groupby(group[matched], sort=False).cumcount().to_numpy()
-        first = np.searchsorted(group[opened], group[closed])  # the groups rise
-        found[closed] = opened[first + close_rank]
+    before: NDArray[np.int64] = np.cumsum(opens) - opens  # how many opened in earlier rows
+    found[closed] = opened[before[begins][rank[closed]] + within(matched.astype(np.int64))[closed] - 1]
     return found
 
 

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import gzip
-import importlib
-import importlib.util
-import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from orchkit.columns import CASE_PREFIX, UTC
+from orchkit.columns import CASE_PREFIX, UTC, coded
 from orchkit.errors import LogError
 from orchkit.formats.bounded import chunks
+from orchkit.formats.prolog import not_xml, parser
+from orchkit.formats.segments import scan
 from orchkit.log import EventLog
 
 __all__ = ["read_events", "write_events"]
@@ -26,99 +25,19 @@ __all__ = ["read_events", "write_events"]
 CASE, ACTIVITY, TIME = "case:concept:name", "concept:name", "time:timestamp"
 _VALUES = frozenset({"string", "date", "int", "float", "boolean", "id"})
 _NESTED = frozenset({*_VALUES, "list", "container", "values"})
-_NO_ZONE = re.compile(rb'T\d\d:\d\d(?::\d\d)?(?:\.\d+)?["\']')
-_CLOSED = re.compile(rb"</(?:string|date|int|float|boolean|id|list|container)>")
-_LONGEST_TAG = 16 << 20
-
-
-class _PrologRead(Exception):
-    """The first element has begun: no document type can come any more."""
 
 
 def read_events(path: Path) -> tuple[pd.DataFrame, list[str]]:
     """Return a row an event under XES's names, the attributes of traces as ``case:…``, and what was repaired.
 
-    The reader of r4pm is used where it is installed and loses nothing of this file: it must find every trace and
-    event that the bytes have, and the file must have no nested attributes and no times without a zone. Else expat
-    streams the file. Neither resolves an entity: a document type is refused.
+    Plain logs are read by their segments (see `orchkit.formats.segments`), all others by expat. Neither resolves an
+    entity: a document type is refused.
     """
-    if importlib.util.find_spec("r4pm") and importlib.util.find_spec("polars"):
-        found = _read_fast(path)
-        if found is not None:
-            return found, []
+    found = scan(path)
+    if found is not None and len(found.trace_of):
+        notes: list[str] = []
+        return _joined(found.traces, found.events, found.trace_of, notes), notes
     return _Events().read(path)
-
-
-def _read_fast(path: Path) -> pd.DataFrame | None:
-    """Return the events as r4pm reads them, None where it would lose some."""
-    traces = events = 0
-    rest, prolog = b"", _parser()
-
-    def begun(*_: object) -> None:
-        raise _PrologRead
-
-    prolog.StartElementHandler = begun
-    in_prolog = True
-    for chunk in chunks(path):
-        if in_prolog:
-            in_prolog = not _ends_prolog(prolog, chunk, path)
-        piece = rest + chunk
-        cut = piece.rfind(b"<")
-        piece, rest = piece[:cut], piece[cut:]
-        if len(rest) > _LONGEST_TAG:
-            return None
-        inside = piece if traces else piece[max(piece.find(b"<trace"), 0) :]
-        traces, events = traces + piece.count(b"<trace"), events + piece.count(b"<event")
-        if traces and (_CLOSED.search(inside) or _NO_ZONE.search(inside)):
-            return None
-    if not events or rest.strip() != b"</log>":
-        return None
-    frame = importlib.import_module("r4pm").df.import_xes(str(path))[0]
-    if not {CASE, ACTIVITY, TIME} <= set(frame.columns) or len(frame) != events:
-        return None
-    if any(frame[name].null_count() for name in (CASE, ACTIVITY, TIME)) or frame[CASE].n_unique() != traces:
-        return None
-    return pd.DataFrame({name: _column(frame[name]) for name in frame.columns})
-
-
-def _column(column: Any) -> pd.Series:  # noqa: ANN401 -- a polars Series, which need not be installed
-    kind = str(column.dtype)
-    if kind == "String":
-        encoded = column.to_arrow().dictionary_encode()
-        names = pd.Index(encoded.dictionary.to_pylist(), dtype="str")
-        codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        return pd.Series(pd.Categorical.from_codes(codes, categories=names))
-    if kind.startswith("Datetime"):
-        return pd.Series(column.to_numpy().astype("M8[us]")).dt.tz_localize("UTC")
-    dtype = {"Int64": "Int64", "Boolean": "boolean"}.get(kind, "float64")
-    return pd.Series(column.to_list(), dtype=dtype)
-
-
-def _parser() -> expat.XMLParserType:
-    parser = expat.ParserCreate()
-    parser.buffer_text = True
-
-    def refuse(*_: object) -> None:
-        message = "The file has a document type (<!DOCTYPE>), which could expand without end. Event logs need none."
-        raise LogError(message)
-
-    parser.StartDoctypeDeclHandler = refuse
-    parser.EntityDeclHandler = refuse
-    return parser
-
-
-def _ends_prolog(parser: expat.XMLParserType, chunk: bytes, path: Path) -> bool:
-    try:
-        parser.Parse(chunk, False)  # noqa: FBT003 -- expat's own signature
-    except _PrologRead:
-        return True
-    except expat.ExpatError as error:
-        raise _not_xml(path, error) from None
-    return False
-
-
-def _not_xml(path: Path, error: expat.ExpatError) -> LogError:
-    return LogError(f"{path.name} is not well-formed XML: {error}. Is it an XES file, and whole?")
 
 
 class _Events:
@@ -132,14 +51,14 @@ class _Events:
         self.in_event = self.in_trace = False
 
     def read(self, path: Path) -> tuple[pd.DataFrame, list[str]]:
-        parser = _parser()
-        parser.StartElementHandler, parser.EndElementHandler = self._start, self._end
+        reader = parser()
+        reader.StartElementHandler, reader.EndElementHandler = self._start, self._end
         try:
             for chunk in chunks(path):
-                parser.Parse(chunk, False)  # noqa: FBT003 -- expat's own signature
-            parser.Parse(b"", True)  # noqa: FBT003
+                reader.Parse(chunk, False)  # noqa: FBT003 -- expat's own signature
+            reader.Parse(b"", True)  # noqa: FBT003
         except expat.ExpatError as error:
-            raise _not_xml(path, error) from None
+            raise not_xml(path, error) from None
         if not self.traces and not self.trace_of:
             message = f"{path.name} has no trace: it is not an XES log, or an empty one."
             raise LogError(message)
@@ -181,24 +100,25 @@ class _Events:
             notes.append(f"{self.nested:,} nested attributes were dropped")
         traces = _columns(self.trace_cells, self.traces, notes)
         frame = _columns(self.event_cells, len(self.trace_of), notes)
-        if ACTIVITY not in traces:
-            traces[ACTIVITY] = pd.Series(None, index=range(self.traces), dtype="str")
-        names = traces[ACTIVITY].astype("str")
-        if names.isna().any():
-            notes.append(f"{int(names.isna().sum()):,} traces have no concept:name and are called trace 1, trace 2, …")
-            numbered = pd.Series([f"trace {number}" for number in range(1, self.traces + 1)], dtype="str")
-            names = names.fillna(numbered)
+        return _joined(traces, frame, np.array(self.trace_of, dtype=np.intp), notes), notes
+
+
+def _joined(traces: pd.DataFrame, events: pd.DataFrame, trace_of: NDArray[np.intp], notes: list[str]) -> pd.DataFrame:
+    """Return the events with the attributes of their traces, each of which gets a name."""
+    height = len(traces)
+    names = traces[ACTIVITY].astype("str") if ACTIVITY in traces else pd.Series(None, index=traces.index, dtype="str")
+    if names.isna().any():
+        notes.append(f"{int(names.isna().sum()):,} traces have no concept:name and are called trace 1, trace 2, …")
+        numbered = pd.Series([f"trace {number}" for number in range(1, height + 1)], dtype="str")
+        names = names.fillna(numbered)
         traces[ACTIVITY] = names
-        if names.duplicated().any():
-            notes.append(
-                f"{int(names.duplicated().sum()):,} traces have the name of an earlier one and were joined to it"
-            )
-        empty = self.traces - len(set(self.trace_of))
-        if empty:
-            notes.append(f"{empty:,} traces without events were dropped")
-        rows = np.array(self.trace_of, dtype=np.intp)
-        of_traces = traces.take(rows).reset_index(drop=True).add_prefix(CASE_PREFIX)
-        return pd.concat([frame, of_traces], axis="columns"), notes
+    if names.duplicated().any():
+        notes.append(f"{int(names.duplicated().sum()):,} traces have the name of an earlier one and were joined to it")
+    empty = height - int((np.bincount(trace_of, minlength=height) > 0).sum())
+    if empty:
+        notes.append(f"{empty:,} traces without events were dropped")
+    of_traces = traces.take(trace_of).reset_index(drop=True).add_prefix(CASE_PREFIX)
+    return pd.concat([events, of_traces], axis="columns")
 
 
 def _columns(cells: dict[tuple[str, str], tuple[list[int], list[str]]], height: int, notes: list[str]) -> pd.DataFrame:
@@ -220,7 +140,7 @@ def _columns(cells: dict[tuple[str, str], tuple[list[int], list[str]]], height: 
 
 def _typed(texts: pd.Series, kind: str, key: str, notes: list[str]) -> pd.Series:
     if kind in {"string", "id"}:
-        return texts.astype("str")
+        return coded(texts.astype("str"))
     values: pd.Series
     if kind == "date":
         return _dates(texts, key, notes)

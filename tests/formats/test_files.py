@@ -3,6 +3,7 @@
 import gzip
 import os
 from pathlib import Path
+from xml.sax.saxutils import quoteattr
 
 import pandas as pd
 import pytest
@@ -35,9 +36,9 @@ def written(path: Path, *traces: str) -> Path:
 
 @pytest.fixture(params=["fast", "streaming"])
 def either(request, monkeypatch):
-    """Both readers: r4pm's where it is installed, and the streaming one."""
+    """Both readers: by segments, and the streaming one."""
     if request.param == "streaming":
-        monkeypatch.setattr(xes, "_read_fast", lambda _: None)
+        monkeypatch.setattr(xes, "scan", lambda _: None)
 
 
 @pytest.mark.usefixtures("either")
@@ -83,7 +84,7 @@ def test_both_readers_agree(tmp_path, monkeypatch) -> None:
         trace("o2", event("a", "2024-05-06T09:00:00Z")),
     )
     fast = ok.read_log(path)
-    monkeypatch.setattr(xes, "_read_fast", lambda _: None)
+    monkeypatch.setattr(xes, "scan", lambda _: None)
     slow = ok.read_log(path)
     assert_frame_equal(fast.steps, slow.steps)
     assert_frame_equal(fast.cases, slow.cases)
@@ -107,6 +108,61 @@ def test_what_is_missing_is_said(tmp_path) -> None:
         "1 traces without events were dropped",
         "1 events without concept:name were dropped",
     )
+
+
+PLAIN = st.text("aé<>&\"'\n\t\r 0", max_size=4)
+VALUE_TAGS = st.one_of(
+    st.tuples(st.just("string"), st.sampled_from(["org:resource", "k&"]), PLAIN),
+    st.tuples(st.just("int"), st.just("size"), st.integers(-5, 5).map(str)),
+    st.tuples(st.just("float"), st.just("price"), st.sampled_from(["1.50", "-2e3", "NaN", "1,5"])),
+    st.tuples(st.just("boolean"), st.just("paid"), st.sampled_from(["true", "false", "1", "yes"])),
+    st.tuples(st.just("date"), st.just("due"), st.sampled_from(["2024-05-06T09:00:00.5+02:00", "2024-05-06T09:00:00"])),
+)
+ODDITIES = ["", " ", '<!-- "a" "b" -->', "text", '<string key="outer" value="1"><int key="inner" value="2"/></string>']
+
+
+@st.composite
+def _documents(draw) -> str:
+    def tag(kind: str, key: str, value: str) -> str:
+        texts = [f" {name}={quoteattr(text)}" for name, text in (("key", key), ("value", value))]
+        text = "".join(texts).replace("&#10;", draw(st.sampled_from(["&#10;", "\n", "\r\n"])))
+        return f"<{kind}{text}{draw(st.sampled_from(['/>', ' />', f'></{kind}>']))}"
+
+    def tags(name: str) -> str:
+        given = [("string", "concept:name", name), *draw(st.lists(VALUE_TAGS, max_size=3, unique_by=lambda t: t[1]))]
+        return "\n".join(
+            [tag(*one) for one in given] + [draw(st.sampled_from(ODDITIES)) if draw(st.booleans()) else ""]
+        )
+
+    traces = []
+    for number in range(draw(st.integers(1, 3))):
+        moments = draw(st.lists(st.integers(0, 59), max_size=3))
+        dates = [tag("date", "time:timestamp", f"2024-05-06T09:{minute:02}:00Z") for minute in moments]
+        events = "\n".join(f"<event>{date}{tags(f'a{draw(PLAIN)}')}</event>" for date in dates)
+        traces.append(f"<trace>{tags(f'o{number}')}{events}</trace>")
+    return f"{HEAD}{''.join(traces)}</log>"
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(document=_documents())
+def test_the_quick_reader_gives_what_the_streaming_one_gives_or_leaves_it_to_it(tmp_path, document) -> None:
+    path = tmp_path / "a.xes"
+    path.write_text(document, encoding="utf-8", newline="")
+    found = [_read(path, quick) for quick in (xes.scan, lambda _: None)]
+    if isinstance(found[0], str):
+        assert found[0] == found[1]
+    else:
+        assert_frame_equal(found[0][0], found[1][0], check_categorical=False)
+        assert found[0][1] == found[1][1]
+
+
+def _read(path, quick) -> object:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(xes, "scan", quick)
+        try:
+            return xes.read_events(path)
+        except ok.LogError as error:
+            return str(error)
 
 
 BOMB = '<!DOCTYPE log [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]>'
