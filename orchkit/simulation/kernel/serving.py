@@ -85,6 +85,28 @@ def _idle_unit(p, m, q):
 
 
 @compiled
+def _rank(p, m, d, slot, q):
+    """Say which place a step has among those that ask for the same role."""
+    s = m[M_STEPS] + S_WIDTH * slot
+    node = m[s + S_NODE]
+    n = p[P_NODES] + N_WIDTH * node
+    i = m[M_PASSES] + p[P_HELD] * m[s + S_PASS]
+    key = m[m[M_CASES] + (K_VISITS + p[P_NODE_COUNT]) * m[i + I_CASE] + K_KEY]
+    discipline = m[q + Q_DISCIPLINE]
+    m[M_SEQ] += 1
+    m[s + S_SEQ] = m[M_SEQ]
+    priority = 0
+    if discipline == 1:  # the last one first
+        priority = m[s + S_SEQ]
+    elif discipline == 4:  # the shortest first
+        work = stream(key, node, m[s + S_VISIT], m[s + S_ATTEMPT], U_WORK)
+        priority = -micros(sample(p, d, p[n + N_WORK], key, work, -1))
+    elif p[n + N_PRIORITY] >= 0:
+        priority = micros(sample(p, d, p[n + N_PRIORITY], key, stream(key, node, 0, 0, U_PRIORITY), -1))
+    m[s + S_PRIORITY] = priority
+
+
+@compiled
 def _queue(p, m, d, slot, q, pool):
     """Put a step into the queue, where its discipline says."""
     s = m[M_STEPS] + S_WIDTH * slot
@@ -94,17 +116,7 @@ def _queue(p, m, d, slot, q, pool):
     key = m[m[M_CASES] + (K_VISITS + p[P_NODE_COUNT]) * m[i + I_CASE] + K_KEY]
     discipline = m[q + Q_DISCIPLINE]
     if m[s + S_SEQ] == 0:
-        m[M_SEQ] += 1
-        m[s + S_SEQ] = m[M_SEQ]
-        priority = 0
-        if discipline == 1:  # the last one first
-            priority = m[s + S_SEQ]
-        elif discipline == 4:  # the shortest first
-            work = stream(key, node, m[s + S_VISIT], m[s + S_ATTEMPT], U_WORK)
-            priority = -micros(sample(p, d, p[n + N_WORK], key, work, -1))
-        elif p[n + N_PRIORITY] >= 0:
-            priority = micros(sample(p, d, p[n + N_PRIORITY], key, stream(key, node, 0, 0, U_PRIORITY), -1))
-        m[s + S_PRIORITY] = priority
+        _rank(p, m, d, slot, q)
         if p[n + N_PATIENCE] >= 0:
             waits = sample(
                 p, d, p[n + N_PATIENCE], key, stream(key, node, m[s + S_VISIT], m[s + S_ATTEMPT], U_PATIENCE), -1
@@ -178,8 +190,6 @@ def _interrupt(p, m, d, slot, q, pool):
     m[v + S_TOKEN] += 1
     leave_queue(p, m, slot)
     _begin(p, m, d, slot, unit)
-    if m[v + S_SEQ] == 0:
-        m[v + S_SEQ] = 1
     _queue(p, m, d, victim, q, pool)
 
 
@@ -226,6 +236,9 @@ def ask_for(p, m, d, slot):
     if m[q + Q_LENGTH] == 0 and m[q + Q_IDLE_COUNT] > 0:
         unit = _idle_unit(p, m, q)
         if unit >= 0:
+            # Who interrupts must know what the work matters that it finds.
+            if m[q + Q_DISCIPLINE] == 3:
+                _rank(p, m, d, slot, q)
             _begin(p, m, d, slot, unit)
             return True
     if m[q + Q_LIMIT] >= 0 and m[q + Q_LENGTH] >= m[q + Q_LIMIT]:
