@@ -67,6 +67,8 @@ if TYPE_CHECKING:
         WaitNotFound,
         WorkflowError,
         WorkflowFileError,
+        WorkItemNotFound,
+        WorkItemTaken,
     )
     from orchkit.formats import read_log, write_log
     from orchkit.log import EventLog
@@ -258,6 +260,8 @@ _NAMES = {
         "StoreTooNew",
         "TransientError",
         "WaitNotFound",
+        "WorkItemNotFound",
+        "WorkItemTaken",
         "WorkflowError",
         "WorkflowFileError",
     ),

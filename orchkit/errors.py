@@ -17,7 +17,9 @@
     ├── RunError (RuntimeError)             a run that cannot do what was asked of it
     │   ├── RunNotFound (KeyError)
     │   ├── RunFailed                       a run ended in another state than COMPLETED
-    │   └── WaitNotFound (KeyError)         no open callback of that name
+    │   ├── WaitNotFound (KeyError)         no open callback of that name
+    │   ├── WorkItemNotFound (KeyError)     no open work item of that id
+    │   └── WorkItemTaken                   somebody else has claimed it
     ├── HandlerNotFound (KeyError)          a Python task without its function
     ├── EngineClosed (RuntimeError)
     ├── LogError (ValueError)               a frame that is not an event log
@@ -69,6 +71,8 @@ __all__ = [
     "TransientError",
     "UnsafeWorkflowError",
     "WaitNotFound",
+    "WorkItemNotFound",
+    "WorkItemTaken",
     "WorkflowError",
     "WorkflowFileError",
     "nearest",
@@ -192,6 +196,14 @@ class RunFailed(RunError):
 
 class WaitNotFound(RunError, KeyError):
     """No open callback of that name."""
+
+
+class WorkItemNotFound(RunError, KeyError):
+    """No open work item of that id."""
+
+
+class WorkItemTaken(RunError):
+    """Somebody else has claimed the work item."""
 
 
 class HandlerNotFound(OrchkitError, KeyError):

@@ -59,6 +59,7 @@ class Kind(StrEnum):
     CANCEL = "cancel"
     CALLBACK = "callback"
     DECISION = "decision"
+    WORK_ITEM = "work_item"
 
 
 class TimerPurpose(StrEnum):

@@ -8,27 +8,32 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from orchkit.engine.messages import (
     Active,
     CancelRun,
+    ClaimItem,
+    CompleteItem,
     CompleteWait,
     DiscardRun,
     Dispatch,
     Ended,
     HandlersAdded,
     Heartbeat,
+    ListItems,
     Message,
     Outcome,
     Publish,
+    ReleaseItem,
     ReplayRun,
     Settings,
     StartRun,
     Work,
     run_id_of,
 )
+from orchkit.engine.people import DUE, HUMAN, TIMEOUT, People
 from orchkit.engine.revival import Revival
 from orchkit.engine.slots import WHOLE, Slots
 from orchkit.engine.values import as_json
@@ -67,7 +72,7 @@ __all__ = ["Core"]
 # States of what goes on; the others end an attempt, a scope or the run.
 _ONGOING = frozenset({"PENDING", "RUNNING", "WAITING", "RETRYING", "COMPENSATING"})
 # Rows that tell what came from outside or was decided: they end neither a step nor the run.
-_NOTES = frozenset({Kind.GATEWAY, Kind.TIMER, Kind.CALLBACK, Kind.CANCEL, Kind.DECISION})
+_NOTES = frozenset({Kind.GATEWAY, Kind.TIMER, Kind.CALLBACK, Kind.CANCEL, Kind.DECISION, Kind.WORK_ITEM})
 
 
 class _Reader(Protocol):
@@ -95,6 +100,15 @@ class Core:
         self.draining = False
         self.running: dict[tuple[str, str], tuple[int, tuple[str, ...]]] = {}
         self.revival = Revival(self)
+        self.people = People(self)
+        self._others: Mapping[type, Callable[[Any], Any]] = {
+            ReplayRun: self.revival.replay,
+            DiscardRun: self.revival.discard,
+            ClaimItem: self.people.claim,
+            ReleaseItem: self.people.release,
+            CompleteItem: self.people.complete,
+            ListItems: lambda _: None,
+        }
         self._saved: set[str] = set()
         self._timer_serial = 0
         self._now = 0.0
@@ -127,6 +141,9 @@ class Core:
             self._drain()
         self._fire_timers()
         self._fill_slots()
+        for position, message in enumerate(listed):
+            if isinstance(message, ListItems):  # told as it is after the turn
+                self._work.answers[position] = self.people.offers()
         work = self._work
         work.batch.rows = [row for row in work.batch.rows if row is not None]
         return work
@@ -163,10 +180,8 @@ class Core:
                 self._agenda.append((self._found(message.run_id).run_id, CancelAsked(message.reason)))
             case HandlersAdded():
                 self._unpark()
-            case ReplayRun():
-                self.revival.replay(message)
-            case DiscardRun():
-                self.revival.discard(message)
+            case _:
+                return self._others[type(message)](message)
         return None
 
     def _found(self, run_id: str) -> Active:
@@ -260,6 +275,9 @@ class Core:
         assert isinstance(task, Task)  # noqa: S101 -- only tasks have attempts
         if self._is_parked(active, step_id, task):
             return
+        if task.executor == HUMAN:
+            self.people.offer(active, step_id, task)
+            return
         keys = self.slots.keys(task)
         if not self.slots.take(keys):
             self.slots.queue.append((active.run_id, step_id, keys))
@@ -288,6 +306,8 @@ class Core:
             self._row(active, record)
         for command in transition.commands:
             self._carry_out(active, command)
+        if active.items:
+            self.people.withdraw(active)
 
     # Commands ----------------------------------------------------------------
 
@@ -314,6 +334,9 @@ class Core:
         task = active.workflow.node(step.node)
         assert isinstance(task, Task)  # noqa: S101 -- only tasks are run
         if self._is_parked(active, step_id, task):
+            return
+        if task.executor == HUMAN:
+            self.people.offer(active, step_id, task)
             return
         keys = self.slots.keys(task)
         if self.slots.take(keys):
@@ -539,7 +562,9 @@ class Core:
                 return
             _, _, run_id, step_id, purpose, attempt = heapq.heappop(self.timers)
             active = self.active[run_id]
-            if purpose in ("attempt", "heartbeat"):
+            if purpose in (DUE, TIMEOUT):
+                self.people.fire(active, step_id, purpose)
+            elif purpose in ("attempt", "heartbeat"):
                 self._attempt_timer(active, step_id, purpose, attempt)
             else:
                 self._agenda.append((run_id, TimerFired(step_id, TimerPurpose(purpose))))
@@ -588,7 +613,7 @@ class Core:
                 record.attempt,
                 int(self._now * 1e6),
                 duration_s,
-                record.resource,
+                record.resource or active.doers.pop(record.step_id or "", None) if active.doers else record.resource,
                 error_class,
                 error_type,
                 error_message,

@@ -16,15 +16,20 @@ from orchkit.store import Batch
 __all__ = [
     "Active",
     "CancelRun",
+    "ClaimItem",
+    "CompleteItem",
     "CompleteWait",
     "DiscardRun",
     "Dispatch",
     "Ended",
     "HandlersAdded",
     "Heartbeat",
+    "Item",
+    "ListItems",
     "Message",
     "Outcome",
     "Publish",
+    "ReleaseItem",
     "ReplayRun",
     "Settings",
     "StartRun",
@@ -113,11 +118,59 @@ class DiscardRun:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimItem:
+    """Somebody takes a work item."""
+
+    run_id: str
+    step_id: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseItem:
+    """Somebody gives a work item back."""
+
+    run_id: str
+    step_id: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteItem:
+    """Somebody has done a work item, or refuses it: then with a failure."""
+
+    run_id: str
+    step_id: str
+    by: str
+    data: Any = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListItems:
+    """Somebody wants to know which work items are open."""
+
+
+@dataclass(frozen=True, slots=True)
 class HandlersAdded:
     """Steps whose handler was missing may begin."""
 
 
-Message = StartRun | Outcome | Heartbeat | CompleteWait | Publish | CancelRun | HandlersAdded | ReplayRun | DiscardRun
+Message = (
+    StartRun
+    | Outcome
+    | Heartbeat
+    | CompleteWait
+    | Publish
+    | CancelRun
+    | HandlersAdded
+    | ReplayRun
+    | DiscardRun
+    | ClaimItem
+    | ReleaseItem
+    | CompleteItem
+    | ListItems
+)
 
 
 # Effects: what the shell does once the rows are durable ---------------------------
@@ -160,6 +213,16 @@ def run_id_of(workflow: str, case_id: str) -> str:
     return hashlib.blake2b(f"{workflow}\0{case_id}".encode(), digest_size=8).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What is known of an open work item: when it was offered, to whom, who has it, whether it is overdue."""
+
+    created: float
+    role: str | None = None
+    by: str | None = None
+    late: bool = False
+
+
 @dataclass(slots=True)
 class Active:
     """A run in memory."""
@@ -174,6 +237,8 @@ class Active:
     mailbox: dict[str, deque[Any]] = field(default_factory=dict)
     beats: dict[str, float] = field(default_factory=dict)
     durable: State | None = None
+    items: dict[str, Item] = field(default_factory=dict)
+    doers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""What operators do with an engine's runs: dead letters are looked at, replayed and discarded."""
+"""What people do with an engine's runs: dead letters are replayed and discarded, work items claimed and completed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from orchkit.engine import dead_letters
-from orchkit.engine.messages import DiscardRun, Message, ReplayRun
+from orchkit.engine import dead_letters, work_items
+from orchkit.engine.messages import ClaimItem, CompleteItem, DiscardRun, ListItems, Message, ReleaseItem, ReplayRun
 from orchkit.engine.run import Run
 from orchkit.engine.values import plain
 from orchkit.errors import OrchkitError
+from orchkit.events import Failure
+from orchkit.model.states import ErrorClass
 from orchkit.store import Store
 
 __all__ = ["Operating"]
@@ -169,6 +171,87 @@ class Operating:
             problems = [_problem(answer) for answer in posted]
         accepted = [problem is None for problem in problems]
         return pd.DataFrame({"run_id": ids, "accepted": accepted, "problem": problems})
+
+    # Work items --------------------------------------------------------------------
+
+    def work_items(self, role: str | None = None, *, by: str | None = None) -> pd.DataFrame:
+        """Return a row a work item that is open, the oldest first.
+
+        Parameters
+        ----------
+        role
+            Only this role's.
+        by
+            Only what this person has claimed, or is the one who may.
+
+        Returns
+        -------
+        DataFrame
+            ``item_id, run_id, case_id, workflow, task, title, instructions, role, assignee, claimed_by, created, due,
+            overdue, data, form``.
+
+        Examples
+        --------
+        >>> from orchkit import Engine, task, workflow
+        >>> form = {"type": "object", "properties": {"approved": {"type": "boolean"}}, "required": ["approved"]}
+        >>> settings = {"form": form, "title": "Approve ${amount} euros", "due": "1 day"}
+        >>> approve = task("approve", executor="human", role="manager", settings=settings)
+        >>> with Engine() as engine:
+        ...     run = engine.start(workflow("claim", [approve]), {"amount": 70}, case_id="A-1")
+        ...     (item,) = engine.work_items(role="manager").to_dict("records")
+        ...     engine.claim(item["item_id"], by="Ada")
+        ...     engine.complete_item(item["item_id"], {"approved": True}, by="Ada")
+        ...     item["title"], run.wait().variables["approve"], run.steps()["resource"].item()
+        ('Approve 70 euros', {'approved': True}, 'Ada')
+        """
+        found = work_items.frame_of(self._post(ListItems()).result())
+        if role is not None:
+            found = found[found["role"] == role]
+        if by is not None:
+            found = found[(found["claimed_by"] == by) | (found["claimed_by"].isna() & (found["assignee"] == by))]
+        return found.reset_index(drop=True)
+
+    def claim(self, item_id: str, *, by: str) -> None:
+        """Take a work item; its step is RUNNING from now on. To claim it twice does nothing.
+
+        Raises
+        ------
+        WorkItemTaken
+            Somebody else was faster, or it is meant for somebody else.
+        WorkItemNotFound
+            It has ended, or never was.
+        """
+        run_id, step_id = _place(item_id)
+        self._post(ClaimItem(run_id, step_id, by)).result()
+
+    def release(self, item_id: str, *, by: str) -> None:
+        """Give a work item back: it is offered again; see `claim` for the errors."""
+        run_id, step_id = _place(item_id)
+        self._post(ReleaseItem(run_id, step_id, by)).result()
+
+    def complete_item(self, item_id: str, data: Any = None, *, by: str) -> None:  # noqa: ANN401 -- JSON
+        """Complete a work item with what its form asks for, JSON values; the run goes on. See `work_items`.
+
+        Raises
+        ------
+        InputError
+            The data do not meet the form; nothing has changed.
+        WorkItemTaken, WorkItemNotFound
+            As for `claim`.
+        """
+        run_id, step_id = _place(item_id)
+        self._post(CompleteItem(run_id, step_id, by, plain(data))).result()
+
+    def reject(self, item_id: str, reason: str, *, by: str) -> None:
+        """Refuse a work item: its step fails for good with the type ``Rejected``, so that ``on_error`` may lead on."""
+        run_id, step_id = _place(item_id)
+        failure = Failure(ErrorClass.PERMANENT, "Rejected", reason)
+        self._post(CompleteItem(run_id, step_id, by, failure=failure)).result()
+
+
+def _place(item_id: str) -> tuple[str, str]:
+    run_id, _, step_id = item_id.partition("/")
+    return run_id, step_id
 
 
 def _problem(answer: concurrent.futures.Future[Any]) -> str | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from orchkit.decisions import recorded
 from orchkit.engine.messages import Active
+from orchkit.engine.people import item_of_row
 from orchkit.events import (
     CallbackReceived,
     CancelAsked,
@@ -52,7 +53,11 @@ class Row(Protocol):
     @property
     def status(self) -> str: ...
     @property
+    def node(self) -> str | None: ...
+    @property
     def occurred_at(self) -> int: ...
+    @property
+    def resource(self) -> str | None: ...
     @property
     def error_class(self) -> str | None: ...
     @property
@@ -128,6 +133,10 @@ def fold(workflow: Workflow, rows: Iterable[Row], parent: tuple[str, str] | None
             continue
         if row.step_id is not None and row.status in ("RUNNING", "WAITING"):
             active.began[row.step_id] = then
+        if row.step_id is not None and row.kind in (Kind.TASK, Kind.COMPENSATION, Kind.WORK_ITEM):
+            item = item_of_row(workflow, row, _payload(row), active.items.pop(row.step_id, None))
+            if item is not None:
+                active.items[row.step_id] = item
         event = _event(row)
         if event is None:
             continue

@@ -6,6 +6,7 @@ from orchkit.executors.ai import AiExecutor
 from orchkit.executors.base import TaskExecutor
 from orchkit.executors.email import EmailExecutor
 from orchkit.executors.http import HttpExecutor
+from orchkit.executors.human import HumanExecutor
 from orchkit.executors.notebook import NotebookExecutor
 from orchkit.executors.python import Handlers, PythonExecutor
 from orchkit.executors.robot import RobotExecutor
@@ -21,7 +22,7 @@ def standard_executors(handlers: Handlers | None = None) -> dict[str, TaskExecut
     Examples
     --------
     >>> sorted(standard_executors())
-    ['ai', 'email', 'http', 'notebook', 'python', 'robot', 'shell', 'sql']
+    ['ai', 'email', 'http', 'human', 'notebook', 'python', 'robot', 'shell', 'sql']
     """
     return {
         "python": PythonExecutor(handlers),
@@ -32,4 +33,5 @@ def standard_executors(handlers: Handlers | None = None) -> dict[str, TaskExecut
         "notebook": NotebookExecutor(),
         "robot": RobotExecutor(),
         "ai": AiExecutor(),
+        "human": HumanExecutor(),
     }
