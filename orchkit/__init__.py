@@ -135,6 +135,7 @@ if TYPE_CHECKING:
     from orchkit.view.charts import Chart
     from orchkit.view.diagram import Diagram, draw
     from orchkit.view.process_map import ProcessMap, process_map
+    from orchkit.view.widgets.run_view import RunView
 
 __version__ = "0.1.0"
 
@@ -167,6 +168,7 @@ _NAMES = {
     "orchkit.view.diagram": ("Diagram", "draw"),  # draw it
     "orchkit.view.process_map": ("ProcessMap", "process_map"),
     "orchkit.engine": ("Engine", "Run"),  # run it
+    "orchkit.view.widgets.run_view": ("RunView",),  # watch it
     "orchkit.formats": ("read_log", "write_log"),  # a log from a file
     "orchkit.log": ("EventLog",),  # read it back
     "orchkit.analysis": (
@@ -237,7 +239,7 @@ _NAMES = {
     ),
     "orchkit.view": ("charts",),  # see it
     "orchkit.view.charts": ("Chart",),
-    "orchkit.operations": ("backtest", "log_lines"),  # watch it
+    "orchkit.operations": ("backtest", "log_lines"),  # be told
     "orchkit.errors": (  # what may go wrong
         "CheckError",
         "EngineClosed",

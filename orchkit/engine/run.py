@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from orchkit.errors import RunFailed, StoreError
+from orchkit.engine.recovery import fold
+from orchkit.errors import RunFailed, RunNotFound, StoreError
 from orchkit.events import Failure
 from orchkit.model.definition import Workflow
 from orchkit.model.states import RunStatus
+from orchkit.store.rows import StoredRow
 from orchkit.units import Duration
 
 if TYPE_CHECKING:
@@ -80,6 +82,33 @@ class Run:
         ]
         return dict(zip(steps["node"], steps["status"], strict=True))
 
+    def at(self, seq: int) -> Snapshot:
+        """Return what was known once the row ``seq`` of the history was written: status, variables, error.
+
+        Raises
+        ------
+        RunNotFound
+            The history of the run begins after ``seq``.
+
+        Examples
+        --------
+        >>> from orchkit import Engine, task, workflow
+        >>> with Engine(handlers={"pay": lambda: 30, "ship": lambda: "sent"}) as engine:
+        ...     run = engine.run(workflow("order", [task("pay"), task("ship")]), case_id="A-1")
+        ...     rows = run.history()
+        ...     seq = rows.loc[(rows["node"] == "pay") & (rows["status"] == "COMPLETED"), "seq"].item()
+        ...     run.at(seq).status.value, dict(run.at(seq).variables)
+        ('RUNNING', {'pay': 30})
+        """
+        rows = self.history()
+        rows = rows[rows["seq"] <= seq]
+        if rows.empty:
+            message = f"The history of case {self.case_id!r} begins after row {seq}."
+            raise RunNotFound(message, run_id=self.id)
+        state = fold(self.workflow, map(_stored, rows.itertuples(index=False))).active.state
+        error = None if state.finished is None else state.finished.failure
+        return Snapshot(state.status, state.variables, error)
+
     def history(self) -> pd.DataFrame:
         """Return the history of the run, a row a change of state, ordered by ``seq``."""
         return self._engine.history(self.id)
@@ -142,3 +171,10 @@ class Run:
             return draw(self)._repr_mimebundle_(include, exclude)
         except StoreError as error:  # a display never fails
             return {"text/plain": f"{self!r}: {error}"}
+
+
+def _stored(row: Any) -> StoredRow:  # noqa: ANN401 -- a row of a frame
+    """Return a row of the history's frame as the store's own; what is missing is None there."""
+    values: dict[str, Any] = {name: None if pd.isna(value) else value for name, value in row._asdict().items()}
+    values["occurred_at"] = values["occurred_at"].value // 1_000
+    return StoredRow(**values)

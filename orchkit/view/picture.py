@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import zlib
 from functools import lru_cache
 from html import escape
@@ -99,6 +100,17 @@ class Picture:
             path.write_text(content, encoding="utf-8")
         return path
 
+    def _inline(self) -> str:
+        """Return the drawing for a page, with a PNG for pages that take out drawings and styles.
+
+        So does JupyterLab with notebooks that are not trusted: what is left of the HTML then is the PNG.
+        """
+        image = base64.b64encode(self.to_png()).decode()
+        flat = f'<img class="orchkit-flat" alt="{escape(self.label)}" src="data:image/png;base64,{image}">'
+        # A picture that is much wider than the page is scrolled, not made illegible.
+        style = "<style>.orchkit-flat{display:none}</style>"
+        return f'<div style="overflow-x:auto" tabindex="0">{style}{self.to_svg()}{flat}</div>'
+
     def _suffixes(self) -> tuple[str, ...]:
         return (".svg", ".png", ".html", ".txt")
 
@@ -127,8 +139,7 @@ class Picture:
         try:
             return picked(
                 {
-                    # A picture that is much wider than the page is scrolled, not made illegible.
-                    "text/html": lambda: f'<div style="overflow-x:auto" tabindex="0">{self.to_svg()}</div>',
+                    "text/html": self._inline,
                     "image/svg+xml": self.to_svg,
                     "image/png": self.to_png,
                     "text/plain": lambda: self.text,

@@ -67,7 +67,7 @@ LOOKS = {
     "RETRYING": Look("↺", "loop", "retrying", "held"),
     "RUNNING": Look("…", "more", "running", "active"),
     "COMPENSATING": Look("«…", "undoing", "compensating", "undone"),
-    "WAITING": Look("⏸", "pause", "waiting", "held"),
+    "WAITING": Look("‖", "pause", "waiting", "held"),
     "PENDING": Look("○", "circle", "pending", "idle"),
     "COMPENSATED": Look("«", "undo", "compensated", "undone"),
     "COMPLETED": Look("✓", "check", "completed", "done"),

@@ -1,0 +1,61 @@
+"""RunView in JupyterLab: a run is watched, looked back at, cancelled."""
+
+import pytest
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser"), pytest.mark.usefixtures("quiet")]
+
+ORDER = """
+import orchkit as ok
+steps = [ok.task("check"), ok.saga([ok.task("reserve", compensate=ok.task("release")), ok.wait_for(callback="paid")])]
+order = ok.workflow("order", steps)
+engine = ok.Engine(handlers={"check": lambda: True, "reserve": lambda: 1, "release": lambda: 1})
+run = engine.start(order, case_id="<img src=x onerror=alert(1)>")
+ok.RunView(run)
+"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_run_is_watched_looked_back_at_and_cancelled(lab, theme):
+    page = lab.open(lab.notebook(f"run_{theme}", ORDER), dark=theme == "dark")
+    view = page.locator(".orchkit-widget")
+    view.get_by_text("waiting", exact=False).first.wait_for()
+    assert view.locator("text=<img src=x onerror=alert(1)>").count() >= 1
+    assert page.locator(".orchkit-twin").first.is_hidden()
+    lab.screenshot(view, f"run_view_{theme}")
+
+    slider = view.get_by_label("Moment of the history")
+    slider.focus()
+    slider.press("Home")
+    view.locator(".ok-status", has_text="running").wait_for()
+    assert view.locator("tbody tr").count() == 1
+    view.get_by_role("button", name="Now").click()
+    view.locator(".ok-status", has_text="waiting").wait_for()
+
+    view.get_by_role("button", name="Cancel the run").click()
+    view.get_by_role("button", name="Cancel it", exact=True).click()
+    view.locator(".ok-status", has_text="cancelled").wait_for()
+    assert view.locator("tbody tr", has_text="release").count() == 1
+    page.context.close()
+
+
+def test_a_saved_notebook_shows_the_twin_without_its_kernel_and_without_trust(lab):
+    path = lab.notebook("saved", ORDER.replace("ok.RunView(run)", "run.cancel()\nrun.wait()\nok.RunView(run)"))
+    page = lab.open(path)
+    page.locator(".orchkit-widget").wait_for()
+    lab.command(page, "docmanager:save")
+    page.context.close()
+    lab.shut_down()
+
+    page = lab.open(path, run=False)
+    page.locator(".orchkit-twin svg").wait_for()
+    assert not page.get_by_text("Loading widget").is_visible()
+    lab.screenshot(page.locator(".jp-Notebook"), "saved")
+    page.context.close()
+
+    # Somebody else's copy: what runs is taken out of it.
+    other = lab.folder / "other.ipynb"
+    other.write_text((lab.folder / path).read_text().replace("cancel()", "cancel() "))
+    page = lab.open("other.ipynb", run=False)
+    page.locator(".jp-OutputArea-output img, .jp-OutputArea-output svg").first.wait_for()
+    lab.screenshot(page.locator(".jp-Notebook"), "untrusted")
+    page.context.close()
