@@ -103,13 +103,13 @@ class Picture:
     def _inline(self) -> str:
         """Return the drawing for a page, with a PNG for pages that take out drawings and styles.
 
-        So does JupyterLab with notebooks that are not trusted: what is left of the HTML then is the PNG.
+        So does JupyterLab with notebooks that are not trusted: what is left of the HTML then is the PNG, and the text.
         """
         image = base64.b64encode(self.to_png()).decode()
         flat = f'<img class="orchkit-flat" alt="{escape(self.label)}" src="data:image/png;base64,{image}">'
         # A picture that is much wider than the page is scrolled, not made illegible.
         style = "<style>.orchkit-flat{display:none}</style>"
-        return f'<div style="overflow-x:auto" tabindex="0">{style}{self.to_svg()}{flat}</div>'
+        return f'<div style="overflow-x:auto" tabindex="0">{style}{flat}<small>{self.to_svg()}</small></div>'
 
     def _suffixes(self) -> tuple[str, ...]:
         return (".svg", ".png", ".html", ".txt")

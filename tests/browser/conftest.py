@@ -1,7 +1,7 @@
-"""JupyterLab and Chromium, once for all browser tests: notebooks are opened, run and looked at as a user would.
+"""JupyterLab and Chromium, once for all browser tests: notebooks are opened, run and used as a user would.
 
-Without Chromium the tests are skipped, with the reason; with ``ORCHKIT_BROWSER=required`` they fail instead. Screenshots
-go to ``ORCHKIT_SCREENSHOTS``, where that is set.
+Without Chromium the tests are skipped, with the reason; with ``ORCHKIT_BROWSER=required`` they fail instead.
+Screenshots go to ``ORCHKIT_SCREENSHOTS``, where that is set.
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ import anywidget
 import traitlets
 
 from orchkit.errors import OrchkitError
-from orchkit.view.html import Bundle
 
 if TYPE_CHECKING:
     from orchkit.view.picture import Picture
@@ -62,8 +61,8 @@ class Widget(anywidget.AnyWidget):
         if module:
             cls._esm = _static("dom.js") + _static(f"{module}.js")
             cls._css = _static("widgets.css")
-        found = {name: getattr(cls, name) for name in dir(cls) if getattr(getattr(cls, name, None), "is_action", False)}
-        cls._actions = found
+        own = {name: method for name, method in vars(cls).items() if getattr(method, "is_action", False)}
+        cls._actions = {**cls._actions, **own}
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 -- traits
         super().__init__(**kwargs)
@@ -100,7 +99,7 @@ class Widget(anywidget.AnyWidget):
     def _receive(self, _: object, content: Mapping[str, Any], __: object) -> None:
         self.act(str(content.get("action")), **{str(k): v for k, v in dict(content.get("content") or {}).items()})
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Bundle:  # noqa: ANN401 -- include and exclude, as IPython gives them
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:  # noqa: ANN401 -- a bundle; the arguments are those of IPython
         """Return the live view, and the twin for whoever cannot show it."""
         live: Any = super()._repr_mimebundle_() or {}
         view = live[0] if isinstance(live, tuple) else live
@@ -112,9 +111,10 @@ class Widget(anywidget.AnyWidget):
         from IPython.display import publish_display_data  # noqa: PLC0415 -- in a notebook only
 
         bundle = self._repr_mimebundle_()
-        publish_display_data({_VIEW: bundle.pop(_VIEW), "text/html": "", "text/plain": ""})
+        publish: Any = publish_display_data  # its types are not told
+        publish({_VIEW: bundle.pop(_VIEW), "text/html": "", "text/plain": ""})
         html = f'<div class="orchkit-twin">{_TWIN}{bundle.get("text/html", "")}</div>'
-        publish_display_data({**bundle, "text/html": html})
+        publish({**bundle, "text/html": html})
 
 
 class Ticker:
