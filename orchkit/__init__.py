@@ -96,6 +96,7 @@ if TYPE_CHECKING:
         write_workflow,
     )
     from orchkit.operations import backtest, log_lines
+    from orchkit.simulation.attributes import attributes_of
     from orchkit.simulation.calendars import Calendar, office_hours
     from orchkit.simulation.distributions import (
         Distribution,
@@ -219,6 +220,7 @@ _NAMES = {
     "orchkit.simulation.fit": ("Fit", "fit"),
     "orchkit.simulation.forecasts": ("Forecast", "forecast"),
     "orchkit.simulation.files": ("read_scenario", "write_scenario"),
+    "orchkit.simulation.attributes": ("attributes_of",),
     "orchkit.simulation.calendars": ("Calendar", "office_hours"),
     "orchkit.simulation.distributions": (
         "Distribution",

@@ -49,6 +49,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "categorical": (),
     "by_attribute": (),
     "by_resource": (),
+    "column": (),
 }
 """The parameters of each family, in order. Durations are in seconds."""
 
@@ -66,7 +67,8 @@ class Distribution:
     parameters
         In the order of ``FAMILIES``; durations in seconds.
     values, weights
-        Of ``empirical`` (numbers, each as likely) and ``categorical`` (any scalars, with probabilities).
+        Of ``empirical`` (numbers, each as likely), ``categorical`` (any JSON values, with probabilities) and ``column``
+        (of a table of cases, see `attributes_of`).
     of, parts, otherwise
         Of ``by_attribute`` (the attribute, a distribution for each of its values, and for all others) and
         ``by_resource`` (a distribution for each resource).
@@ -133,7 +135,7 @@ def _check_family(d: Distribution) -> None:
             raise _fault(d, "the shape must be above 0")
         case "erlang", (stages, _) if stages < 1 or stages % 1:
             raise _fault(d, f"stages must be a whole number from 1, not {stages:g}")
-        case "empirical", _ if not d.values:
+        case "empirical" | "column", _ if not d.values:
             raise _fault(d, "there are no values")
         case "categorical", _:
             if not d.values or len(d.values) != len(d.weights):
@@ -172,7 +174,7 @@ def _mean(d: Distribution) -> float:
             return mean
         case "normal", (mean, sd, low, high):
             return _truncated_mean(mean, sd, low, high)
-        case "empirical", _:
+        case "empirical" | "column", _:
             return math.fsum(_number(value) for value in d.values) / len(d.values)
         case "categorical", _:
             return math.fsum(_number(value) * weight for value, weight in zip(d.values, d.weights, strict=True))

@@ -18,7 +18,7 @@ from orchkit.units import seconds
 
 __all__ = ["read_scenario", "write_scenario"]
 
-_DISTRIBUTED = ("durations", "attributes", "patience", "setups", "priorities")
+_DISTRIBUTED = ("durations", "patience", "setups", "priorities")
 _KINDS: dict[str, type] = {
     "resources": Resource,
     "failures": Failure,
@@ -109,9 +109,15 @@ def _at(located: Located, path: str | None, convert: Callable[[Any, str], Any], 
 def _converter(key: str) -> Callable[[Any, str], Any]:
     if key in _DISTRIBUTED:
         return _distribution
+    if key == "attributes":
+        return lambda value, where: _distribution(value, where) if _is_distribution(value) else value
     if key in _KINDS:
         return lambda value, where: _record(_KINDS[key], value, where)
     return lambda value, _: value
+
+
+def _is_distribution(value: Any) -> bool:  # noqa: ANN401 -- a JSON value
+    return isinstance(value, Mapping) and len(value) == 1 and next(iter(value)) in FAMILIES
 
 
 def _record(cls: type, value: Any, where: str) -> Any:  # noqa: ANN401 -- a JSON value, and what it becomes
@@ -178,6 +184,8 @@ def _distribution(value: Any, where: str) -> Distribution:  # noqa: ANN401 -- a 
         raise ScenarioError(f"{where}: there is no distribution {family!r}.{nearest(family, FAMILIES)}")  # noqa: EM102
     if family == "empirical":
         return Distribution(family, values=tuple(seconds(item) for item in given))
+    if family == "column":
+        return Distribution(family, values=tuple(given))
     if family == "categorical":
         pairs = given.items() if isinstance(given, Mapping) else given
         values, weights = zip(*pairs, strict=True)
@@ -261,8 +269,8 @@ def _plain_distribution(d: Distribution) -> Any:  # noqa: ANN401 -- a JSON value
     match d.family:
         case "constant":
             return d.parameters[0]
-        case "empirical":
-            return {"empirical": list(d.values)}
+        case "empirical" | "column":
+            return {d.family: list(d.values)}
         case "categorical":
             return {"categorical": [list(pair) for pair in zip(d.values, d.weights, strict=True)]}
         case "by_attribute" | "by_resource":

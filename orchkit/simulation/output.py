@@ -256,13 +256,24 @@ def _cases(
     for name, number in program.attributes.items():
         values = np.empty(total, dtype=np.float64)
         attribute(program.program, program.numbers, number, keys, chosen, values)
-        is_text = bool(program.texts) and bool((values % 1 == _HALF).all())
-        data[name] = _named(values, program.texts) if is_text else values
+        data[name] = _values(values, name, program)
     return pd.DataFrame(data, copy=False)
 
 
-def _named(values: NDArray[np.float64], texts: Sequence[str]) -> pd.Series:
-    return pd.Series(_categorical(values.astype(np.int64), texts)).astype(_TEXT)
+def _values(values: NDArray[np.float64], name: str, program: Lowered) -> pd.Series | NDArray[Any]:
+    """Return the values of an attribute as the scenario gives them: texts, whole numbers, truths, or several."""
+    kinds = program.kinds.get(name)
+    if kinds is None or not len(values):
+        return values
+    if kinds <= {str, type(None)}:
+        texts = pd.array(program.texts, dtype=_TEXT)
+        return pd.Series(texts.take(values.astype(np.int64)))
+    if kinds in ({bool}, {int}):
+        return values.astype(np.bool_ if kinds == {bool} else np.int64)
+    is_text = (values % 1 == _HALF) & (values < len(program.texts))
+    mixed = values.astype(object)
+    mixed[is_text] = np.array([*program.texts, None], dtype=object)[values[is_text].astype(np.int64)]
+    return pd.Series(mixed)
 
 
 def _repeated(text: str, count: int) -> pa.ChunkedArray:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchkit.errors import ScenarioError, nearest
 from orchkit.model.states import ErrorClass
+from orchkit.simulation.attributes import as_attribute, attributes_of
 from orchkit.simulation.calendars import Calendar
 from orchkit.simulation.distributions import Distribution, Drawn, as_distribution
 from orchkit.units import Duration, seconds
@@ -166,7 +167,8 @@ class Loop:
     Parameters
     ----------
     items
-        Of a for-each: how many items there are (rounded). Of a while: how many iterations.
+        Of a for-each: how many items there are (rounded); None for as many as the attributes tell. Of a while: how
+        many iterations.
     repeat
         Of a while, in place of ``items``: the probability of one more iteration.
     skip, exit
@@ -181,7 +183,7 @@ class Loop:
     def __post_init__(self) -> None:
         if self.items is not None:
             object.__setattr__(self, "items", as_distribution(self.items, "loop: items"))
-        elif self.repeat is None:
+        elif self.repeat is None and not self.skip and not self.exit:
             message = "loop: say how many items there are (items), or how likely one more iteration is (repeat)."
             raise ScenarioError(message)
         for name in ("repeat", "skip", "exit"):
@@ -270,15 +272,19 @@ class Scenario:
         By role: a `Resource`, or how many. A role without an entry is unlimited.
     branching
         By node with a choice: the probability of each target of its flows (of an inclusive one: of each flow, on its
-        own). Without an entry, the workflow's conditions are evaluated over the ``attributes``.
+        own). Without an entry, the workflow's own conditions decide, over the ``attributes`` and, of error flows,
+        ``error.class``, ``error.type`` and ``error.node``.
     attributes
-        By name (``order.country``): what a case's attribute is drawn from, numbers or a `categorical`.
+        By name (``order.country``): what a case's attribute is drawn from: numbers, a `categorical`, or one value. Or a
+        table with a row a case, from which whole rows are drawn (see `attributes_of`). Of a list, the number of its
+        items is enough.
     failures
         By task: a `Failure`, several, or a probability (transient).
     waits
         By callback or event: a `Response`, or the time until it comes. By timer: its time, where the workflow has none.
     loops
-        By for-each or while: a `Loop`, or how many items (iterations).
+        By for-each or while: a `Loop`, or how many items (iterations). Without an entry, the items of a for-each, and
+        whether it skips or ends, are told by the ``attributes``.
     patience
         By task: who has waited so long for a resource gives up, as if the task had timed out.
     batches
@@ -326,7 +332,10 @@ class Scenario:
         keep = object.__setattr__
         if self.arrivals is not None and not isinstance(self.arrivals, Profile | ArrivalTimes):
             keep(self, "arrivals", as_distribution(self.arrivals, "arrivals"))
-        for name in ("durations", "attributes", "patience", "setups", "priorities"):
+        given: Any = self.attributes
+        given = given if isinstance(given, Mapping) else attributes_of(given)
+        keep(self, "attributes", _each(given, "attributes", as_attribute))
+        for name in ("durations", "patience", "setups", "priorities"):
             keep(self, name, _each(getattr(self, name), name, as_distribution))
         keep(self, "resources", _each(self.resources, "resources", _as_resource))
         keep(self, "failures", _each(self.failures, "failures", _as_failures))

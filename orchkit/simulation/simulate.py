@@ -110,7 +110,8 @@ def simulate(  # noqa: PLR0913 -- the words of a simulation
             message = f"simulate: {name} must be a whole number from {least}, not {value!r}."
             raise ScenarioError(message)
     runs = () if flight is None else (run for case in flight.cases for run in case.runs)
-    program = lower(workflow, scenario, {run.workflow.digest: run.workflow for run in runs}.values())
+    known = () if flight is None else [case.attributes for case in flight.cases]
+    program = lower(workflow, scenario, {run.workflow.digest: run.workflow for run in runs}.values(), known)
     resumed = None if flight is None else resumption(flight, program)
     before = 0 if resumed is None else len(resumed.cases)
     task = _Task(

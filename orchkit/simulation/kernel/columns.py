@@ -5,9 +5,9 @@ from __future__ import annotations
 from numba import boolean, float64, int16, int32, int64, uint8
 
 from orchkit.simulation.kernel.compiling import entry
-from orchkit.simulation.kernel.draws import mix, sample_attribute
+from orchkit.simulation.kernel.draws import case_key, sample_attribute
 from orchkit.simulation.kernel.duty import open_between
-from orchkit.simulation.kernel.layout import CASE_KEY, MICRO, P_START, ROW_MORE
+from orchkit.simulation.kernel.layout import MICRO, P_START, ROW_MORE
 
 __all__ = ["attribute", "count_rows", "fill", "on_duty", "place_rows", "write_numbers"]
 
@@ -139,7 +139,7 @@ def attribute(program, numbers, number, keys, cases, values):
     """Write the value of an attribute for each case: of a number and a replication, as the log counts them."""
     for at in range(len(cases)):
         case, replication = cases[at] // len(keys), cases[at] % len(keys)
-        key = mix(keys[replication] + (case + 1) * CASE_KEY)
+        key = case_key(program.ctypes, keys[replication], case)
         values[at] = sample_attribute(program.ctypes, numbers.ctypes, number, key)
 
 

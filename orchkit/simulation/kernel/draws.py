@@ -12,9 +12,19 @@ import math
 import numpy as np
 
 from orchkit.simulation.kernel.compiling import compiled
-from orchkit.simulation.kernel.layout import D_WIDTH, MICRO, P_DISTRIBUTIONS
+from orchkit.simulation.kernel.layout import (
+    CASE_KEY,
+    D_WIDTH,
+    KNOWN_MARK,
+    MICRO,
+    P_ATTRIBUTE_COUNT,
+    P_ATTRIBUTES,
+    P_DISTRIBUTIONS,
+    P_KNOWN,
+    P_KNOWN_CASES,
+)
 
-__all__ = ["FAMILY_CODES", "draw", "fraction", "micros", "mix", "sample", "stream"]
+__all__ = ["FAMILY_CODES", "case_key", "draw", "fraction", "micros", "mix", "sample", "sample_attribute", "stream"]
 
 FAMILY_CODES = {
     "constant": 0,
@@ -31,6 +41,7 @@ FAMILY_CODES = {
     "categorical": 11,
     "by_attribute": 12,
     "by_resource": 13,
+    "column": 14,
 }
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _A, _B = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -283,16 +294,56 @@ def _plain(d, at, family, key):
 
 
 @compiled
-def sample_attribute(p, d, number, case):
-    """Return the value of an attribute of a case: text as its code. It is drawn again whenever it is asked for."""
-    at = p[P_DISTRIBUTIONS] + number * D_WIDTH
-    family = int(d[at])
-    key = stream(case, number, 0, 0, 15)
+def case_key(p, key, number):
+    """Return the key of a case of a replication; it tells of one whose attributes are known which one it is."""
+    found = mix(key + (number + 1) * CASE_KEY)
+    if number < p[P_KNOWN_CASES]:
+        found = (KNOWN_MARK << 40) | ((found & 0xFFFFF) << 20) | number
+    return found
+
+
+@compiled
+def _drawn(d, at, family, key, case):
+    if family == 14:  # a column of a table of cases: of the same row for all of them
+        u = fraction(stream(case, 0xFFFFF, 0, 0, 15), 0)
+        return d[int(d[at + 1]) + min(int(u * d[at + 2]), int(d[at + 2]) - 1)]
     if family == 0:
         return d[at + 1]
     if family == 3:
         return -d[at + 1] * math.log(fraction(key, 0))
     return _plain(d, at, family, key)
+
+
+@compiled
+def _plain_attribute(p, d, attribute, case):
+    if p[P_KNOWN_CASES] > 0 and case >> 40 == KNOWN_MARK:
+        known = d[p[P_KNOWN] + (case & 0xFFFFF) * p[P_ATTRIBUTE_COUNT] + attribute]
+        if not math.isnan(known):
+            return known
+    at = p[P_DISTRIBUTIONS] + p[p[P_ATTRIBUTES] + attribute] * D_WIDTH
+    return _drawn(d, at, int(d[at]), stream(case, attribute, 0, 0, 15), case)
+
+
+@compiled
+def sample_attribute(p, d, attribute, case):
+    """Return the value of an attribute of a case: text as its code. It is drawn again whenever it is asked for."""
+    if p[P_KNOWN_CASES] > 0 and case >> 40 == KNOWN_MARK:
+        known = d[p[P_KNOWN] + (case & 0xFFFFF) * p[P_ATTRIBUTE_COUNT] + attribute]
+        if not math.isnan(known):
+            return known
+    number = p[p[P_ATTRIBUTES] + attribute]
+    at = p[P_DISTRIBUTIONS] + number * D_WIDTH
+    family = int(d[at])
+    while family == 12:  # by another attribute, which comes before it
+        wanted = _plain_attribute(p, d, int(d[at + 3]), case)
+        number = int(d[at + 4])
+        for position in range(int(d[at + 2])):
+            if d[int(d[at + 1]) + 2 * position] == wanted:
+                number = int(d[int(d[at + 1]) + 2 * position + 1])
+                break
+        at = p[P_DISTRIBUTIONS] + number * D_WIDTH
+        family = int(d[at])
+    return _drawn(d, at, family, stream(case, attribute, 0, 0, 15), case)
 
 
 @compiled

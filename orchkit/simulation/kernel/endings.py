@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from orchkit.simulation.kernel.compiling import compiled
+from orchkit.simulation.kernel.conditions import evaluate
 from orchkit.simulation.kernel.draws import draw
 from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
 from orchkit.simulation.kernel.memory import add_step, command, drop_pass, note, push, tell
@@ -73,7 +74,30 @@ def end_scope(p, m, d, slot, failure):
 
 
 @compiled
-def _pass_ended(p, m, d, slot, failure):
+def _exits(p, m, d, slot, index):
+    """Return whether a for-each ends at an item, which is counted from 1; -1, and it is stopped, where one cannot tell."""
+    s = m[M_STEPS] + S_WIDTH * slot
+    node = m[s + S_NODE]
+    n = p[P_NODES] + N_WIDTH * node
+    case = m[m[M_PASSES] + p[P_HELD] * m[s + S_PASS] + I_CASE]
+    key = m[m[M_CASES] + (K_VISITS + p[P_NODE_COUNT]) * case + K_KEY]
+    if p[n + N_EXIT_CODE] < 0:
+        return draw(key, node, m[s + S_VISIT], index, U_EXIT) < d[p[n + N_EXIT]]
+    return _holds(p, m, d, slot, p[n + N_EXIT_CODE], key)
+
+
+@compiled
+def _holds(p, m, d, slot, code, key):
+    """Return whether a condition of a loop holds; -1, and the loop is stopped, where it has no value."""
+    value = evaluate(p, d, code, key, 0)
+    if value - value != 0.0:
+        stop(p, m, slot, failure_of(PERMANENT, T_EXPRESSION, m[m[M_STEPS] + S_WIDTH * slot + S_NODE]))
+        return -1
+    return value != 0.0
+
+
+@compiled
+def _pass_ended(p, m, d, slot, failure, index):
     """Note the end of a pass of a loop."""
     s = m[M_STEPS] + S_WIDTH * slot
     node = m[s + S_NODE]
@@ -90,10 +114,7 @@ def _pass_ended(p, m, d, slot, failure):
         return
     if failure == 0:
         if p[n + N_EXIT_AFTER] and not m[s + S_CLOSED]:
-            case = m[m[M_PASSES] + p[P_HELD] * m[s + S_PASS] + I_CASE]
-            key = m[m[M_CASES] + (K_VISITS + p[P_NODE_COUNT]) * case + K_KEY]
-            m[s + S_LEFT] += 1  # the number of passes that have ended well, from 0
-            if draw(key, node, m[s + S_VISIT], m[s + S_LEFT] + 1, U_EXIT) < d[p[n + N_EXIT]]:
+            if _exits(p, m, d, slot, index) == 1:
                 m[s + S_CLOSED] = 1
     elif failure & CLASS_MASK != STOPPED:
         m[s + S_FAILED] += 1
@@ -112,7 +133,7 @@ def _pass_ended(p, m, d, slot, failure):
 @compiled
 def end_pass(p, m, d, slot):
     i = m[M_PASSES] + p[P_HELD] * slot
-    failure, parent, undo = m[i + I_FAILURE], m[i + I_PARENT], m[i + I_UNDO]
+    failure, parent, undo, index = m[i + I_FAILURE], m[i + I_PARENT], m[i + I_UNDO], m[i + I_INDEX]
     if m[i + I_ROOT] == slot:
         _finish(p, m, slot, failure)
         return
@@ -122,7 +143,7 @@ def end_pass(p, m, d, slot):
         hand_over(p, m, parent, undo)
     kind = p[p[P_NODES] + N_WIDTH * m[s + S_NODE] + N_KIND]
     if kind == FOREACH or kind == WHILE:
-        _pass_ended(p, m, d, parent, failure)
+        _pass_ended(p, m, d, parent, failure, index)
     elif failure and m[s + S_FAILURE]:
         end_scope(p, m, d, parent, (m[s + S_FAILURE] & ~UNDONE) | (failure & UNDONE))
     else:
@@ -176,6 +197,9 @@ def next_passes(p, m, d, slot):
     """Begin the next pass of a loop, if it may begin now; end the loop when none is left."""
     s = m[M_STEPS] + S_WIDTH * slot
     node, pass_slot = m[s + S_NODE], m[s + S_PASS]
+    if m[s + S_STATUS] == FAILED:
+        fail(p, m, d, slot, m[s + S_FAILURE])
+        return
     n = p[P_NODES] + N_WIDTH * node
     case = m[m[M_PASSES] + p[P_HELD] * pass_slot + I_CASE]
     key = m[m[M_CASES] + (K_VISITS + p[P_NODE_COUNT]) * case + K_KEY]
@@ -195,11 +219,19 @@ def next_passes(p, m, d, slot):
                 goes_on = False
     elif position < m[s + S_ITEMS] and m[s + S_ACTIVE] < p[n + N_CONCURRENCY]:
         goes_on = True
-        if p[n + N_EXIT] >= 0 and not p[n + N_EXIT_AFTER]:
-            if draw(key, node, visit, position + 1, U_EXIT) < d[p[n + N_EXIT]]:
-                m[s + S_CLOSED] = 1
+        if (p[n + N_EXIT] >= 0 or p[n + N_EXIT_CODE] >= 0) and not p[n + N_EXIT_AFTER]:
+            exits = _exits(p, m, d, slot, position + 1)
+            if exits:
                 goes_on = False
-        if goes_on and p[n + N_SKIP] >= 0 and draw(key, node, visit, position + 1, U_SKIP) < d[p[n + N_SKIP]]:
+            if exits == 1:
+                m[s + S_CLOSED] = 1
+        skips = 0
+        if goes_on and p[n + N_SKIP_CODE] >= 0:
+            skips = _holds(p, m, d, slot, p[n + N_SKIP_CODE], key)
+            goes_on = skips >= 0
+        elif goes_on and p[n + N_SKIP] >= 0:
+            skips = draw(key, node, visit, position + 1, U_SKIP) < d[p[n + N_SKIP]]
+        if skips == 1:
             m[s + S_LOOP_NEXT] += 1
             note(p, m, K_SCOPE, SKIPPED, node, 1, 0)
             push(m, O_NEXT_PASSES, slot, m[s], 0)

@@ -29,7 +29,10 @@ START, END, TASK, XOR, AND, OR, EVENT, WAIT, SCOPE, FOREACH, WHILE, SAGA, CALL =
     P_ATTRIBUTES,
     P_START,
     P_POOL_COUNT,
-) = range(17)
+    P_KNOWN,
+    P_KNOWN_CASES,
+    P_ATTRIBUTE_COUNT,
+) = range(20)
 P_HEADER = 24
 
 # A node -------------------------------------------------------------------------
@@ -76,10 +79,16 @@ P_HEADER = 24
     N_TIMEOUT_CLASS,
     N_BY_SHARES,
     N_ERROR_CHOICE,
+    N_ITEMS_CODE,
+    N_SKIP_CODE,
+    N_EXIT_CODE,
     N_WIDTH,
-) = range(43)
+) = range(46)
 
-# A flow: its target, where its token waits (-1: nowhere), its bit among those of the target, its condition (-1: none)
+# How a choice is made
+BY_SHARES, BY_CONDITIONS = 1, 2
+# A flow: its target, where its token waits (-1: nowhere), its bit among those of the target, whether it has a condition
+# (-1: none), its share: a number in d, or, where conditions decide, the code of its own
 F_TARGET, F_HELD, F_BIT, F_CONDITION, F_SHARE, F_WIDTH = range(6)
 # A graph: its starts, its first node, the scope that it is in
 G_STARTS, G_START_COUNT, G_FIRST, G_SAGA, G_OR_JOINS, G_OR_COUNT, G_HELD_COUNT, G_WIDTH = range(8)
@@ -295,7 +304,8 @@ CLASS_MASK, EXHAUSTED, UNDONE, TYPE_SHIFT, TYPE_MASK, NODE_SHIFT = 7, 8, 16, 5, 
     T_ABANDONED,
     T_QUEUE_FULL,
     T_CALLBACK,
-) = range(14)
+    T_EXPRESSION,
+) = range(15)
 TYPE_NAMES = (
     "Timeout",
     "DeadlineExceeded",
@@ -311,6 +321,7 @@ TYPE_NAMES = (
     "Abandoned",
     "QueueFull",
     "CallbackFailed",
+    "ExpressionError",
 )
 
 # Events -------------------------------------------------------------------------
@@ -374,7 +385,44 @@ TYPE_NAMES = (
     U_PRIORITY,
 ) = range(17)
 
+# Operations of expressions
+(
+    C_END,
+    C_CONST,
+    C_ATTRIBUTE,
+    C_ERROR,
+    C_FIND,
+    C_SCALE,
+    C_LOOKUP,
+    C_AND,
+    C_OR,
+    C_IF,
+    C_ADD,
+    C_SUB,
+    C_MUL,
+    C_DIV,
+    C_FLOORDIV,
+    C_MOD,
+    C_POW,
+    C_LT,
+    C_LE,
+    C_GT,
+    C_GE,
+    C_EQ,
+    C_NE,
+    C_MIN,
+    C_MAX,
+    C_NEG,
+    C_NOT,
+    C_ABS,
+    C_ROUND,
+    C_INT,
+    C_BOOL,
+) = range(31)
+C_DEPTH = 48
+
 MICRO = 1_000_000
+KNOWN_MARK = 0x2C5A7  # what the keys of cases begin with whose attributes are known
 CASE_KEY = 0x5851F42D4C957F  # what makes the keys of the cases of a replication differ
 HOUR = 3_600 * MICRO
 FOREVER = 1 << 62

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from orchkit.simulation.kernel.compiling import compiled
+from orchkit.simulation.kernel.conditions import evaluate
 from orchkit.simulation.kernel.draws import draw
 from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
 from orchkit.simulation.kernel.memory import command, drop_step, note, push
 from orchkit.simulation.kernel.passes import become, close, fail_pass, failure_of, leave, of_class
 from orchkit.simulation.kernel.sagas import drop_undo, keep
 from orchkit.simulation.kernel.serving import leave_queue
-from orchkit.simulation.kernel.tokens import choose
+from orchkit.simulation.kernel.tokens import choose, hold
 
 __all__ = ["child_ended", "fail", "failed_for_good", "give_up", "go_on", "out_of_time", "step_done", "stop"]
 
@@ -19,6 +20,7 @@ def choose_optional(p, m, d, pass_slot, node, first, count):
     """Decide an implicit split: the flows without a condition, and those whose condition holds."""
     i = m[M_PASSES] + p[P_HELD] * pass_slot
     k = m[M_CASES] + (K_VISITS + p[P_NODE_COUNT]) * m[i + I_CASE]
+    by_conditions = p[p[P_NODES] + N_WIDTH * node + N_CHOICE] == BY_CONDITIONS
     taken = fixed = noted = 0
     number = 0
     for position in range(count):
@@ -26,7 +28,16 @@ def choose_optional(p, m, d, pass_slot, node, first, count):
         if p[flow + F_CONDITION] < 0:
             fixed |= 1 << position
             continue
-        if draw(m[k + K_KEY], node, m[k + K_VISITS + node], position + 1, U_BRANCH) < d[p[flow + F_SHARE]]:
+        if by_conditions:
+            value = evaluate(p, d, p[flow + F_SHARE], m[k + K_KEY], 0)
+            if value - value != 0.0:
+                note(p, m, K_GATEWAY, FAILED, node, 0, 0)
+                return -1
+            holds = value != 0.0
+        else:
+            u = draw(m[k + K_KEY], node, m[k + K_VISITS + node], position + 1, U_BRANCH)
+            holds = u < d[p[flow + F_SHARE]]
+        if holds:
             taken |= 1 << position
             noted |= 1 << number
         number += 1
@@ -45,8 +56,10 @@ def go_on(p, m, d, slot):
         return
     count = p[n + N_OUT_COUNT]
     taken = choose_optional(p, m, d, pass_slot, node, p[n + N_OUT], count)
-    leave(p, m, d, slot, taken, -1)
-    if taken == 0:
+    leave(p, m, d, slot, max(taken, 0), -1)
+    if taken < 0:
+        fail_pass(p, m, pass_slot, failure_of(PERMANENT, T_EXPRESSION, node))
+    elif taken == 0:
         fail_pass(p, m, pass_slot, failure_of(PERMANENT, T_NO_FLOW, node))
 
 
@@ -69,7 +82,13 @@ def fail(p, m, d, slot, failure):
         flow = p[n + N_ON_TIMEOUT]
     elif p[n + N_ERROR_COUNT]:
         if p[n + N_ERROR_CHOICE]:
-            taken = choose(p, m, d, pass_slot, node, p[n + N_ERROR], p[n + N_ERROR_COUNT], True)
+            first, count = p[n + N_ERROR], p[n + N_ERROR_COUNT]
+            if p[n + N_ERROR_CHOICE] == BY_CONDITIONS:
+                taken = hold(p, m, d, pass_slot, node, first, count, True, failure)
+                if taken < 0:
+                    taken, failure = 0, failure_of(PERMANENT, T_EXPRESSION, node)
+            else:
+                taken = choose(p, m, d, pass_slot, node, first, count, True)
             for position in range(p[n + N_ERROR_COUNT]):
                 if (taken >> position) & 1:
                     flow = p[p[P_LISTS] + p[n + N_ERROR] + position]

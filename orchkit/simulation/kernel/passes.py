@@ -59,7 +59,7 @@ def _settled(p, m, d, slot):
     found = settle(p, m, d, slot)
     i = m[M_PASSES] + p[P_HELD] * slot
     if found > 0:
-        types = (0, T_UNSAFE, T_NO_FLOW, T_LIVELOCK)
+        types = (0, T_UNSAFE, T_NO_FLOW, T_LIVELOCK, T_EXPRESSION)
         fail_pass(p, m, slot, failure_of(PERMANENT, types[found & 255], found >> 8))
         return
     if found < 0:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from numba import float64, int64
 
 from orchkit.simulation.kernel.compiling import compiled, entry
-from orchkit.simulation.kernel.draws import fraction, micros, mix, sample, stream
+from orchkit.simulation.kernel.draws import case_key, fraction, micros, mix, sample, stream
 from orchkit.simulation.kernel.duty import worked, working_until
 from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
 from orchkit.simulation.kernel.memory import schedule
@@ -187,7 +187,7 @@ def _take_up(p, m, d, do, slot, value):
 def _give_keys(p, m):
     width = K_VISITS + p[P_NODE_COUNT]
     for number in range(m[M_CASE_COUNT]):
-        m[m[M_CASES] + width * number + K_KEY] = mix(m[M_KEY] + (number + 1) * CASE_KEY)
+        m[m[M_CASES] + width * number + K_KEY] = case_key(p, m[M_KEY], number)
 
 
 @entry(_INTEGERS, _INTEGERS, _FLOATS, _INTEGERS)

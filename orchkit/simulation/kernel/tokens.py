@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from orchkit.simulation.kernel.compiling import compiled
+from orchkit.simulation.kernel.conditions import evaluate
 from orchkit.simulation.kernel.draws import draw
 from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
 from orchkit.simulation.kernel.memory import note
 
-__all__ = ["choose", "clear_held", "send", "settle"]
+__all__ = ["choose", "clear_held", "hold", "send", "settle"]
 
-_UNSAFE, _NO_FLOW, _LIVELOCK = 1, 2, 3
+_UNSAFE, _NO_FLOW, _LIVELOCK, _NO_VALUE = 1, 2, 3, 4
 
 
 @compiled
@@ -20,6 +21,32 @@ def send(p, m, flow):
         return
     m[m[M_TOKENS] + m[M_TOKEN_COUNT]] = flow
     m[M_TOKEN_COUNT] += 1
+
+
+@compiled
+def hold(p, m, d, pass_slot, node, first, count, exclusive, failure):
+    """Decide a split by the conditions of its flows; return those that hold as bits, -1 where one has no value."""
+    i = m[M_PASSES] + p[P_HELD] * pass_slot
+    key = m[m[M_CASES] + (K_VISITS + p[P_NODE_COUNT]) * m[i + I_CASE] + K_KEY]
+    taken = default = 0
+    for position in range(count):
+        flow = p[P_FLOWS] + F_WIDTH * p[p[P_LISTS] + first + position]
+        if p[flow + F_CONDITION] < 0:
+            if default == 0:
+                default = 1 << position
+            continue
+        value = evaluate(p, d, p[flow + F_SHARE], key, failure)
+        if value - value != 0.0:  # none, or none that JSON has
+            note(p, m, K_GATEWAY, FAILED, node, 0, 0)
+            return -1
+        if value != 0.0:
+            taken |= 1 << position
+            if exclusive:
+                break
+    if taken == 0:
+        taken = default
+    note(p, m, K_GATEWAY, COMPLETED, node, 0, taken)
+    return taken
 
 
 @compiled
@@ -132,19 +159,23 @@ def _ready_join(p, m, pass_slot):
 
 @compiled
 def _split(p, m, d, pass_slot, node):
-    """Send tokens along the flows that leave a node that takes no time; return whether there are any."""
+    """Send tokens along the flows that leave a node that takes no time; return 0, or what is wrong."""
     n = p[P_NODES] + N_WIDTH * node
     first, count = p[n + N_OUT], p[n + N_OUT_COUNT]
     taken = -1
-    if p[n + N_CHOICE]:
+    if p[n + N_CHOICE] == BY_CONDITIONS:
+        taken = hold(p, m, d, pass_slot, node, first, count, p[n + N_KIND] == XOR, 0)
+        if taken < 0:
+            return _NO_VALUE
+    elif p[n + N_CHOICE]:
         taken = choose(p, m, d, pass_slot, node, first, count, p[n + N_KIND] == XOR)
-        if taken == 0:
-            return False
+    if taken == 0:
+        return _NO_FLOW
     for back in range(count):
         position = count - 1 - back
         if taken < 0 or (taken >> position) & 1:
             send(p, m, p[p[P_LISTS] + first + position])
-    return True
+    return 0
 
 
 @compiled
@@ -164,9 +195,10 @@ def settle(p, m, d, pass_slot):
             join = _ready_join(p, m, pass_slot)
             if join < 0:
                 return 0
-            if not _split(p, m, d, pass_slot, join):
+            fault = _split(p, m, d, pass_slot, join)
+            if fault:
                 m[M_TOKEN_COUNT] = 0
-                return _NO_FLOW | (join << 8)
+                return fault | (join << 8)
             continue
         m[M_TOKEN_COUNT] -= 1
         flow = m[m[M_TOKENS] + m[M_TOKEN_COUNT]]
@@ -206,6 +238,7 @@ def settle(p, m, d, pass_slot):
                 for bit in range(count):
                     m[i + I_HELD + base + bit] = 0
                 m[i + I_HELD_COUNT] -= count
-            if not _split(p, m, d, pass_slot, node):
+            fault = _split(p, m, d, pass_slot, node)
+            if fault:
                 m[M_TOKEN_COUNT] = 0
-                return _NO_FLOW | (node << 8)
+                return fault | (node << 8)

@@ -7,12 +7,13 @@ same: a rule does what it can at once and pushes what follows, backwards.
 from __future__ import annotations
 
 from orchkit.simulation.kernel.compiling import compiled
+from orchkit.simulation.kernel.conditions import evaluate
 from orchkit.simulation.kernel.draws import sample, stream
 from orchkit.simulation.kernel.endings import look_at_pass, next_passes, undo_next
 from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
 from orchkit.simulation.kernel.memory import add_step, command, look_at, note, push
 from orchkit.simulation.kernel.outcomes import give_up
-from orchkit.simulation.kernel.passes import enter, fail_pass, send_on
+from orchkit.simulation.kernel.passes import become, enter, fail_pass, failure_of, send_on
 
 __all__ = ["turn"]
 
@@ -54,6 +55,13 @@ def _open(p, m, d, pass_slot, node):
             if p[n + N_ITERATIONS] >= 0:
                 items = sample(p, d, p[n + N_ITERATIONS], key, stream(key, node, m[s + S_VISIT], 0, U_ITEMS), -1)
                 m[s + S_ITEMS] = int(items + 0.5)
+            elif p[n + N_ITEMS_CODE] >= 0:
+                items = evaluate(p, d, p[n + N_ITEMS_CODE], key, 0)
+                if items >= 0.0:
+                    m[s + S_ITEMS] = int(items + 0.5)
+                else:  # what could not even begin is dealt with when all else has opened
+                    m[s + S_FAILURE] = failure_of(PERMANENT, T_EXPRESSION, node)
+                    become(p, m, slot, FAILED, m[s + S_FAILURE])
             look_at(m, slot, m[s], 0)
         else:
             push(m, O_ENTER, p[n + N_INNER], slot, case)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from orchkit.errors import ScenarioError
+from orchkit.errors import ScenarioError, nearest
 from orchkit.model.definition import Workflow
 from orchkit.model.nodes import (
     Activity,
@@ -32,7 +32,7 @@ from orchkit.turn import program_of
 if TYPE_CHECKING:
     from orchkit.tokens import Net
 
-__all__ = ["Graphs"]
+__all__ = ["Graphs", "Pending"]
 
 _GATEWAYS = {
     GatewayKind.EXCLUSIVE: at.XOR,
@@ -49,6 +49,31 @@ class Name(NamedTuple):
     name: str
     role: str | None = None
     undoes: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An expression that is translated when all else has been lowered: only then all types of errors are known.
+
+    Attributes
+    ----------
+    node, text
+        Whose expression.
+    row, place
+        Where its code is noted.
+    size, of_error
+        Whether the number of items is wanted; whether it may read ``error``.
+    otherwise
+        What the scenario could say instead; empty where it need not say anything.
+    """
+
+    node: str
+    text: str
+    row: list[int]
+    place: int
+    size: bool = False
+    of_error: bool = False
+    otherwise: str = ""
 
 
 @dataclass(slots=True)
@@ -77,6 +102,7 @@ class Graphs:
     lists: list[int] = field(default_factory=list)
     called: dict[str, int] = field(default_factory=dict)
     places: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+    pending: list[Pending] = field(default_factory=list)
 
     def lower_workflow(self, workflow: Workflow) -> int:
         """Return the number of a workflow's graph; it is lowered once, however often it is called."""
@@ -142,8 +168,8 @@ class Graphs:
             case Gateway():
                 row[at.N_KIND] = _GATEWAYS[node.kind]
                 if has_choice(net, position):
-                    row[at.N_CHOICE] = 1
-                    self._shares(net, node.name, outgoing, base, exclusive=node.kind is GatewayKind.EXCLUSIVE)
+                    exclusive = node.kind is GatewayKind.EXCLUSIVE
+                    row[at.N_CHOICE] = self._choice(net, node.name, outgoing, base, exclusive=exclusive)
             case _:
                 self._lower_activity(workflow, net, position, first, base)
 
@@ -153,13 +179,11 @@ class Graphs:
         outgoing = net.outgoing[position]
         optional = [flow for flow in outgoing if net.flows[flow].condition is not None]
         if optional:
-            row[at.N_CHOICE] = 1
-            self._shares(net, node.name, outgoing, base, exclusive=False)
+            row[at.N_CHOICE] = self._choice(net, node.name, outgoing, base, exclusive=False)
         errors = net.on_error[position]
         row[at.N_ERROR], row[at.N_ERROR_COUNT] = self._listed(base + flow for flow in errors), len(errors)
         if any(net.flows[flow].condition is not None for flow in errors):
-            row[at.N_ERROR_CHOICE] = 1
-            self._shares(net, node.name, errors, base, exclusive=True)
+            row[at.N_ERROR_CHOICE] = self._choice(net, node.name, errors, base, exclusive=True, of_error=True)
         if net.on_timeout[position]:
             row[at.N_ON_TIMEOUT] = base + net.on_timeout[position][0]
         rivals = [first + rival - len(net.flows) for rival in _bits(net.rivals[position])]
@@ -192,35 +216,73 @@ class Graphs:
         kinds = {ForEach: at.FOREACH, While: at.WHILE, Saga: at.SAGA}
         row[at.N_KIND] = kinds.get(type(scope), at.SCOPE)
         if isinstance(scope, ForEach | While):
-            loop = self.scenario.loops.get(scope.name)
-            if loop is None or (isinstance(scope, ForEach) and loop.items is None):
-                what = "items" if isinstance(scope, ForEach) else "iterations"
-                message = f"{scope.name!r}: how many {what}? Add it to the scenario: loops={{{scope.name!r}: 3}}."
-                raise ScenarioError(message, node=scope.name)
-            if loop.items is not None:
-                row[at.N_ITERATIONS] = self.numbers.distribution(loop.items, f"loops: {scope.name}")
-            else:
-                row[at.N_REPEAT] = self.numbers.number(loop.repeat or 0.0)
-            row[at.N_CONCURRENCY] = scope.max_iterations if isinstance(scope, While) else max(1, scope.concurrency)
-            if isinstance(scope, ForEach):
-                row[at.N_TOLERATED] = _tolerated(scope)
-                if scope.continue_when is not None:
-                    row[at.N_SKIP] = self.numbers.number(loop.skip)
-                if scope.exit_when is not None:
-                    row[at.N_EXIT] = self.numbers.number(loop.exit)
-                    row[at.N_EXIT_AFTER] = int(scope.name in program_of(workflow).exits_after)
+            self._lower_loop(workflow, scope, row)
         net = net_of(scope.nodes, scope.flows)
         row[at.N_INNER] = self._lower_graph(workflow, net, scope.name, is_saga=isinstance(scope, Saga))
+
+    def _lower_loop(self, workflow: Workflow, scope: ForEach | While, row: list[int]) -> None:
+        loop, name = self.scenario.loops.get(scope.name), scope.name
+        row[at.N_CONCURRENCY] = scope.max_iterations if isinstance(scope, While) else max(1, scope.concurrency)
+        if loop is not None and loop.items is not None:
+            row[at.N_ITERATIONS] = self.numbers.distribution(loop.items, f"loops: {name}")
+        elif isinstance(scope, While):
+            if loop is None or loop.repeat is None:
+                message = f"{name!r}: how many iterations? Add it to the scenario: loops={{{name!r}: 3}}."
+                raise ScenarioError(message, node=name)
+            row[at.N_REPEAT] = self.numbers.number(loop.repeat)
+        else:
+            otherwise = f"how many items there are: loops={{{name!r}: 3}}"
+            self.pending.append(Pending(name, scope.items, row, at.N_ITEMS_CODE, size=True, otherwise=otherwise))
+        if isinstance(scope, While):
+            return
+        row[at.N_TOLERATED] = _tolerated(scope)
+        row[at.N_EXIT_AFTER] = int(name in program_of(workflow).exits_after)
+        for text, what, share, code in (
+            (scope.continue_when, "skip", at.N_SKIP, at.N_SKIP_CODE),
+            (scope.exit_when, "exit", at.N_EXIT, at.N_EXIT_CODE),
+        ):
+            if text is None:
+                continue
+            given = 0.0 if loop is None else float(getattr(loop, what))
+            row[share] = self.numbers.number(given)
+            if not given:
+                otherwise = "" if loop is not None else f"how often: loops={{{name!r}: ok.Loop({what}=0.1)}}"
+                self.pending.append(Pending(name, text, row, code, otherwise=otherwise))
+
+    def _choice(
+        self, net: Net, name: str, flows: Sequence[int], base: int, *, exclusive: bool, of_error: bool = False
+    ) -> int:
+        """Return how a choice is made: by shares where the scenario has them, else by the conditions of its flows."""
+        given = self.scenario.branching.get(name)
+        targets = dict.fromkeys(net.flows[flow].target for flow in flows)
+        if not exclusive:
+            targets = dict.fromkeys(net.flows[flow].target for flow in flows if net.flows[flow].condition is not None)
+        conditional = [flow for flow in flows if net.flows[flow].condition is not None]
+        example = ", ".join(f"{target!r}: {1 / len(targets):.2g}" for target in targets)
+        if given is not None and (not of_error or given.keys() & targets.keys()):
+            self._shares(net, name, flows, base, exclusive=exclusive)
+            return at.BY_SHARES
+        if not conditional:
+            message = f"{name!r}: which way do cases go? Add it to the scenario: branching={{{name!r}: {{{example}}}}}."
+            raise ScenarioError(message, node=name)
+        for flow in conditional:
+            text = net.flows[flow].condition or ""
+            otherwise = f"which way cases go: branching={{{name!r}: {{{example}}}}}"
+            row = self.flows[base + flow]
+            self.pending.append(Pending(name, text, row, at.F_SHARE, of_error=of_error, otherwise=otherwise))
+        return at.BY_CONDITIONS
 
     def _shares(self, net: Net, name: str, flows: Sequence[int], base: int, *, exclusive: bool) -> None:
         """Give the flows of a choice their probabilities."""
         targets = [net.flows[flow].target for flow in flows]
-        given = self.scenario.branching.get(name)
+        given = self.scenario.branching[name]
         wanted = targets if exclusive else [t for t, f in zip(targets, flows, strict=True) if net.flows[f].condition]
         example = ", ".join(f"{target!r}: {1 / len(wanted):.2g}" for target in wanted)
-        if given is None:
-            message = f"{name!r}: which way do cases go? Add it to the scenario: branching={{{name!r}: {{{example}}}}}."
-            raise ScenarioError(message, node=name)
+        known = [flow.target for flow in net.flows if flow.source == name]
+        for target in given:
+            if target not in known:
+                message = f"branching: {name}: no flow leads from it to {target!r}.{nearest(target, known)}"
+                raise ScenarioError(message, node=name)
         found = [given.get(target) for target in targets]
         if exclusive:
             missing = [position for position, share in enumerate(found) if share is None]
@@ -269,6 +331,9 @@ def _blank(graph: int) -> list[int]:
         at.N_SETUP,
         at.N_NEVER,
         at.N_FAILS,
+        at.N_ITEMS_CODE,
+        at.N_SKIP_CODE,
+        at.N_EXIT_CODE,
     )
     for place in unset:
         row[place] = -1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,16 +25,20 @@ class Numbers:
     units
         Role and name of each resource, which distributions by resource name.
     attributes
-        The distribution of each attribute.
+        The number of each attribute.
+    drawn
+        The distribution of each attribute, by number.
     texts
-        Values of attributes that are text, by code.
+        Values of attributes that are no numbers, by code, as a log shows them.
     """
 
     units: list[tuple[str, str]]
     numbers: list[float] = field(default_factory=list)
     distributions: list[list[float]] = field(default_factory=list)
     attributes: dict[str, int] = field(default_factory=dict)
-    texts: list[str] = field(default_factory=list)
+    drawn: list[int] = field(default_factory=list)
+    texts: list[str | None] = field(default_factory=list)
+    codes: dict[str, int] = field(default_factory=dict)
     known: dict[object, int] = field(default_factory=dict)
 
     def number(self, value: float) -> int:
@@ -44,18 +50,42 @@ class Numbers:
         """Return a value of an attribute as a number; text by its code."""
         if isinstance(value, int | float):
             return float(value)
-        text = str(value)
-        if text not in self.texts:
-            self.texts.append(text)
-        return float(self.texts.index(text)) + 0.5  # no number that an analyst would write
+        text = value if isinstance(value, str) else json.dumps(value, default=str)
+        key = f"{isinstance(value, str)}{text}"
+        if key not in self.codes:
+            self.codes[key] = len(self.texts)
+            self.texts.append(None if value is None else text)
+        return self.codes[key] + 0.5  # no number that an analyst would write
+
+    def add_attributes(self, given: Mapping[str, Distribution]) -> None:
+        """Give the attributes their numbers: those that depend on others after these.
+
+        Raises
+        ------
+        ScenarioError
+            One depends on another that depends on a third, or on a resource; columns of tables of different lengths.
+        """
+        lengths = {name: len(d.values) for name, d in given.items() if d.family == "column"}
+        if len(set(lengths.values())) > 1:
+            message = f"attributes: the columns of a table of cases are of one length, not {lengths}."
+            raise ScenarioError(message)
+        plain = [name for name, d in given.items() if d.family not in ("by_attribute", "by_resource")]
+        for name in [*plain, *(name for name in given if name not in plain)]:
+            d, where = given[name], f"attributes: {name}"
+            if d.family == "by_resource" or (d.family == "by_attribute" and d.of not in plain):
+                message = f"{where}: it can only depend on an attribute that depends on nothing itself: {plain}."
+                raise ScenarioError(message)
+            self.drawn.append(self.distribution(d, where))
+            self.attributes[name] = len(self.attributes)
 
     def distribution(self, d: Distribution, where: str) -> int:
         """Return the number of a distribution."""
         key = (d.family, d.parameters, d.values, d.weights)
-        if not d.parts and d.otherwise is None and key in self.known:
+        is_known = not d.parts and d.otherwise is None and all(value.__hash__ is not None for value in d.values)
+        if is_known and key in self.known:
             return self.known[key]
         row = [float(FAMILY_CODES[d.family]), *d.parameters]
-        if d.family in ("empirical", "categorical"):
+        if d.family in ("empirical", "categorical", "column"):
             values = [self.value(value) for value in d.values]
             row += [float(len(self.numbers)), float(len(values))]
             self.numbers += values
@@ -64,7 +94,7 @@ class Numbers:
             row += self._composed(d, where)
         number = len(self.distributions)
         self.distributions.append(row + [0.0] * (at.D_WIDTH - len(row)))
-        if not d.parts and d.otherwise is None:
+        if is_known:
             self.known[key] = number
         return number
 

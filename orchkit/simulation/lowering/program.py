@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orchkit.errors import ScenarioError
+from orchkit.errors import ScenarioError, nearest
 from orchkit.model.definition import Workflow
 from orchkit.simulation.distributions import Distribution, exponential
 from orchkit.simulation.kernel import layout as at
+from orchkit.simulation.lowering.conditions import Conditions, Unknown, supports
 from orchkit.simulation.lowering.graphs import Graphs, Name
 from orchkit.simulation.lowering.names import check_names
 from orchkit.simulation.lowering.numbers import Numbers
@@ -40,7 +41,9 @@ class Lowered:
     pools
         Role, resource and number of its first unit.
     attributes
-        Name and distribution of each attribute.
+        The number of each attribute.
+    kinds
+        The types of the values of an attribute, where there are few.
     places
         The number of each graph and of its first flow, by digest of the workflow and name of the scope.
     """
@@ -53,12 +56,18 @@ class Lowered:
     pools: list[tuple[str, Resource, int]]
     unit_calendars: list[int]
     attributes: dict[str, int]
-    texts: list[str]
+    kinds: dict[str, set[type]]
+    texts: list[str | None]
     node_pools: NDArray[np.int64]
     places: dict[tuple[str, str], tuple[int, int]]
 
 
-def lower(workflow: Workflow, scenario: Scenario, others: Iterable[Workflow] = ()) -> Lowered:
+def lower(
+    workflow: Workflow,
+    scenario: Scenario,
+    others: Iterable[Workflow] = (),
+    known: Sequence[Mapping[str, object]] = (),
+) -> Lowered:
     """Return the program of a workflow under a scenario.
 
     Parameters
@@ -67,6 +76,8 @@ def lower(workflow: Workflow, scenario: Scenario, others: Iterable[Workflow] = (
         What is simulated.
     others
         Workflows that cases in flight go through, such as its older versions.
+    known
+        The attributes of the cases in flight, by name.
 
     Raises
     ------
@@ -78,15 +89,34 @@ def lower(workflow: Workflow, scenario: Scenario, others: Iterable[Workflow] = (
     staff = Staff(scenario)
     staff.lower_resources()
     numbers = Numbers(staff.units)
-    for name, distribution in scenario.attributes.items():
-        numbers.attributes[name] = numbers.distribution(distribution, f"attributes: {name}")
+    numbers.add_attributes(scenario.attributes)
     graphs = Graphs(scenario, numbers, Work(scenario, numbers, staff))
     for one in (workflow, *others):
         graphs.lower_workflow(one)
-    return _put_together(scenario, graphs)
+    return _put_together(scenario, graphs, _conditions(scenario, graphs, known), known)
 
 
-def _put_together(scenario: Scenario, graphs: Graphs) -> Lowered:
+def _conditions(scenario: Scenario, graphs: Graphs, known: Sequence[Mapping[str, object]]) -> Conditions:
+    """Translate the expressions that the scenario leaves to the workflow."""
+    errors = (at.CLASS_NAMES[1:], graphs.work.types, [one.name for one in graphs.names])
+    conditions = Conditions(graphs.numbers, supports(scenario.attributes, known), errors)
+    for one in graphs.pending:
+        try:
+            one.row[one.place] = conditions.add(one.text, one.node, size=one.size, of_error=one.of_error)
+        except Unknown as error:
+            if one.otherwise:
+                what, _, how = one.otherwise.partition(": ")
+                message = (
+                    f"{one.node!r}: {what}? Add it to the scenario: {how}; or give what {one.text!r} reads: "
+                    f"attributes={{{error.name!r}: …}}.{nearest(error.name, scenario.attributes)}"
+                )
+                raise ScenarioError(message, node=one.node) from None
+    return conditions
+
+
+def _put_together(
+    scenario: Scenario, graphs: Graphs, conditions: Conditions, known: Sequence[Mapping[str, object]]
+) -> Lowered:
     numbers, work, staff = graphs.numbers, graphs.work, graphs.work.staff
     header = [0] * at.P_HEADER
     start_us = moment_us(scenario.start)
@@ -128,6 +158,15 @@ def _put_together(scenario: Scenario, graphs: Graphs) -> Lowered:
         row[at.C_HOURS] += first
         program += row
     program += spans
+    program[at.P_CODE] = len(program)
+    program += conditions.code
+    program[at.P_ATTRIBUTES], program[at.P_ATTRIBUTE_COUNT] = len(program), len(numbers.drawn)
+    program += numbers.drawn
+    if any(known):
+        program[at.P_KNOWN], program[at.P_KNOWN_CASES] = len(numbers.numbers), len(known)
+        numbers.numbers += [
+            numbers.value(case[name]) if name in case else float("nan") for case in known for name in numbers.attributes
+        ]
     program[at.P_NODE_COUNT] = len(graphs.nodes)
     program[at.P_HELD] = at.I_HELD + max(graph[at.G_HELD_COUNT] for graph in graphs.graphs)
     program[at.P_DEPTH] = len(graphs.graphs) + 1
@@ -142,6 +181,7 @@ def _put_together(scenario: Scenario, graphs: Graphs) -> Lowered:
         staff.pools,
         staff.unit_calendars,
         numbers.attributes,
+        {name: {*map(type, values)} for name, values in conditions.attributes.items() if values is not None},
         numbers.texts,
         np.array([row[at.N_POOL] for row in graphs.nodes], dtype=np.int64),
         graphs.places,

@@ -1,0 +1,59 @@
+"""Attributes of cases: what a scenario says about the data that a workflow decides on."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from orchkit.columns import CASE_COLUMNS
+from orchkit.simulation.distributions import Distribution
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from orchkit.log import EventLog
+
+__all__ = ["as_attribute", "attributes_of"]
+
+
+def as_attribute(value: Any, _: str = "") -> Distribution:  # noqa: ANN401 -- a JSON value
+    """Return a distribution as it is, and any other value as one that has no other.
+
+    Examples
+    --------
+    >>> as_attribute("US").values
+    ('US',)
+    """
+    return value if isinstance(value, Distribution) else Distribution("categorical", values=(value,), weights=(1.0,))
+
+
+def attributes_of(table: pd.DataFrame | EventLog) -> dict[str, Distribution]:
+    """Return a table of cases as the attributes of a scenario: each simulated case is one of its rows.
+
+    Parameters
+    ----------
+    table
+        A row a case, a column an attribute (``order.country``); or a log, whose cases have attributes.
+
+    Notes
+    -----
+    Columns of tables are drawn together, so that what goes together in the table does so in the simulation.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> found = attributes_of(pd.DataFrame({"country": ["US", "DE"], "amount": [10, 20]}))
+    >>> found["amount"].values, found["amount"].mean
+    ((10, 20), 15.0)
+    """
+    cases = getattr(table, "cases", None)
+    frame: pd.DataFrame = table if cases is None else cases.drop(columns=[*CASE_COLUMNS], errors="ignore")  # type: ignore[assignment]
+    return {str(name): Distribution("column", values=tuple(map(_scalar, frame[name]))) for name in frame.columns}
+
+
+def _scalar(value: Any) -> Any:  # noqa: ANN401 -- a cell of a frame, and a JSON value
+    plain = value.item() if hasattr(value, "item") else value
+    if hasattr(plain, "isoformat"):
+        return None if plain != plain else plain.isoformat()  # noqa: PLR0124 -- NaT is not itself
+    is_missing = plain is None or type(plain).__name__ == "NAType" or (isinstance(plain, float) and math.isnan(plain))
+    return None if is_missing else plain
