@@ -17,6 +17,7 @@
     ├── RunError (RuntimeError)             a run that cannot do what was asked of it
     │   ├── RunNotFound (KeyError)
     │   ├── RunFailed                       a run ended in another state than COMPLETED
+    │   ├── ScheduleNotFound (KeyError)
     │   ├── WaitNotFound (KeyError)         no open callback of that name
     │   ├── WorkItemNotFound (KeyError)     no open work item of that id
     │   └── WorkItemTaken                   somebody else has claimed it
@@ -61,6 +62,7 @@ __all__ = [
     "RunFailed",
     "RunNotFound",
     "ScenarioError",
+    "ScheduleNotFound",
     "SecretError",
     "StoreCorrupt",
     "StoreError",
@@ -196,6 +198,10 @@ class RunFailed(RunError):
 
 class WaitNotFound(RunError, KeyError):
     """No open callback of that name."""
+
+
+class ScheduleNotFound(RunError, KeyError):
+    """No schedule of that name."""
 
 
 class WorkItemNotFound(RunError, KeyError):

@@ -13,16 +13,20 @@ from typing import Any, Protocol
 
 from orchkit.engine.messages import (
     Active,
+    AddSchedule,
     CancelRun,
+    ChangeSchedule,
     ClaimItem,
     CompleteItem,
     CompleteWait,
+    Deploy,
     DiscardRun,
     Dispatch,
     Ended,
     HandlersAdded,
     Heartbeat,
     ListItems,
+    ListPlans,
     Message,
     Outcome,
     Publish,
@@ -32,12 +36,14 @@ from orchkit.engine.messages import (
     StartRun,
     Work,
     run_id_of,
+    trace_of,
 )
 from orchkit.engine.people import DUE, HUMAN, TIMEOUT, People
+from orchkit.engine.plans import Plans
 from orchkit.engine.revival import Revival
 from orchkit.engine.slots import WHOLE, Slots
 from orchkit.engine.values import as_json
-from orchkit.errors import ExpressionError, InputError, RunError, RunNotFound, WaitNotFound, nearest
+from orchkit.errors import ExpressionError, RunError, RunNotFound, WaitNotFound, WorkflowError, nearest
 from orchkit.events import (
     CallbackReceived,
     CancelAsked,
@@ -101,6 +107,7 @@ class Core:
         self.running: dict[tuple[str, str], tuple[int, tuple[str, ...]]] = {}
         self.revival = Revival(self)
         self.people = People(self)
+        self.plans = Plans(self)
         self._others: Mapping[type, Callable[[Any], Any]] = {
             ReplayRun: self.revival.replay,
             DiscardRun: self.revival.discard,
@@ -108,6 +115,10 @@ class Core:
             ReleaseItem: self.people.release,
             CompleteItem: self.people.complete,
             ListItems: lambda _: None,
+            ListPlans: lambda _: None,
+            AddSchedule: self.plans.add,
+            ChangeSchedule: self.plans.change,
+            Deploy: self.plans.deploy,
         }
         self._saved: set[str] = set()
         self._timer_serial = 0
@@ -136,7 +147,7 @@ class Core:
         for position, message in enumerate(listed):
             try:
                 self._work.answers[position] = self._take(message, fresh)
-            except (RunError, InputError) as error:
+            except (RunError, WorkflowError) as error:
                 self._work.answers[position] = error
             self._drain()
         self._fire_timers()
@@ -144,12 +155,18 @@ class Core:
         for position, message in enumerate(listed):
             if isinstance(message, ListItems):  # told as it is after the turn
                 self._work.answers[position] = self.people.offers()
+            elif isinstance(message, ListPlans):
+                self._work.answers[position] = self.plans.listed()
         work = self._work
         work.batch.rows = [row for row in work.batch.rows if row is not None]
         return work
 
     def next_timer(self) -> float | None:
-        """Return when the next timer is due, or None."""
+        """Return when the next timer, or run of a schedule, is due, or None."""
+        due, planned = self._next_timer(), self.plans.next_due()
+        return planned if due is None else due if planned is None else min(due, planned)
+
+    def _next_timer(self) -> float | None:
         while self.timers and not self._is_live(self.timers[0]):
             heapq.heappop(self.timers)
         return self.timers[0][0] if self.timers else None
@@ -204,6 +221,8 @@ class Core:
         workflow = message.workflow
         self._save_definition(workflow)
         active = Active(message.run_id, message.case_id, workflow, State(), message.parent)
+        above = None if message.parent is None else self.active.get(message.parent[0])
+        active.trace = message.trace or (trace_of(message.run_id) if above is None else above.trace)
         self.active[message.run_id] = active
         self.unsettled.add(message.run_id)
         parent = None if message.parent is None else "/".join(message.parent)
@@ -220,6 +239,14 @@ class Core:
         )
         active.began[""] = self._now
         self._apply(active, start(workflow, message.inputs, run_id=message.run_id))
+
+    def start_once(self, message: StartRun) -> bool:
+        """Start a run unless there is one of its id; tell whether it was started."""
+        run_id = message.run_id
+        if run_id in self.active or run_id in self.unsettled or self.reader.known_runs([run_id]):
+            return False
+        self._start(message)
+        return True
 
     def _save_definition(self, workflow: Workflow) -> None:
         if workflow.digest in self._saved:
@@ -263,6 +290,7 @@ class Core:
                 elif step.status is StepStatus.RUNNING and step.kind in (Kind.TASK, Kind.COMPENSATION):
                     self._run_again(active, step.id)
             self._drain()
+        self.plans.resume()
         self._fire_timers()
         self._fill_slots()
         self._work.batch.rows = [row for row in self._work.batch.rows if row is not None]
@@ -476,7 +504,9 @@ class Core:
         self._row(active, Record(Kind.CALLBACK, "RECEIVED", payload=payload, failure=message.failure))
 
     def _publish(self, message: Publish) -> int:
-        taken = 0
+        if self.plans.is_known(message):
+            return 0
+        taken: list[str] = []
         for run_id, step_id in sorted(self.events.get(message.name, ())):
             active = self.active.get(run_id)
             if active is None or step_id not in active.state.steps:
@@ -484,8 +514,10 @@ class Core:
                 continue
             if self._matches(active, step_id, message.payload):
                 self._agenda.append((run_id, CallbackReceived(step_id, message.payload)))
-                taken += 1
-        return taken
+                taken.append(run_id)
+        started = self.plans.start_by(message)
+        self.plans.published(message, started, taken)
+        return len(taken) + len(started)
 
     def _matches(self, active: Active, step_id: str, payload: Any) -> bool:  # noqa: ANN401 -- JSON
         match = active.waits[step_id].match
@@ -526,6 +558,7 @@ class Core:
 
     def _finish(self, active: Active, finish: Finish) -> None:
         del self.active[active.run_id]
+        self.plans.ended(active.run_id)
         for step_id, wait in active.waits.items():
             if wait.kind is WaitKind.EVENT:
                 self.events[wait.subject].discard((active.run_id, step_id))
@@ -556,8 +589,10 @@ class Core:
                 return True
 
     def _fire_timers(self) -> None:
+        if not self.draining:
+            self.plans.fire(self._now)
         while True:
-            due = self.next_timer()
+            due = self._next_timer()
             if due is None or due > self._now:
                 return
             _, _, run_id, step_id, purpose, attempt = heapq.heappop(self.timers)
@@ -617,7 +652,7 @@ class Core:
                 error_class,
                 error_type,
                 error_message,
-                None,
+                active.trace,
                 None,
                 None if payload is None else self.redact.text(payload),
             ),

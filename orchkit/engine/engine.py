@@ -38,6 +38,8 @@ from orchkit.engine.messages import (
     run_id_of,
 )
 from orchkit.engine.operating import Operating
+from orchkit.engine.planning import Planning
+from orchkit.engine.plans import KINDS
 from orchkit.engine.recovery import LiveRun, fold, live_run, parent_of
 from orchkit.engine.run import Run, Snapshot
 from orchkit.engine.values import plain
@@ -45,6 +47,7 @@ from orchkit.engine.workers import Workers
 from orchkit.errors import EngineClosed, InputError, RunNotFound, WorkflowError
 from orchkit.events import Failure
 from orchkit.executors import PythonExecutor, TaskExecutor, standard_executors
+from orchkit.executors.event import EventExecutor
 from orchkit.executors.python import Handlers, handlers_by_name
 from orchkit.log import EventLog
 from orchkit.model.definition import Workflow, all_nodes
@@ -89,7 +92,7 @@ class _Live:
     ended: concurrent.futures.Future[Ended] = field(default_factory=concurrent.futures.Future)
 
 
-class Engine(Operating):
+class Engine(Operating, Planning):
     """Runs workflows; every step is in the store before and after it is done.
 
     Parameters
@@ -145,7 +148,8 @@ class Engine(Operating):
     ) -> None:
         self._clock = clock or SystemClock()
         self._python = PythonExecutor(handlers)
-        own = {**standard_executors(), "python": self._python}
+        events = EventExecutor(self._publish_from)
+        own = {**standard_executors(), "python": self._python, "event": events}
         self._executors: dict[str, TaskExecutor] = {**own, **(executors or {})}
         self._store = Store(path)
         self._writer = GroupWriter(self._store)
@@ -174,13 +178,15 @@ class Engine(Operating):
 
     # Starting ------------------------------------------------------------------
 
-    def start(self, workflow: Workflow, inputs: Mapping[str, Any] | None = None, *, case_id: str | None = None) -> Run:
+    def start(
+        self, workflow: Workflow | str, inputs: Mapping[str, Any] | None = None, *, case_id: str | None = None
+    ) -> Run:
         """Start a run and return it once its start is durable; the same case gives the same run.
 
         Parameters
         ----------
         workflow
-            The definition.
+            The definition; or its name, for the version that was deployed last.
         inputs
             Variables to begin with, JSON values; checked against the workflow's ``inputs``.
         case_id
@@ -197,7 +203,7 @@ class Engine(Operating):
 
     async def start_async(
         self,
-        workflow: Workflow,
+        workflow: Workflow | str,
         inputs: Mapping[str, Any] | None = None,
         *,
         case_id: str | None = None,
@@ -205,13 +211,15 @@ class Engine(Operating):
         """Await the start of a run; see `start`."""
         return await asyncio.wrap_future(self._start(workflow, inputs, case_id))
 
-    def run(self, workflow: Workflow, inputs: Mapping[str, Any] | None = None, *, case_id: str | None = None) -> Run:
+    def run(
+        self, workflow: Workflow | str, inputs: Mapping[str, Any] | None = None, *, case_id: str | None = None
+    ) -> Run:
         """Start a run, wait until it has ended, and return it; see `start`."""
         return self.start(workflow, inputs, case_id=case_id).wait()
 
     async def run_async(
         self,
-        workflow: Workflow,
+        workflow: Workflow | str,
         inputs: Mapping[str, Any] | None = None,
         *,
         case_id: str | None = None,
@@ -222,10 +230,12 @@ class Engine(Operating):
 
     def _start(
         self,
-        workflow: Workflow,
+        workflow: Workflow | str,
         inputs: Mapping[str, Any] | None,
         case_id: str | None,
     ) -> concurrent.futures.Future[Run]:
+        if isinstance(workflow, str):
+            workflow = self.current(workflow)
         if not isinstance(workflow, Workflow):
             message = f"A workflow is expected, not {type(workflow).__name__}: read_workflow(path) gives one."
             raise WorkflowError(message)
@@ -255,6 +265,23 @@ class Engine(Operating):
                     raise problem
         for called in workflow.workflows:
             self._check_executors(called)
+
+    def current(self, workflow: str) -> Workflow:
+        """Return the version of a workflow that was deployed last, or else the one that a run was started with last.
+
+        Raises
+        ------
+        WorkflowError
+            The store knows no workflow of that name.
+        """
+        found = self._core.plans.current.get(workflow)
+        if found is not None:
+            return found
+        text = self._store.latest_definition(workflow)
+        if text is None:
+            message = f"There is no workflow {workflow!r} in this store: engine.deploy(workflow) puts one there."
+            raise WorkflowError(message)
+        return Workflow.from_json(text)
 
     # Many ------------------------------------------------------------------------
 
@@ -344,8 +371,8 @@ class Engine(Operating):
         failure = Failure(ErrorClass.PERMANENT, "CallbackFailed", message)
         await asyncio.wrap_future(self._post(CompleteWait(_id(run), callback, failure=failure)))
 
-    def publish(self, event: str, payload: Any = None) -> int:  # noqa: ANN401 -- JSON
-        """Send an event to every run that waits for it now, and return how many took it.
+    def publish(self, event: str, payload: Any = None, *, message_id: str | None = None) -> int:  # noqa: ANN401 -- JSON
+        """Send an event to every run that waits for it now, start those that it starts, and return how many took it.
 
         Parameters
         ----------
@@ -354,6 +381,8 @@ class Engine(Operating):
         payload
             A JSON value. A wait's ``match`` sees it as ``event``, beside the variables of its run; the wait's output
             is the payload.
+        message_id
+            An event of the same id is taken once, also after a restart.
 
         Examples
         --------
@@ -365,11 +394,27 @@ class Engine(Operating):
         ...     taken, runs[1].wait().variables["payment"]["amount"], runs[0].status.value
         (1, 7, 'WAITING')
         """
-        return int(self._post(Publish(event, plain(payload))).result())
+        return int(self._post(self._event(event, payload, message_id)).result())
 
-    async def publish_async(self, event: str, payload: Any = None) -> int:  # noqa: ANN401 -- JSON
+    def _publish_from(self, event: str, payload: Any, message_id: str, source: tuple[str, str]) -> int:  # noqa: ANN401
+        """Publish what a step of a run publishes."""
+        return int(self._post(self._event(event, payload, message_id, source)).result())
+
+    async def publish_async(self, event: str, payload: Any = None, *, message_id: str | None = None) -> int:  # noqa: ANN401
         """Await that an event is durably delivered; see `publish`."""
-        return int(await asyncio.wrap_future(self._post(Publish(event, plain(payload)))))
+        return int(await asyncio.wrap_future(self._post(self._event(event, payload, message_id))))
+
+    def _event(
+        self,
+        event: str,
+        payload: Any,  # noqa: ANN401 -- JSON
+        message_id: str | None,
+        source: tuple[str, str] | None = None,
+    ) -> Publish:
+        live = None if source is None else self._live.get(source[0])
+        trace = uuid.uuid4().hex if live is None else live.active.trace
+        named = message_id is not None
+        return Publish(event, plain(payload), message_id or uuid.uuid4().hex, named, source, trace)
 
     def cancel(self, run: Run | str, reason: str = "cancelled") -> None:
         """Ask a run to end; sagas are compensated first.
@@ -620,7 +665,8 @@ class Engine(Operating):
             self._core.adopt(folded.active, folded.transitions, self._clock.now())
             self._note(folded.active)
             found.append(row.run_id)
-        if found:
+        self._core.plans.load(self._store.plan_rows(KINDS))
+        if found or self._core.plans.plans:
             self._submit(self._core.resume(found, self._clock.now()), [])
 
     def _loop(self) -> None:

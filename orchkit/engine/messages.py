@@ -11,14 +11,18 @@ from typing import Any
 from orchkit.events import Failure, Finish, OpenWait, State
 from orchkit.executors import Attempt, TaskExecutor
 from orchkit.model.definition import Workflow
+from orchkit.model.schedule import Schedule
 from orchkit.store import Batch
 
 __all__ = [
     "Active",
+    "AddSchedule",
     "CancelRun",
+    "ChangeSchedule",
     "ClaimItem",
     "CompleteItem",
     "CompleteWait",
+    "Deploy",
     "DiscardRun",
     "Dispatch",
     "Ended",
@@ -26,6 +30,7 @@ __all__ = [
     "Heartbeat",
     "Item",
     "ListItems",
+    "ListPlans",
     "Message",
     "Outcome",
     "Publish",
@@ -35,6 +40,7 @@ __all__ = [
     "StartRun",
     "Work",
     "run_id_of",
+    "trace_of",
 ]
 
 # Messages: what the core is told -------------------------------------------------
@@ -49,6 +55,7 @@ class StartRun:
     workflow: Workflow
     inputs: Mapping[str, Any]
     parent: tuple[str, str] | None = None
+    trace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +90,17 @@ class CompleteWait:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """An event for every run that waits for it."""
+    """An event for every run that waits for it, and for those that it starts.
+
+    ``message_id`` makes it known again where ``is_named``; ``source`` is the run and step that published it.
+    """
 
     name: str
     payload: Any = None
+    message_id: str | None = None
+    is_named: bool = False
+    source: tuple[str, str] | None = None
+    trace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +166,37 @@ class ListItems:
 
 
 @dataclass(frozen=True, slots=True)
+class AddSchedule:
+    """Runs of a workflow shall be started by a schedule."""
+
+    schedule: Schedule
+    workflow: Workflow
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeSchedule:
+    """A schedule is PAUSED, RESUMED, DELETED, or STARTED now."""
+
+    name: str
+    status: str
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deploy:
+    """A version of a workflow becomes the current one."""
+
+    workflow: Workflow
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListPlans:
+    """Somebody wants to know the schedules."""
+
+
+@dataclass(frozen=True, slots=True)
 class HandlersAdded:
     """Steps whose handler was missing may begin."""
 
@@ -170,6 +215,10 @@ Message = (
     | ReleaseItem
     | CompleteItem
     | ListItems
+    | AddSchedule
+    | ChangeSchedule
+    | Deploy
+    | ListPlans
 )
 
 
@@ -213,6 +262,11 @@ def run_id_of(workflow: str, case_id: str) -> str:
     return hashlib.blake2b(f"{workflow}\0{case_id}".encode(), digest_size=8).hexdigest()
 
 
+def trace_of(run_id: str) -> str:
+    """Return the id of the trace that a run begins: 32 hexadecimal digits, as W3C Trace Context has them."""
+    return hashlib.blake2b(run_id.encode(), digest_size=16, person=b"trace").hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """What is known of an open work item: when it was offered, to whom, who has it, whether it is overdue."""
@@ -239,6 +293,7 @@ class Active:
     durable: State | None = None
     items: dict[str, Item] = field(default_factory=dict)
     doers: dict[str, str] = field(default_factory=dict)
+    trace: str | None = None
 
 
 @dataclass(slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import getpass
 import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,6 +13,7 @@ from orchkit.engine import dead_letters, work_items
 from orchkit.engine.messages import ClaimItem, CompleteItem, DiscardRun, ListItems, Message, ReleaseItem, ReplayRun
 from orchkit.engine.run import Run
 from orchkit.engine.values import plain
+from orchkit.engine.who import user
 from orchkit.errors import OrchkitError
 from orchkit.events import Failure
 from orchkit.model.states import ErrorClass
@@ -111,7 +111,7 @@ class Operating:
         """
         run_id = run if isinstance(run, str) else run.id
         with self._deciding:
-            self._post(ReplayRun(run_id, plain(dict(variables or {})), from_start, by or _user(), reason)).result()
+            self._post(ReplayRun(run_id, plain(dict(variables or {})), from_start, by or user(), reason)).result()
         return self.get(run_id)
 
     def discard(self, run: Run | str, reason: str, *, by: str | None = None) -> None:
@@ -138,7 +138,7 @@ class Operating:
         """
         run_id = run if isinstance(run, str) else run.id
         with self._deciding:
-            self._post(DiscardRun(run_id, reason, by or _user())).result()
+            self._post(DiscardRun(run_id, reason, by or user())).result()
 
     def retry_many(
         self,
@@ -156,12 +156,12 @@ class Operating:
         DataFrame
             ``run_id, accepted, problem``, a row a run: one that is refused does not hold up the others.
         """
-        values, who = plain(dict(variables or {})), by or _user()
+        values, who = plain(dict(variables or {})), by or user()
         return self._decide_many(runs, lambda run_id: ReplayRun(run_id, values, from_start, who, reason))
 
     def discard_many(self, runs: Iterable[Run | str], reason: str, *, by: str | None = None) -> pd.DataFrame:
         """Give many dead letters up; returns ``run_id, accepted, problem``, a row a run."""
-        who = by or _user()
+        who = by or user()
         return self._decide_many(runs, lambda run_id: DiscardRun(run_id, reason, who))
 
     def _decide_many(self, runs: Iterable[Run | str], message: Any) -> pd.DataFrame:  # noqa: ANN401 -- from id to message
@@ -260,10 +260,3 @@ def _problem(answer: concurrent.futures.Future[Any]) -> str | None:
     except OrchkitError as error:
         return str(error)
     return None
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # the machine does not know who this is
-        return "unknown"

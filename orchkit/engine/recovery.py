@@ -59,6 +59,8 @@ class Row(Protocol):
     @property
     def resource(self) -> str | None: ...
     @property
+    def trace_id(self) -> str | None: ...
+    @property
     def error_class(self) -> str | None: ...
     @property
     def error_type(self) -> str | None: ...
@@ -125,6 +127,7 @@ def fold(workflow: Workflow, rows: Iterable[Row], parent: tuple[str, str] | None
     transitions = [(then, transition)]
     active = Active(first.run_id, first.case_id, workflow, transition.state, parent)
     active.began[""] = then
+    active.trace = first.trace_id
     for row in listed[1:]:
         then = row.occurred_at / 1e6
         if row.kind == Kind.CALLBACK:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from orchkit.executors.ai import AiExecutor
 from orchkit.executors.base import TaskExecutor
 from orchkit.executors.email import EmailExecutor
+from orchkit.executors.event import EventExecutor
 from orchkit.executors.http import HttpExecutor
 from orchkit.executors.human import HumanExecutor
 from orchkit.executors.notebook import NotebookExecutor
@@ -22,7 +23,7 @@ def standard_executors(handlers: Handlers | None = None) -> dict[str, TaskExecut
     Examples
     --------
     >>> sorted(standard_executors())
-    ['ai', 'email', 'http', 'human', 'notebook', 'python', 'robot', 'shell', 'sql']
+    ['ai', 'email', 'event', 'http', 'human', 'notebook', 'python', 'robot', 'shell', 'sql']
     """
     return {
         "python": PythonExecutor(handlers),
@@ -34,4 +35,5 @@ def standard_executors(handlers: Handlers | None = None) -> dict[str, TaskExecut
         "robot": RobotExecutor(),
         "ai": AiExecutor(),
         "human": HumanExecutor(),
+        "event": EventExecutor(),
     }

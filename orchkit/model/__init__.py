@@ -35,6 +35,7 @@ from orchkit.model.patterns import (
     workflow,
 )
 from orchkit.model.retry import Retry
+from orchkit.model.schedule import Schedule
 from orchkit.model.states import ErrorClass, RunStatus, StepStatus
 from orchkit.model.tables import Frames
 
@@ -53,6 +54,7 @@ __all__ = [
     "Retry",
     "RunStatus",
     "Saga",
+    "Schedule",
     "Scope",
     "Start",
     "StepStatus",

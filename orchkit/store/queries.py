@@ -20,6 +20,7 @@ from orchkit.store.statements import (
     FAILED_RUNS,
     FAILED_STEPS,
     HISTORY,
+    KIND_ROWS,
     KNOWN_RUNS,
     OPEN_ROWS,
     OPEN_RUNS,
@@ -37,6 +38,7 @@ __all__ = [
     "log_frames",
     "open_runs",
     "outcomes",
+    "plan_rows",
     "runs",
     "stored_runs",
 ]
@@ -88,6 +90,12 @@ def stored_runs(cursor: duckdb.DuckDBPyConnection, run_ids: Sequence[str]) -> It
     cursor.execute(OPEN_ROWS, [list(found), len(found), 0])
     for run_id, rows in groupby(_stored_rows(cursor), lambda row: row.run_id):
         yield found[run_id], list(rows)
+
+
+def plan_rows(cursor: duckdb.DuckDBPyConnection, kinds: Sequence[str]) -> list[StoredRow]:
+    """Return the rows of some kinds."""
+    cursor.execute(KIND_ROWS, [list(kinds)])
+    return list(_stored_rows(cursor))
 
 
 def failed_steps(cursor: duckdb.DuckDBPyConnection, statuses: Sequence[str]) -> FailedFrames:

@@ -9,6 +9,7 @@ __all__ = [
     "FAILED_RUNS",
     "FAILED_STEPS",
     "HISTORY",
+    "KIND_ROWS",
     "KNOWN_RUNS",
     "OPEN_ROWS",
     "OPEN_RUNS",
@@ -116,6 +117,10 @@ FAILED_RUNS = f"""
     FROM chosen JOIN states USING (run_id) LEFT JOIN inputs USING (run_id)
     WHERE list_contains(?::VARCHAR[], status)
     ORDER BY ended_at, place
+"""
+
+KIND_ROWS = f"""
+    SELECT {_ROW_COLUMNS} FROM history AS h WHERE list_contains(?::VARCHAR[], h.kind) ORDER BY h.seq
 """
 
 FAILED_STEPS = """

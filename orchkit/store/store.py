@@ -213,6 +213,11 @@ class Store:
         with self._database.reading() as cursor:
             yield from queries.stored_runs(cursor, run_ids)
 
+    def plan_rows(self, kinds: Sequence[str]) -> list[StoredRow]:
+        """Return the rows of kinds that belong to no run, by ``seq``."""
+        with self._database.reading() as cursor:
+            return queries.plan_rows(cursor, kinds)
+
     def failed_steps(self, statuses: Sequence[str]) -> FailedFrames:
         """Return the runs that have ended in one of the statuses, and what failed in them.
 

@@ -1,0 +1,147 @@
+"""What starts runs by itself: an engine's schedules, deployed workflows and events."""
+
+from __future__ import annotations
+
+import concurrent.futures
+from typing import Any
+
+import pandas as pd
+
+from orchkit.engine.messages import AddSchedule, ChangeSchedule, Deploy, ListPlans, Message
+from orchkit.engine.plans import check_triggers
+from orchkit.engine.who import user
+from orchkit.errors import WorkflowError
+from orchkit.model.definition import Workflow
+from orchkit.model.schedule import Schedule
+
+__all__ = ["Planning"]
+
+_COLUMNS = [
+    "schedule",
+    "workflow",
+    "version",
+    "when",
+    "overlap",
+    "catch_up",
+    "paused",
+    "last",
+    "next",
+    "running",
+    "queued",
+]
+
+
+class Planning:
+    """The part of an engine that starts runs by itself."""
+
+    def _post(self, message: Message) -> concurrent.futures.Future[Any]:
+        raise NotImplementedError
+
+    def _check_executors(self, workflow: Workflow) -> None:
+        raise NotImplementedError
+
+    def deploy(self, workflow: Workflow, *, by: str | None = None) -> None:
+        """Make a version the current one of its workflow: its triggers start runs, its name stands for it.
+
+        Runs keep the version that they were started with. The triggers ``schedule`` (see `orchkit.Schedule`) and
+        ``event`` are honoured: an event starts a run where ``match`` holds over ``event``, with ``inputs`` (by default
+        ``event``, the payload) and the case ``case``; the same case has one run. To deploy a version again does
+        nothing.
+
+        Raises
+        ------
+        WorkflowError
+            A trigger that makes no sense, an executor that is not there.
+
+        Examples
+        --------
+        >>> from orchkit import Engine, Trigger, task, workflow
+        >>> placed = Trigger("event", {"event": "placed", "case": "${event.id}", "inputs": {"id": "${event.id}"}})
+        >>> with Engine(handlers={"ship": lambda id: f"{id} sent"}) as engine:
+        ...     engine.deploy(workflow("order", [task("ship")], triggers=[placed]))
+        ...     taken = [engine.publish("placed", {"id": case}) for case in ("A-1", "A-2", "A-1")]
+        ...     taken, engine.find("order", "A-2").wait().variables["ship"]
+        ([1, 1, 0], 'A-2 sent')
+        """
+        self._check_executors(workflow)
+        check_triggers(workflow)
+        self._post(Deploy(workflow, by or user())).result()
+
+    def schedule(
+        self,
+        workflow: Workflow,
+        name: str | None = None,
+        *,
+        by: str | None = None,
+        **settings: Any,  # noqa: ANN401 -- those of `Schedule`
+    ) -> Schedule:
+        """Start runs of a workflow at fixed times; what is due is started once, whatever is restarted meanwhile.
+
+        Parameters
+        ----------
+        workflow
+            The definition; its runs are those of this version until it is scheduled again.
+        name
+            Of the schedule, the workflow's by default; one of the same name is changed.
+        by
+            Who has decided it; the user of this machine where nobody is named.
+        **settings
+            Of `orchkit.Schedule`: ``cron`` or ``every``, ``time_zone``, ``overlap``, ``catch_up``, ``jitter``,
+            ``first``, ``until``, ``inputs``.
+
+        Examples
+        --------
+        >>> from orchkit import Engine, task, workflow
+        >>> from orchkit.testing import VirtualClock
+        >>> report = workflow("report", [task("write")])
+        >>> with Engine(handlers={"write": lambda: "done"}, clock=VirtualClock(skip=True)) as engine:
+        ...     until = "2027-01-04T00:00:00+00:00"
+        ...     _ = engine.schedule(report, cron="0 9 * * MON-FRI", time_zone="Europe/Rome", until=until)
+        ...     while engine.schedules()["next"].notna().any():
+        ...         pass
+        ...     engine.runs()["case_id"].tolist()
+        ['report@2027-01-01T08:00:00+00:00']
+        """
+        if not isinstance(workflow, Workflow):
+            message = f"A workflow is expected, not {type(workflow).__name__}: read_workflow(path) gives one."
+            raise WorkflowError(message)
+        self._check_executors(workflow)
+        found = Schedule.from_settings(settings, name or workflow.name)
+        self._post(AddSchedule(found, workflow, by or user())).result()
+        return found
+
+    def schedules(self) -> pd.DataFrame:
+        """Return a row a schedule.
+
+        Returns
+        -------
+        DataFrame
+            ``schedule, workflow, version, when, overlap, catch_up, paused, last`` (the moment of the last start),
+            ``next`` (the next moment that is due, its jitter left out), ``running, queued`` (counts).
+        """
+        frame = pd.DataFrame(self._post(ListPlans()).result(), columns=_COLUMNS)
+        for column in ("last", "next"):
+            frame[column] = pd.to_datetime(frame[column].astype("float64"), unit="s", utc=True)
+        return frame.sort_values("schedule", ignore_index=True)
+
+    def pause_schedule(self, name: str, *, by: str | None = None) -> None:
+        """Start nothing by a schedule until it is resumed; what is due meanwhile is left out.
+
+        Raises
+        ------
+        ScheduleNotFound
+            No such schedule.
+        """
+        self._post(ChangeSchedule(name, "PAUSED", by or user())).result()
+
+    def resume_schedule(self, name: str, *, by: str | None = None) -> None:
+        """Let a schedule go on from now; see `pause_schedule`."""
+        self._post(ChangeSchedule(name, "RESUMED", by or user())).result()
+
+    def unschedule(self, name: str, *, by: str | None = None) -> None:
+        """Delete a schedule; its runs go on."""
+        self._post(ChangeSchedule(name, "DELETED", by or user())).result()
+
+    def trigger(self, name: str, *, by: str | None = None) -> None:
+        """Start a run of a schedule now, whatever its times and its overlap say."""
+        self._post(ChangeSchedule(name, "STARTED", by or user())).result()
