@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HALO",
+    "HEADING",
     "Point",
     "add",
     "arrow",
     "bezier",
     "digits",
+    "draw_heading",
     "draw_icon",
     "draw_sign",
     "finished",
@@ -70,6 +72,13 @@ def finished(svg: ET.Element) -> str:
     if style is not None:
         style.text = _style_sheet(svg)
     return ET.tostring(svg, encoding="unicode")
+
+
+def draw_heading(svg: ET.Element, title: str, subtitle: str, at: Point) -> None:
+    """Write the title of a picture and what it comes to, ``HEADING`` high; ``at`` is the upper left corner."""
+    x, y = at
+    write(svg, title, (x, y + 11), size=14, font_weight="bold")
+    write(svg, subtitle, (x, y + 28), paint="soft")
 
 
 def digits(number: float) -> str:
@@ -193,6 +202,7 @@ def bezier(points: Sequence[Point], share: float) -> Point:
     return level[0]
 
 
+HEADING = 46.0
 HALO = {"stroke": "page", "paint_order": "stroke", "stroke_width": "4", "stroke_linejoin": "round"}
 
 

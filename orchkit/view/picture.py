@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import zlib
+from dataclasses import dataclass, field
 from functools import lru_cache
 from html import escape
 from importlib import import_module
@@ -16,7 +17,7 @@ from orchkit.view.html import Bundle, picked, preformatted
 if TYPE_CHECKING:
     from collections.abc import Container
 
-__all__ = ["Picture"]
+__all__ = ["Drawing", "Picture"]
 
 _SIDE = 4_000  # pixels of a PNG, at most
 _SCALE = 2.0  # for screens with two dots a pixel
@@ -152,6 +153,29 @@ class Picture:
             hint = error.message
             makers = {"text/html": lambda: preformatted(self.text, hint), "text/plain": lambda: self.text}
             return picked(makers, include, exclude)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing(Picture):
+    """A picture that is drawn already.
+
+    Attributes
+    ----------
+    label
+        What it shows, in a line: the alternative text.
+    text
+        The same as text.
+    svg
+        The drawing.
+    """
+
+    label: str = field()  # without it, the property of the same name were its default
+    text: str = field(repr=False)
+    svg: str = field(repr=False)
+
+    def to_svg(self) -> str:
+        """Return the drawing as an ``svg`` element: it stands alone, or inside a page."""
+        return self.svg
 
 
 @lru_cache(maxsize=16)

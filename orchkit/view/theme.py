@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["DARK", "FONT", "ICONS", "LIGHT", "LOOKS", "SEVERITIES", "Look", "look_of", "most_pressing"]
+__all__ = ["DARK", "FONT", "HUES", "ICONS", "LIGHT", "LOOKS", "SEVERITIES", "Look", "look_of", "most_pressing"]
 
 FONT = "Arial, Helvetica, 'Liberation Sans', 'DejaVu Sans', sans-serif"
+HUES = 8
+"""How many paints there are for what has no order: `hue-0` and so on."""
 
 # 16 by 16 units, drawn as lines.
 ICONS = {
@@ -116,6 +118,14 @@ LIGHT = {
     "heat-2": "#f8cba6",
     "heat-3": "#f2ad7c",
     "heat-4": "#ea8d55",
+    "hue-0": "#cfe3f7",
+    "hue-1": "#fbdcc0",
+    "hue-2": "#cfead9",
+    "hue-3": "#e6d6f1",
+    "hue-4": "#fbeeb0",
+    "hue-5": "#f6d0da",
+    "hue-6": "#cdeaf0",
+    "hue-7": "#e3e0cc",
     "pace-0": "#8a939c",
     "pace-1": "#b58300",
     "pace-2": "#c8501a",
@@ -155,6 +165,14 @@ DARK = {
     "heat-2": "#613a1c",
     "heat-3": "#80471b",
     "heat-4": "#9c5318",
+    "hue-0": "#1d3f63",
+    "hue-1": "#5a3517",
+    "hue-2": "#174a35",
+    "hue-3": "#472f5c",
+    "hue-4": "#4a3f10",
+    "hue-5": "#5a2637",
+    "hue-6": "#15484f",
+    "hue-7": "#414028",
     "pace-0": "#77818c",
     "pace-1": "#c09a2c",
     "pace-2": "#f08a4b",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchkit.model.states import RunStatus, StepStatus
-from orchkit.view.theme import DARK, ICONS, LIGHT, LOOKS
+from orchkit.view.theme import DARK, HUES, ICONS, LIGHT, LOOKS
 
 
 def luminance(color: str) -> float:
@@ -45,6 +45,8 @@ def test_shades_bear_text_and_lines_stand_out(theme):
     for level in range(5):
         assert contrast(theme["text"], theme[f"level-{level}"]) >= 4.5
         assert contrast(theme["text"], theme[f"heat-{level}"]) >= 4.5
+    for hue in range(HUES):
+        assert contrast(theme["text"], theme[f"hue-{hue}"]) >= 4.5
     for pace in range(4):  # lines: WCAG 2.2, 1.4.11
         assert contrast(theme[f"pace-{pace}"], theme["page"]) >= 3.0
 

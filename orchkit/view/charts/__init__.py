@@ -14,8 +14,25 @@ first use of ``ok.charts``.
 from __future__ import annotations
 
 from orchkit.view.charts.chart import Chart
+from orchkit.view.charts.chevrons import variants
+from orchkit.view.charts.dots import dotted_chart
+from orchkit.view.charts.failure import failures
+from orchkit.view.charts.lifetimes import survival
 from orchkit.view.charts.loads import queues, utilization
 from orchkit.view.charts.scenarios import differences, sweeps
+from orchkit.view.charts.schedule import gantt
 from orchkit.view.charts.times import cycle_times
 
-__all__ = ["Chart", "cycle_times", "differences", "queues", "sweeps", "utilization"]
+__all__ = [
+    "Chart",
+    "cycle_times",
+    "differences",
+    "dotted_chart",
+    "failures",
+    "gantt",
+    "queues",
+    "survival",
+    "sweeps",
+    "utilization",
+    "variants",
+]
