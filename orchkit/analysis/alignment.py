@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from orchkit.analysis.game import Done, End
@@ -20,7 +18,9 @@ __all__ = ["Aligner", "Budget", "BudgetSpentError", "Deviation", "DeviationKind"
 
 # How far a step that ended at the moment of others may be taken before them.
 _TIED = 16
-_LOOK_AT_CLOCK = 64
+_LOOK_AT_CLOCK = 1_000
+# A turn of the machine takes as long as looking at so many states.
+_TURN = 20
 
 
 class DeviationKind(StrEnum):
@@ -61,6 +61,7 @@ class Budget:
     states: int
     until: float = float("inf")
     left: int = 0
+    unseen: int = 0
 
     def renew(self) -> None:
         """Begin another search."""
@@ -68,17 +69,22 @@ class Budget:
         if time.monotonic() > self.until:
             self.left = 0
 
-    def spend(self) -> None:
-        """Pay for a state."""
-        self.left -= 1
-        if self.left < 0 or (self.left % _LOOK_AT_CLOCK == 0 and time.monotonic() > self.until):
+    def spend(self, states: int = 1) -> None:
+        """Pay for states."""
+        self.left -= states
+        self.unseen += states
+        if self.unseen > _LOOK_AT_CLOCK:
+            self.unseen = 0
+            if time.monotonic() > self.until:
+                raise BudgetSpentError
+        if self.left < 0:
             raise BudgetSpentError
 
 
-# Steps of the trace before, those taken before their turn (as bits), the state of the run.
-Place = tuple[int, int, int]
-# Where a place was reached from; and the deviation on the way, None where there is none.
-Origin = tuple[Place | None, Deviation | None]
+# Steps of the trace before, and those taken before their turn, as bits.
+Place = tuple[int, int]
+# The states that a run may be in, by place.
+Layer = dict[Place, set[int]]
 
 
 @dataclass(slots=True)
@@ -91,15 +97,23 @@ class Aligner:
         The workflow's.
     budget
         For each trace.
+
+    Notes
+    -----
+    All states that a run may be in after so many steps of the trace, at a cost of so many deviations, are kept
+    together, and go on together: first those of no deviation, then those of one, of two. What was reached at a lower
+    cost is not reached again. It is the search of Dijkstra on the product of trace and workflow, a set at a time.
     """
 
     game: Game
     budget: Budget
-    _sets: dict[tuple[frozenset[int], tuple[str, Outcome], bool], frozenset[int]] = field(default_factory=dict)
-    _begin: dict[bool, frozenset[int]] = field(default_factory=dict)
+    _after: dict[tuple[str, Outcome, bool], dict[int, frozenset[int]]] = field(default_factory=dict)
+    _skips: dict[tuple[int, bool], frozenset[int]] = field(default_factory=dict)
+    _closures: dict[tuple[int, bool], frozenset[int]] = field(default_factory=dict)
+    _replayed: dict[tuple[frozenset[int], tuple[str, Outcome], bool], frozenset[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.game.spend = self.budget.spend
+        self.game.spend = lambda: self.budget.spend(_TURN)
 
     def fits(self, trace: Trace) -> bool:
         """Return whether the trace can be replayed as it is: every state is kept that the run may be in.
@@ -111,31 +125,18 @@ class Aligner:
         """
         self.budget.renew()
         cancels = trace.end is End.CANCELLED
-        if cancels not in self._begin:
-            self._begin[cancels] = self._closed(self.game.begin(), cancels=cancels)
-        states = self._begin[cancels]
+        states = self._begin(cancels=cancels)
         for event in trace.events:
             key = (states, event, cancels)
-            if key not in self._sets:
-                following = (after for state in states for after in self.game.after(state, *event))
-                self._sets[key] = self._closed(following, cancels=cancels)
-            states = self._sets[key]
+            following = self._replayed.get(key)
+            if following is None:
+                self.budget.spend(len(states))
+                following = frozenset().union(*(self.go(state, *event, cancels=cancels) for state in states))
+                self._replayed[key] = following
+            states = following
             if not states:
                 return False
         return any(self.game.ends(state, trace.end) for state in states)
-
-    def _closed(self, states: Iterable[int], *, cancels: bool) -> frozenset[int]:
-        """Return the states that are reached from some with nothing to be seen."""
-        found = set(states)
-        todo = list(found)
-        while todo:
-            state = todo.pop()
-            self.budget.spend()
-            for following in (*self.game.unseen(state), *(self.game.cancelled(state) if cancels else ())):
-                if following not in found:
-                    found.add(following)
-                    todo.append(following)
-        return frozenset(found)
 
     def align(self, trace: Trace) -> list[Deviation]:
         """Return the fewest deviations that explain a trace.
@@ -143,34 +144,20 @@ class Aligner:
         Raises
         ------
         BudgetSpentError
-            They are not found within the budget.
+            They are not found within the budget; or there are none, since no run of the workflow ends so.
         """
         if self.fits(trace):
             return []
         self.budget.renew()
-        best: dict[Place, int] = {}
-        came: dict[Place, Origin] = {}
-        todo: list[tuple[int, int, int, Place]] = []
-        least = self._least(trace)
-        order = 0
-        for state in self.game.begin():
-            place = (0, 0, state)
-            best[place], came[place] = 0, (None, None)
-            heappush(todo, (least[0], 0, order := order + 1, place))
-        while todo:
-            estimate, _, _, place = heappop(todo)
-            cost = best[place]
-            if cost + least[place[0]] < estimate:
-                continue
-            self.budget.spend()
-            if place[0] == len(trace.events) and self.game.ends(place[2], trace.end):
-                return _way_back(came, place)
-            for following, deviation in self._moves(trace, place):
-                total = cost + (deviation is not None)
-                if total < best.get(following, total + 1):
-                    best[following], came[following] = total, (place, deviation)
-                    heappush(todo, (total + least[following[0]], -following[0], order := order + 1, following))
-        raise BudgetSpentError  # no run of this workflow ends as the case did
+        search = _Search(self, trace)
+        layer: Layer = {(0, 0): set(self._begin(cancels=search.cancels))}
+        while True:
+            end = search.spread(layer)
+            if end is not None:
+                return search.way_back(end)
+            if not search.layers[-1]:
+                raise BudgetSpentError
+            layer = search.deviated()
 
     def shortest(self, end: End) -> int:
         """Return the fewest steps that a run has which ends so."""
@@ -178,68 +165,181 @@ class Aligner:
 
         return len(self.align(Trace((), (), end)))
 
-    def _least(self, trace: Trace) -> list[int]:
-        """Return for each place in a trace the deviations that are sure to come: names that the workflow has not."""
-        known = self.game.names
-        least = [0]
-        for name, _ in reversed(trace.events):
-            least.append(least[-1] + (name not in known))
-        return least[::-1]
+    # Moves of sets -------------------------------------------------------------
 
-    def _moves(self, trace: Trace, place: Place) -> Iterator[tuple[Place, Deviation | None]]:
-        position, taken, state = place
-        game = self.game
-        for index in self._candidates(trace, place):
-            beyond = _beyond(position, taken, index)
-            for after in game.after(state, *trace.events[index]):
-                yield (*beyond, after), None
-        for after in game.unseen(state):
-            yield (position, taken, after), None
-        if trace.end is End.CANCELLED:
-            for after in game.cancelled(state):
-                yield (position, taken, after), None
-        if position < len(trace.events):
-            beyond = _beyond(position, taken, position)
-            yield (*beyond, state), Deviation(position, trace.events[position][0], DeviationKind.INSERTED)
-        for name in dict.fromkeys(game.open_names(state)):
-            for after in game.after(state, name, Done()):
-                yield (position, taken, after), Deviation(position, name, DeviationKind.SKIPPED)
+    def _begin(self, *, cancels: bool) -> frozenset[int]:
+        return frozenset().union(*(self._closure(state, cancels=cancels) for state in self.game.begin()))
 
-    def _candidates(self, trace: Trace, place: Place) -> Iterator[int]:
+    def after(self, name: str, outcome: Outcome, *, cancels: bool) -> dict[int, frozenset[int]]:
+        """Return what is known of where the end of a step leads to, by state."""
+        return self._after.setdefault((name, outcome, cancels), {})
+
+    def go(self, state: int, name: str, outcome: Outcome, *, cancels: bool) -> frozenset[int]:
+        """Return the states after a step has ended, and after all that may go on unseen."""
+        known = self.after(name, outcome, cancels=cancels)
+        found = known.get(state)
+        if found is None:
+            after = self.game.after(state, name, outcome)
+            found = frozenset().union(*(self._closure(following, cancels=cancels) for following in after))
+            known[state] = found
+        return found
+
+    def skip(self, state: int, *, cancels: bool) -> frozenset[int]:
+        """Return the states after any step was skipped."""
+        found = self._skips.get((state, cancels))
+        if found is None:
+            names = self.game.open_names(state)
+            found = frozenset().union(*(self.go(state, name, Done(), cancels=cancels) for name in names))
+            self._skips[state, cancels] = found
+        return found
+
+    def _closure(self, state: int, *, cancels: bool) -> frozenset[int]:
+        key = (state, cancels)
+        found = self._closures.get(key)
+        if found is None:
+            reached, todo = {state}, [state]
+            while todo:
+                current = todo.pop()
+                self.budget.spend()
+                also = self.game.cancelled(current) if cancels else ()
+                fresh = {*self.game.unseen(current), *also} - reached
+                reached |= fresh
+                todo += fresh
+            found = self._closures[key] = frozenset(reached)
+        return found
+
+
+@dataclass(slots=True)
+class _Search:
+    """The search for one trace: a layer for each number of deviations."""
+
+    aligner: Aligner
+    trace: Trace
+    layers: list[Layer] = field(default_factory=list)
+    reached: Layer = field(default_factory=dict)
+    cancels: bool = False
+
+    def __post_init__(self) -> None:
+        self.cancels = self.trace.end is End.CANCELLED
+
+    def spread(self, layer: Layer) -> int | None:
+        """Let states go on with the trace as far as they can, and keep them; return one that ends as the case did."""
+        count = len(self.trace.events)
+        steps: list[Layer] = [{} for _ in range(count + 1)]
+        for place, states in layer.items():
+            steps[_taken(place)][place] = states
+        kept: Layer = {}
+        self.layers.append(kept)
+        for done, places in enumerate(steps):
+            for place, found in places.items():
+                known = self.reached.setdefault(place, set())
+                states = found - known
+                if states:
+                    self.aligner.budget.spend(len(states))
+                    known |= states
+                    kept[place] = states
+                    if done < count:
+                        self.step(place, states, steps[done + 1])
+        game, last = self.aligner.game, kept.get((count, 0), ())
+        return min((state for state in last if game.ends(state, self.trace.end)), default=None)
+
+    def step(self, place: Place, states: set[int], following: Layer) -> None:
+        """Let states take the next event, or one that is as likely to be the next."""
+        position = place[0]
+        event = self.trace.events[position]
+        target = following.setdefault(_beyond(place, position), set())
+        known = self.aligner.after(*event, cancels=self.cancels)
+        for state in states:
+            after = known.get(state)
+            target |= self.go(state, *event) if after is None else after
+        if position + 1 < len(self.trace.ties) and self.trace.ties[position + 1]:
+            for state in states:
+                for index in self.candidates(place, state):
+                    after = self.go(state, *self.trace.events[index])
+                    following.setdefault(_beyond(place, index), set()).update(after)
+
+    def deviated(self) -> Layer:
+        """Return where one more deviation leads from the last layer."""
+        found: Layer = {}
+        for place, states in self.layers[-1].items():
+            here = found.setdefault(place, set())
+            for state in states:
+                here |= self.aligner.skip(state, cancels=self.cancels)
+            if place[0] < len(self.trace.events):
+                found.setdefault(_beyond(place, place[0]), set()).update(states)
+        return found
+
+    def go(self, state: int, name: str, outcome: Outcome) -> frozenset[int]:
+        return self.aligner.go(state, name, outcome, cancels=self.cancels)
+
+    def candidates(self, place: Place, state: int) -> Iterator[int]:
         """Yield which events may be the next one.
 
         Steps that ended at the same moment have no order of their own, if both were open.
         """
-        position, taken, state = place
-        if position == len(trace.events):
-            return
+        position, taken = place
         yield position
-        waiting = Counter({trace.events[position][0]: 1})
-        for index in range(position + 1, min(position + _TIED, len(trace.events))):
-            if not trace.ties[index]:
+        events, ties = self.trace.events, self.trace.ties
+        if position + 1 == len(events) or not ties[position + 1]:
+            return
+        names, waiting = self.aligner.game.open_names(state), [events[position][0]]
+        for index in range(position + 1, min(position + _TIED, len(events))):
+            if not ties[index] or waiting.count(waiting[-1]) > names.count(waiting[-1]):
                 return
-            if taken >> (index - position) & 1:
-                continue
-            if waiting - Counter(self.game.open_names(state)):
-                return
-            yield index
-            waiting[trace.events[index][0]] += 1
+            if not taken >> (index - position) & 1:
+                yield index
+                waiting.append(events[index][0])
+
+    # The way that was found ----------------------------------------------------
+
+    def way_back(self, state: int) -> list[Deviation]:
+        """Return the deviations on a way to a state: each as late as can be."""
+        place: Place = (len(self.trace.events), 0)
+        cost = len(self.layers) - 1
+        found: list[Deviation] = []
+        while cost or place != (0, 0):
+            before = self.deviation_before(cost, place, state) if cost else None
+            if before is None:
+                place, state = self.step_before(cost, place, state)
+            else:
+                deviation, place, state = before
+                found.append(deviation)
+                cost -= 1
+        return found[::-1]
+
+    def deviation_before(self, cost: int, place: Place, state: int) -> tuple[Deviation, Place, int] | None:
+        """Return the deviation that led to a state, if one did: a step skipped, or one inserted."""
+        former = self.layers[cost - 1]
+        for origin in sorted(former.get(place, ())):
+            for name in self.aligner.game.open_names(origin):
+                if state in self.go(origin, name, Done()):
+                    return Deviation(place[0], name, DeviationKind.SKIPPED), place, origin
+        for other, states in former.items():
+            if other[0] < len(self.trace.events) and _beyond(other, other[0]) == place and state in states:
+                return Deviation(other[0], self.trace.events[other[0]][0], DeviationKind.INSERTED), other, state
+        return None
+
+    def step_before(self, cost: int, place: Place, state: int) -> tuple[Place, int]:
+        """Return the place and the state from which a step of the trace led here."""
+        done = _taken(place) - 1
+        for other, states in self.layers[cost].items():
+            for origin in sorted(states) if _taken(other) == done else ():
+                for index in self.candidates(other, origin):
+                    if _beyond(other, index) == place and state in self.go(origin, *self.trace.events[index]):
+                        return other, origin
+        message = "no way leads to a state that was reached"
+        raise AssertionError(message)
 
 
-def _beyond(position: int, taken: int, index: int) -> tuple[int, int]:
+def _taken(place: Place) -> int:
+    return place[0] + place[1].bit_count()
+
+
+def _beyond(place: Place, index: int) -> Place:
     """Return the place in a trace after an event was taken."""
+    position, taken = place
     taken |= 1 << (index - position)
     while taken & 1:
         taken >>= 1
         position += 1
     return position, taken
-
-
-def _way_back(came: dict[Place, Origin], place: Place) -> list[Deviation]:
-    found = []
-    origin: Place | None = place
-    while origin is not None:
-        origin, deviation = came[origin]
-        if deviation is not None:
-            found.append(deviation)
-    return found[::-1]

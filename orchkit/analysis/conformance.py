@@ -72,7 +72,7 @@ class Conformance:
 
 
 def conformance(
-    workflow: Workflow, log: EventLog, *, budget: int = 50_000, time_limit: Duration = "60s"
+    workflow: Workflow, log: EventLog, *, budget: int = 1_000_000, time_limit: Duration = "60s"
 ) -> Conformance:
     """Return how well the cases of a log follow a workflow, and where they do not.
 
@@ -99,7 +99,7 @@ def conformance(
     -----
     The machine itself is played (`orchkit.machine`), with every answer to what it asks about data: a log does not tell
     the variables. First the trace is replayed as it is; where it cannot, an optimal alignment (Adriansyah, 2014) is
-    searched with A*, at a cost of one for each step that is skipped or inserted, once for each variant. Steps that
+    searched, at a cost of one for each step that is skipped or inserted, once for each variant. Steps that
     ended at the same instant have no order, where both were open. A wait that the log never names passes unseen.
 
     Examples
