@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from orchkit.analysis.game import Done, End
+from orchkit.analysis.game import Asked, Done, End
 
 if TYPE_CHECKING:
     from orchkit.analysis.game import Game, Outcome
@@ -81,6 +81,7 @@ class Budget:
             raise BudgetSpentError
 
 
+Asks = frozenset[Asked]
 # Steps of the trace before, and those taken before their turn, as bits.
 Place = tuple[int, int]
 # The states that a run may be in, by place.
@@ -107,10 +108,10 @@ class Aligner:
 
     game: Game
     budget: Budget
-    _after: dict[tuple[str, Outcome, bool], dict[int, frozenset[int]]] = field(default_factory=dict)
-    _skips: dict[tuple[int, bool], frozenset[int]] = field(default_factory=dict)
-    _closures: dict[tuple[int, bool], frozenset[int]] = field(default_factory=dict)
-    _replayed: dict[tuple[frozenset[int], tuple[str, Outcome], bool], frozenset[int]] = field(default_factory=dict)
+    _after: dict[tuple[str, Outcome, Asks], dict[int, frozenset[int]]] = field(default_factory=dict)
+    _skips: dict[tuple[int, Asks], frozenset[int]] = field(default_factory=dict)
+    _closures: dict[tuple[int, Asks], frozenset[int]] = field(default_factory=dict)
+    _replayed: dict[tuple[frozenset[int], tuple[str, Outcome], Asks], frozenset[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.game.spend = lambda: self.budget.spend(_TURN)
@@ -124,14 +125,14 @@ class Aligner:
             There are too many.
         """
         self.budget.renew()
-        cancels = trace.end is End.CANCELLED
-        states = self._begin(cancels=cancels)
+        asked = trace.asked
+        states = self._begin(asked=asked)
         for event in trace.events:
-            key = (states, event, cancels)
+            key = (states, event, asked)
             following = self._replayed.get(key)
             if following is None:
                 self.budget.spend(len(states))
-                following = frozenset().union(*(self.go(state, *event, cancels=cancels) for state in states))
+                following = frozenset().union(*(self.go(state, *event, asked=asked) for state in states))
                 self._replayed[key] = following
             states = following
             if not states:
@@ -150,7 +151,7 @@ class Aligner:
             return []
         self.budget.renew()
         search = _Search(self, trace)
-        layer: Layer = {(0, 0): set(self._begin(cancels=search.cancels))}
+        layer: Layer = {(0, 0): set(self._begin(asked=trace.asked))}
         while True:
             end = search.spread(layer)
             if end is not None:
@@ -167,42 +168,45 @@ class Aligner:
 
     # Moves of sets -------------------------------------------------------------
 
-    def _begin(self, *, cancels: bool) -> frozenset[int]:
-        return frozenset().union(*(self._closure(state, cancels=cancels) for state in self.game.begin()))
+    def _begin(self, *, asked: Asks) -> frozenset[int]:
+        return frozenset().union(*(self._closure(state, asked=asked) for state in self.game.begin()))
 
-    def after(self, name: str, outcome: Outcome, *, cancels: bool) -> dict[int, frozenset[int]]:
+    def after(self, name: str, outcome: Outcome, *, asked: Asks) -> dict[int, frozenset[int]]:
         """Return what is known of where the end of a step leads to, by state."""
-        return self._after.setdefault((name, outcome, cancels), {})
+        return self._after.setdefault((name, outcome, asked), {})
 
-    def go(self, state: int, name: str, outcome: Outcome, *, cancels: bool) -> frozenset[int]:
+    def go(self, state: int, name: str, outcome: Outcome, *, asked: Asks) -> frozenset[int]:
         """Return the states after a step has ended, and after all that may go on unseen."""
-        known = self.after(name, outcome, cancels=cancels)
+        known = self.after(name, outcome, asked=asked)
         found = known.get(state)
         if found is None:
             after = self.game.after(state, name, outcome)
-            found = frozenset().union(*(self._closure(following, cancels=cancels) for following in after))
+            found = frozenset().union(*(self._closure(following, asked=asked) for following in after))
             known[state] = found
         return found
 
-    def skip(self, state: int, *, cancels: bool) -> frozenset[int]:
+    def skip(self, state: int, *, asked: Asks) -> frozenset[int]:
         """Return the states after any step was skipped."""
-        found = self._skips.get((state, cancels))
+        found = self._skips.get((state, asked))
         if found is None:
             names = self.game.open_names(state)
-            found = frozenset().union(*(self.go(state, name, Done(), cancels=cancels) for name in names))
-            self._skips[state, cancels] = found
+            found = frozenset().union(*(self.go(state, name, Done(), asked=asked) for name in names))
+            self._skips[state, asked] = found
         return found
 
-    def _closure(self, state: int, *, cancels: bool) -> frozenset[int]:
-        key = (state, cancels)
+    def _closure(self, state: int, *, asked: Asks) -> frozenset[int]:
+        key = (state, asked)
         found = self._closures.get(key)
         if found is None:
             reached, todo = {state}, [state]
             while todo:
                 current = todo.pop()
                 self.budget.spend()
-                also = self.game.cancelled(current) if cancels else ()
-                fresh = {*self.game.unseen(current), *also} - reached
+                fresh = {
+                    *self.game.unseen(current),
+                    *(each for what in asked for each in self.game.asked(current, what)),
+                }
+                fresh -= reached
                 reached |= fresh
                 todo += fresh
             found = self._closures[key] = frozenset(reached)
@@ -217,10 +221,6 @@ class _Search:
     trace: Trace
     layers: list[Layer] = field(default_factory=list)
     reached: Layer = field(default_factory=dict)
-    cancels: bool = False
-
-    def __post_init__(self) -> None:
-        self.cancels = self.trace.end is End.CANCELLED
 
     def spread(self, layer: Layer) -> int | None:
         """Let states go on with the trace as far as they can, and keep them; return one that ends as the case did."""
@@ -248,7 +248,7 @@ class _Search:
         position = place[0]
         event = self.trace.events[position]
         target = following.setdefault(_beyond(place, position), set())
-        known = self.aligner.after(*event, cancels=self.cancels)
+        known = self.aligner.after(*event, asked=self.trace.asked)
         for state in states:
             after = known.get(state)
             target |= self.go(state, *event) if after is None else after
@@ -264,13 +264,13 @@ class _Search:
         for place, states in self.layers[-1].items():
             here = found.setdefault(place, set())
             for state in states:
-                here |= self.aligner.skip(state, cancels=self.cancels)
+                here |= self.aligner.skip(state, asked=self.trace.asked)
             if place[0] < len(self.trace.events):
                 found.setdefault(_beyond(place, place[0]), set()).update(states)
         return found
 
     def go(self, state: int, name: str, outcome: Outcome) -> frozenset[int]:
-        return self.aligner.go(state, name, outcome, cancels=self.cancels)
+        return self.aligner.go(state, name, outcome, asked=self.trace.asked)
 
     def candidates(self, place: Place, state: int) -> Iterator[int]:
         """Yield which events may be the next one.

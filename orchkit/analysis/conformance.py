@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from orchkit.analysis.alignment import Aligner, Budget, BudgetSpentError, Deviation, DeviationKind
-from orchkit.analysis.game import End, Game, names_of
-from orchkit.analysis.traces import Variant, variants_of
+from orchkit.analysis.game import Asked, End, Game, names_of
+from orchkit.analysis.traces import Trace, Variant, variants_of
 from orchkit.model.definition import all_nodes
 from orchkit.model.nodes import Task
 from orchkit.units import Duration, seconds
@@ -154,18 +154,32 @@ def _decide(workflow: Workflow, log: EventLog, chosen: NDArray[np.bool_], budget
     seen = frozenset(name for variant in variants for name, _ in variant.trace.events)
     inner = names_of(workflow, within=True) - names_of(workflow)
     longest = max(len(variant.trace.events) for variant in variants)
-    game = Game(workflow, seen, within=bool(inner & seen), most_items=longest + 1)
-    aligner = Aligner(game, budget)
-    shortest: dict[End, int | None] = {}
+    games = [
+        Game(workflow, seen, within=bool(inner & seen), most_items=longest + 1, replays=replays)
+        for replays in (False, True)
+    ]
+    aligner, replayer = (Aligner(game, budget) for game in games)
+    shortest: dict[End, int] = {}
     for variant in variants:
-        end = variant.trace.end
+        trace = variant.trace
+        plain = replace(trace, asked=trace.asked - {Asked.REPLAY})
         try:
-            if end not in shortest:
-                shortest[end] = None  # should the budget be spent
-                shortest[end] = aligner.shortest(end)
-            found.add(variant, aligner.align(variant.trace), shortest[end] or 0)
+            deviations = aligner.align(plain)
+            if trace.end not in shortest:
+                shortest[trace.end] = aligner.shortest(trace.end)
         except BudgetSpentError:
             found.leave(variant)
+            continue
+        if deviations and plain != trace and _fits(replayer, trace):
+            deviations = []
+        found.add(variant, deviations, shortest[trace.end])
+
+
+def _fits(aligner: Aligner, trace: Trace) -> bool:
+    try:
+        return aligner.fits(trace)
+    except BudgetSpentError:
+        return False
 
 
 class _Found:

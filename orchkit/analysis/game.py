@@ -23,7 +23,9 @@ from orchkit.events import (
     Instance,
     Kind,
     Mode,
+    ReplayAsked,
     RunStep,
+    SetTimer,
     StartChild,
     State,
     Step,
@@ -40,7 +42,7 @@ from orchkit.model.nodes import Activity, ForEach, Node, Scope, Task, While
 from orchkit.model.retry import Retry
 from orchkit.model.states import ErrorClass, RunStatus
 
-__all__ = ["Done", "End", "Failed", "Game", "Outcome", "names_of"]
+__all__ = ["Asked", "Done", "End", "Failed", "Game", "Outcome", "names_of"]
 
 # Iterations are counted where the author allows no more; beyond, nobody counts on them.
 _COUNTED = 100
@@ -54,8 +56,14 @@ class End(StrEnum):
 
     COMPLETED = "completed"
     OTHERWISE = "otherwise"  # it failed, was cancelled or compensated
-    CANCELLED = "cancelled"  # so, perhaps because somebody asked for it
     OPEN = "open"
+
+
+class Asked(StrEnum):
+    """What somebody may have asked for, with nothing in the log to show for it."""
+
+    CANCEL = "cancel"
+    REPLAY = "replay"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +143,8 @@ class Game:
         it is one step.
     most_items
         How many items a for-each may have.
+    replays
+        Whether runs that have failed may go on: then what they left counts.
     spend
         Called before each turn of the machine; may raise, to end a search that goes on for too long.
     """
@@ -143,6 +153,7 @@ class Game:
     seen: frozenset[str]
     within: bool = False
     most_items: int = 50
+    replays: bool = False
     spend: Callable[[], None] = field(default=lambda: None)
     _ids: dict[object, int] = field(default_factory=dict)
     _runs: list[_Run] = field(default_factory=list)
@@ -173,9 +184,9 @@ class Game:
         """Return the states to which a run may go on with nothing in the log to show for it."""
         return self._known((state, None), lambda: self._unseen(self._runs[state]))
 
-    def cancelled(self, state: int) -> tuple[int, ...]:
-        """Return the states in which a run may be when somebody asked to cancel it."""
-        return self._known((state, "", None), lambda: self._plays(self._runs[state], (), [CancelAsked()]))
+    def asked(self, state: int, what: Asked) -> tuple[int, ...]:
+        """Return the states in which a run may be when somebody asked for this."""
+        return self._known((state, what), lambda: self._asked(self._runs[state], what))
 
     def open_names(self, state: int) -> tuple[str, ...]:
         """Return the names of the steps that are open and leave a trace in the log, as often as they are open."""
@@ -264,6 +275,14 @@ class Game:
                 if self._is_ready(each) and (unwanted or self._hides(each)):
                     yield [_ended(each)]
 
+    def _asked(self, run: _Run, what: Asked) -> Iterator[int]:
+        finished = run.state.finished
+        if what is Asked.CANCEL:
+            yield from self._plays(run, (), [CancelAsked()])
+        elif finished is not None and finished.status is not RunStatus.COMPLETED:
+            for from_start in (False, True):
+                yield from self._plays(run, (), [ReplayAsked(from_start=from_start)])
+
     def _hides(self, each: _Open) -> bool:
         """Whether the log does not name what this step is: a wait, or a call whose own steps it has."""
         if each.step.node in self.seen:
@@ -289,7 +308,7 @@ class Game:
     def _turns(self, turn: Callable[[Decide], _Run]) -> Iterator[int]:
         for run in every_answer(turn, self.most_items):
             self.spend()
-            key = _key(run)
+            key = _Key(run, replays=self.replays).of_run()
             number = self._ids.get(key)
             if number is None:
                 number = self._ids[key] = len(self._runs)
@@ -317,6 +336,9 @@ class Game:
             match command:
                 case RunStep(step_id) if step_id in state.steps:
                     state = advance(workflow, state, StepStarted(step_id)).state
+                case SetTimer(step_id, TimerPurpose.RETRY) if step_id in state.steps:  # a replay gives another attempt
+                    late = advance(workflow, state, TimerFired(step_id, TimerPurpose.RETRY))
+                    state = advance(workflow, late.state, StepStarted(step_id)).state
                 case StartChild(step_id, name) if self.within and depth < _DEPTH and step_id in state.steps:
                     called = workflow.called(name)
                     if called is not None:
@@ -397,41 +419,62 @@ def _bare_task(task: Task) -> Task:
 # What tells states apart -----------------------------------------------------------
 
 
-def _key(run: _Run) -> object:
-    """Return what tells runs apart that go on differently."""
-    state = run.state
-    if state.finished is not None:
-        return ("finished", state.finished.status, _about(state.finished.failure))
-    steps: dict[int, list[Step]] = {}
-    for step in state.steps.values():
-        steps.setdefault(step.instance, []).append(step)
-    passes: dict[str | None, list[Instance]] = {}
-    for instance in state.instances.values():
-        passes.setdefault(instance.parent, []).append(instance)
+@dataclass(slots=True)
+class _Key:
+    """What tells runs apart that go on differently."""
 
-    def key_of(instance: Instance) -> tuple[Any, ...]:
+    run: _Run
+    replays: bool
+    steps: dict[int, list[Step]] = field(default_factory=dict)
+    passes: dict[str | None, list[Instance]] = field(default_factory=dict)
+
+    def of_run(self) -> tuple[Any, ...]:
+        state = self.run.state
+        if state.finished is not None and not self.replays:
+            return ("finished", state.finished.status, _about(state.finished.failure))
+        for step in state.steps.values():
+            self.steps.setdefault(step.instance, []).append(step)
+        for instance in state.instances.values():
+            self.passes.setdefault(instance.parent, []).append(instance)
         return (
+            *(self.of_pass(each) for each in self.passes.get(None, ())),
+            state.cancelling,
+            state.undone_badly is not None,
+            *self.left_behind(),
+        )
+
+    def left_behind(self) -> Iterator[object]:
+        """Yield what a replay begins with."""
+        state = self.run.state
+        if self.replays:
+            yield None if state.finished is None else (state.finished.status, _about(state.finished.failure))
+            yield tuple(self.of_pass(grave.instance) for _, grave in sorted(state.graves.items()))
+            yield tuple((letter.undo.node, _about(letter.cause)) for letter in state.letters)
+
+    def of_pass(self, instance: Instance) -> tuple[Any, ...]:
+        lost = tuple((each.done, self.of_step(each.step)) for each in instance.lost) if self.replays else ()
+        return (
+            instance.scope,
             instance.marking,
             instance.mode.value,
             _about(instance.failure),
             instance.undone_badly,
-            tuple((undo.node, _names(state, undo.within)) for undo in instance.undo),
-            tuple(sorted((key_of_step(step) for step in steps.get(instance.key, ())), key=repr)),
+            tuple((undo.node, _names(self.run.state, undo.within)) for undo in instance.undo),
+            tuple(sorted((self.of_step(step) for step in self.steps.get(instance.key, ())), key=repr)),
+            (instance.held, instance.unbegun, instance.over, *lost) if self.replays else (),
         )
 
-    def key_of_step(step: Step) -> tuple[Any, ...]:
-        child = run.children.get(step.id)
+    def of_step(self, step: Step) -> tuple[Any, ...]:
+        child = self.run.children.get(step.id)
         return (
             step.node,
             step.kind.value,
             step.status.value,
             _about(step.failure),
-            None if step.loop is None else _progress(run.workflow.node(step.node), step),
-            tuple(sorted((key_of(instance) for instance in passes.get(step.id, ())), key=repr)),
-            None if child is None else _key(child),
+            None if step.loop is None else _progress(self.run.workflow.node(step.node), step),
+            tuple(sorted((self.of_pass(each) for each in self.passes.get(step.id, ())), key=repr)),
+            None if child is None else _Key(child, self.replays).of_run(),
         )
-
-    return (*(key_of(each) for each in passes.get(None, ())), state.cancelling, state.undone_badly is not None)
 
 
 def _about(failure: Failure | None) -> tuple[str, bool, bool] | None:
@@ -451,6 +494,7 @@ def _progress(node: Node, step: Step) -> tuple[Any, ...]:
         loop.active,
         loop.failed,
         loop.closed,
+        loop.stopped,
         _about(loop.first_failure),
         loop.next if counted or shared else None,
         len(loop.items) if shared else None,

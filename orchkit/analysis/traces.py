@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from orchkit.analysis.game import Done, End, Failed
+from orchkit.analysis.game import Asked, Done, End, Failed
 from orchkit.columns import ENDED_CASES
 from orchkit.model.states import ErrorClass, RunStatus, StepStatus
 
@@ -42,10 +42,20 @@ def visits_of(log: EventLog) -> NDArray[np.bool_]:
     >>> visits_of(log).tolist()
     [False, True, True]
     """
+    return _ended(log) & ~_replaced(log)
+
+
+def _ended(log: EventLog) -> NDArray[np.bool_]:
+    ended: NDArray[np.bool_] = log.steps["status"].isin(_ENDED).to_numpy()
+    return ended
+
+
+def _replaced(log: EventLog) -> NDArray[np.bool_]:
+    """Tell for each row whether it is a failure that a later attempt made up for."""
     steps = log.steps
-    ended: NDArray[np.bool_] = steps["status"].isin(_ENDED).to_numpy()
+    replaced = np.zeros(len(steps), dtype=bool)
     if (steps["attempt"] == 1).all():
-        return ended
+        return replaced
     has_id = steps["step_id"].notna()
     key = steps["step_id"].astype("str").where(has_id, steps["activity"].astype("str"))
     frame = pd.DataFrame(
@@ -58,9 +68,8 @@ def visits_of(log: EventLog) -> NDArray[np.bool_]:
     tried = frame[failed]
     place = tried.groupby(group, dropna=False, observed=True).cumcount()
     following = tried.merge(nexts.rename("nexts").reset_index(), how="left", on=group)["nexts"].fillna(0)
-    replaced = np.zeros(len(steps), dtype=bool)
     replaced[np.flatnonzero(failed)] = place.to_numpy() < following.to_numpy()
-    return ended & ~replaced
+    return replaced
 
 
 def traces_of(log: EventLog) -> Counter[tuple[int, ...]]:
@@ -86,11 +95,14 @@ class Trace:
         For each event, whether it ended at the very moment of the one before.
     end
         How the case ended.
+    asked
+        What somebody may have asked for.
     """
 
     events: tuple[tuple[str, Outcome], ...]
     ties: tuple[bool, ...]
     end: End
+    asked: frozenset[Asked] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +126,17 @@ def variants_of(log: EventLog, chosen: NDArray[np.bool_], attempts_of: Callable[
         How many attempts a task of this name has; None where there is no such task. A failure of an attempt before
         the last need not be for good.
     """
-    rows = np.flatnonzero(visits_of(log) & chosen[log.case_codes])
+    replaced = _replaced(log)
+    rows = np.flatnonzero(
+        _ended(log) & (~replaced | _last_chances(log, replaced, attempts_of)) & chosen[log.case_codes]
+    )
     steps = log.steps.iloc[rows]
-    names, outcomes = _outcomes(steps, attempts_of)
+    names, outcomes = _outcomes(steps, attempts_of, replaced[rows])
     cases = log.case_codes[rows]
     runs = steps["run_id"].astype("category").cat.codes.to_numpy().astype(np.int32)
     ties = (steps["completed"].diff() == pd.Timedelta(0)).to_numpy()
-    ends = _ends(log, chosen)
+    status = log.cases["status"].astype("str").tolist()
+    replayed = _may_be_replayed(steps)
     found: dict[Trace, list[tuple[int, tuple[int, ...]]]] = defaultdict(list)
     several = _several_runs(cases, runs)
     bounds = np.searchsorted(cases, np.arange(len(log) + 1))
@@ -132,27 +148,46 @@ def variants_of(log: EventLog, chosen: NDArray[np.bool_], attempts_of: Callable[
         for places in own_runs:
             # A tie is one with the event before it, in the same run.
             own = tuple(bool(ties[place]) and place > places[0] for place in places)
-            # Of several runs, the case tells how the last one ended.
-            end = End.CANCELLED if case in several and ends[case] is not End.OPEN else ends[case]
-            trace = Trace(tuple(events[place] for place in places), own, end)
+            end, asked = _end(status[case], last_run=case not in several)
+            if any(replayed[place] for place in places):
+                asked |= {Asked.REPLAY}
+            trace = Trace(tuple(events[place] for place in places), own, end, asked)
             found[trace].append((case, tuple(rows[list(places)].tolist())))
     ordered = sorted(found.items(), key=lambda item: -len(item[1]))
     return [Variant(trace, tuple(members)) for trace, members in ordered]
 
 
-def _outcomes(steps: pd.DataFrame, attempts_of: Callable[[str], int | None]) -> tuple[list[str], list[Outcome]]:
+def _last_chances(
+    log: EventLog, replaced: NDArray[np.bool_], attempts_of: Callable[[str], int | None]
+) -> NDArray[np.bool_]:
+    """Tell which failures were for good, though a later attempt made up for them: a replay gave it."""
+    most = [attempts_of(str(name)) or 0 for name in log.activities]
+    last: NDArray[np.bool_] = log.steps["attempt"].to_numpy() >= np.array([*most, 0])[log.activity_codes]
+    return replaced & last
+
+
+def _may_be_replayed(steps: pd.DataFrame) -> list[bool]:
+    """Tell which failures of an engine's runs may have been the end of a run that went on later."""
+    failed = (steps["status"] == StepStatus.FAILED) & steps["run_id"].notna()
+    return failed.tolist()
+
+
+def _outcomes(
+    steps: pd.DataFrame, attempts_of: Callable[[str], int | None], replaced: NDArray[np.bool_]
+) -> tuple[list[str], list[Outcome]]:
     names = steps["activity"].astype("str").tolist()
     outcomes: list[Outcome] = [Done()] * len(names)
     failed = (steps["status"] == StepStatus.FAILED).to_numpy()
     classes = steps["error_class"].astype("str").tolist()
     attempts = steps["attempt"].tolist()
     for place in np.flatnonzero(failed).tolist():
-        outcomes[place] = _failure(classes[place], attempts[place], attempts_of(names[place]))
+        most = attempts_of(names[place])
+        perhaps_again = bool(replaced[place]) or (most is not None and attempts[place] < most)
+        outcomes[place] = _failure(classes[place], perhaps_again=perhaps_again and classes[place] not in _FOR_GOOD)
     return names, outcomes
 
 
-def _failure(error_class: object, attempt: int, most: int | None) -> Failed:
-    perhaps_again = most is not None and attempt < most and error_class not in _FOR_GOOD
+def _failure(error_class: object, *, perhaps_again: bool) -> Failed:
     if error_class not in [item.value for item in ErrorClass]:
         return Failed(perhaps_again=perhaps_again)
     first = ErrorClass(str(error_class))
@@ -162,17 +197,17 @@ def _failure(error_class: object, attempt: int, most: int | None) -> Failed:
     return Failed(classes, perhaps_again)
 
 
-def _ends(log: EventLog, chosen: NDArray[np.bool_]) -> list[End]:
-    status = log.cases["status"].astype("str").tolist()
-    known = {
-        RunStatus.COMPLETED.value: End.COMPLETED,
-        RunStatus.CANCELLED.value: End.CANCELLED,
-        RunStatus.DEAD_LETTERED.value: End.CANCELLED,
-    }
-    return [
-        known.get(name, End.OTHERWISE if name in ENDED_CASES else End.OPEN) if is_chosen else End.OPEN
-        for name, is_chosen in zip(status, chosen.tolist(), strict=True)
-    ]
+def _end(status: str, *, last_run: bool) -> tuple[End, frozenset[Asked]]:
+    """Return how a case of this status ended, and what may have been asked for.
+
+    Of several runs of a case, its status tells how the last one ended.
+    """
+    if status not in ENDED_CASES:
+        return End.OPEN, frozenset()
+    if status == RunStatus.COMPLETED and last_run:
+        return End.COMPLETED, frozenset()
+    cancelled = status in (RunStatus.CANCELLED, RunStatus.DEAD_LETTERED) or not last_run
+    return End.OTHERWISE, frozenset([Asked.CANCEL] if cancelled else [])
 
 
 def _several_runs(cases: NDArray[np.int32], runs: NDArray[np.int32]) -> frozenset[int]:

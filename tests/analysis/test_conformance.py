@@ -70,7 +70,7 @@ def assert_followed(workflow, log):
 
 # Of the proof over the whole table, a part that is always run.
 EACH_CASE = [
-    pytest.param(case, id=f"{case.source}: {case.name}", marks=[pytest.mark.slow] if place % 6 else [])
+    pytest.param(case, id=f"{case.source}: {case.name}", marks=[pytest.mark.slow] if place % 10 else [])
     for place, case in enumerate(table())
 ]
 

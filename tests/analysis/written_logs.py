@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orchkit as ok
 from orchkit.simulation import simulate
-from orchkit.store import Store
+from orchkit.store import Batch, Store
 from orchkit.testing import faults
 from tests.semantics.engine_world import EngineWorld
 from tests.simulation.test_agreement import scenario_for
@@ -13,18 +13,21 @@ from tests.simulation.test_agreement import scenario_for
 class _Recorded(EngineWorld):
     """The world of the table, whose rows are kept."""
 
+    def __init__(self, case):
+        self.batch = Batch()
+        super().__init__(case)
+
     def took(self, work):
-        if work.batch:
-            self.core.store.append(work.batch)
+        self.batch.extend(work.batch)
         super().took(work)
 
 
 def engine_log_of_table(case):
     """Return what the engine writes when a case of the table of semantics happens."""
+    world = _Recorded(case)
+    world.play()
     with Store() as store:
-        world = _Recorded(case, store)
-        world.core.store = store
-        world.play()
+        store.append(world.batch)
         frames = store.log_frames()
     return ok.EventLog(frames.steps, frames.cases)
 
