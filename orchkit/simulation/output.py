@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from orchkit.columns import UTC
 from orchkit.log import EventLog
 from orchkit.simulation.kernel import layout as at
 
@@ -108,7 +109,7 @@ def _staff(program: Lowered) -> tuple[NDArray[Any], ...]:
         np.array(program.unit_calendars or [-1], dtype=np.int64),
         np.array([first_unit for _, _, first_unit in pools] or [0], dtype=np.int64),
         np.array([[res.cost_per_hour, res.cost_per_step] for _, res, _ in pools] or [[0.0, 0.0]], dtype=np.float64),
-        np.array([res.at_shift_end == "pause" for _, res, _ in pools] or [False]),
+        np.array([res.at_shift_end == "pause" for _, res, _ in pools] or [False], dtype=np.int64),
     )
 
 
@@ -136,7 +137,7 @@ class _Columns:
     def __init__(self, length: int, program: Lowered, used: NDArray[np.int64]) -> None:
         self.length = length
         self.times = np.empty((3, length), dtype=np.int64)  # enabled, started, completed
-        self.floats = np.empty((6, length), dtype=np.float64)  # cost; waits: contention, calendar, …
+        self.floats = np.zeros((6, length), dtype=np.float64)  # cost; waits: contention, calendar, …
         self.numbers = np.empty((3, length), dtype=np.int32)  # case, attempt, resource
         self.codes = np.empty((6, length), dtype=np.int16)  # activity, role, status, class, type, what it undoes
         self.replications = np.empty(length, dtype=np.int64)
@@ -174,6 +175,12 @@ def _categorical(codes: NDArray[np.integer], texts: Sequence[str]) -> pd.Categor
     return pd.Categorical.from_codes(codes, categories=pd.Index(list(texts), dtype=_TEXT), validate=False)
 
 
+def _texts(data: bytes | NDArray[np.uint8], places: NDArray[np.int64]) -> pd.arrays.ArrowStringArray:
+    """Return texts that follow each other in memory."""
+    found = pa.LargeStringArray.from_buffers(len(places) - 1, pa.py_buffer(places), pa.py_buffer(data))
+    return pd.arrays.ArrowStringArray(pa.chunked_array([found]), dtype=_TEXT)  # type: ignore[call-arg]  # newer than its stub
+
+
 def _identifiers(numbers: int) -> pd.Index:
     """Return the identifiers of cases, which sort as their numbers do."""
     from orchkit.simulation.kernel.columns import write_numbers  # noqa: PLC0415 -- compiled
@@ -181,13 +188,11 @@ def _identifiers(numbers: int) -> pd.Index:
     width = len(str(numbers))
     texts = np.empty((numbers, width), dtype=np.uint8)
     write_numbers(width, texts)
-    places = pa.py_buffer(np.arange(0, (numbers + 1) * width, width))
-    found = pa.LargeStringArray.from_buffers(numbers, places, pa.py_buffer(texts))
-    return pd.Index(pd.arrays.ArrowStringArray(pa.chunked_array([found]), dtype=_TEXT))  # type: ignore[call-arg]  # newer than its stub
+    return pd.Index(_texts(texts, np.arange(0, (numbers + 1) * width, width)), copy=False)
 
 
-def _times(values: NDArray[np.int64]) -> pd.Series:
-    return pd.Series(values.view("M8[us]"), copy=False).dt.tz_localize("UTC")
+def _times(values: NDArray[np.int64]) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(values, dtype=UTC, copy=False)
 
 
 def _nothing(length: int) -> pd.arrays.ArrowStringArray:
@@ -198,9 +203,11 @@ def _steps(workflow: Workflow, columns: _Columns, identifiers: pd.Index) -> pd.D
     length = columns.length
     numbers, attempts, _ = columns.numbers
     none = np.zeros(length, dtype=np.int8)
+    # Identifiers are numbers, so they are unique; to see that takes longer than all else here.
+    unique = pd.CategoricalDtype._from_fastpath(identifiers, ordered=False)  # type: ignore[attr-defined]
     enabled, started, completed = (_times(column) for column in columns.times)
     data = {
-        "case_id": pd.Categorical.from_codes(numbers, categories=identifiers, validate=False),
+        "case_id": pd.Categorical.from_codes(numbers, dtype=unique, validate=False),
         "activity": columns.named(0),
         "enabled": enabled,
         "started": started,
@@ -242,14 +249,16 @@ def _cases(
     chosen = np.flatnonzero(kept)
     ids = identifiers if count == 1 and len(chosen) == len(kept) else identifiers.take(chosen // count)
     total = len(chosen)
-    table = pd.Index([*at.STATUS_NAMES], dtype=_TEXT)
+    known = np.flatnonzero(np.bincount(status, minlength=len(at.STATUS_NAMES)))
+    table = np.zeros(len(at.STATUS_NAMES), dtype=np.int8)
+    table[known] = np.arange(len(known))
     data = {
         "case_id": ids.array,
-        "workflow": pd.array(_repeated(workflow.name, total), dtype=_TEXT),
-        "version": pd.array(_repeated(workflow.version, total), dtype=_TEXT),
+        "workflow": _repeated(workflow.name, total),
+        "version": _repeated(workflow.version, total),
         "started": _times(arrived),
         "completed": _times(ended),
-        "status": pd.Categorical.from_codes(status, categories=table, validate=False).remove_unused_categories(),
+        "status": _categorical(table[status], [at.STATUS_NAMES[code] for code in known]),
         "replication": pd.arrays.IntegerArray(chosen % count, np.zeros(total, dtype=bool)),
     }
     keys = np.array([part.key for part in parts], dtype=np.int64)
@@ -276,8 +285,9 @@ def _values(values: NDArray[np.float64], name: str, program: Lowered) -> pd.Seri
     return pd.Series(mixed)
 
 
-def _repeated(text: str, count: int) -> pa.ChunkedArray:
-    return pa.chunked_array([pa.repeat(pa.scalar(text, pa.large_string()), count)])
+def _repeated(text: str, count: int) -> pd.arrays.ArrowStringArray:
+    data = text.encode()
+    return _texts(data * count, np.arange(count + 1) * len(data))
 
 
 def _availability(

@@ -1,13 +1,16 @@
-"""The columns of a log from the kernel's rows, compiled."""
+"""The columns of a log from the kernel's rows, compiled.
+
+An entry only takes the pointers out of arrays: to take one counts a reference, which costs more than a row.
+"""
 
 from __future__ import annotations
 
-from numba import boolean, float64, int16, int32, int64, uint8
+from numba import float64, int16, int32, int64, uint8
 
-from orchkit.simulation.kernel.compiling import entry
+from orchkit.simulation.kernel.compiling import compiled, entry
 from orchkit.simulation.kernel.draws import case_key, sample_attribute
 from orchkit.simulation.kernel.duty import open_between
-from orchkit.simulation.kernel.layout import MICRO, P_START, ROW_MORE
+from orchkit.simulation.kernel.layout import MICRO, P_START, ROW_MORE, ROW_WIDTH
 
 __all__ = ["attribute", "count_rows", "fill", "on_duty", "place_rows", "write_numbers"]
 
@@ -49,10 +52,123 @@ def place_rows(rows, count, replication, index, cursor, order, sign):
         at += 1 + ((rows[at, 4] >> ROW_MORE) & 1)
 
 
+@compiled
+def _fill(
+    p,
+    r,
+    row,
+    case,
+    replication,
+    to,
+    length,
+    times,
+    floats,
+    numbers,
+    codes,
+    replications,
+    tables,
+    width,
+    node_pools,
+    unit_pools,
+    calendars,
+    firsts,
+    costs,
+    pauses,
+    busy,
+):
+    """Write one row of the log; a column follows the other in its array."""
+    node, enabled, started, completed, packed = r[row] & 0xFFFFFF, r[row + 1], r[row + 2], r[row + 3], r[row + 4]
+    unit = (packed & 0xFFFFFF) - 1
+    times[to] = enabled
+    times[to + length] = started if started >= 0 else _NAT
+    times[to + 2 * length] = completed if completed >= 0 else _NAT
+    numbers[to] = case
+    numbers[to + length] = (packed >> 32) & 0x7FFF
+    numbers[to + 2 * length] = tables[6 * width + unit + 1]
+    replications[to] = replication
+    kind = (packed >> 28) & 7
+    codes[to] = tables[node]
+    codes[to + length] = tables[width + node]
+    codes[to + 2 * length] = tables[2 * width + ((packed >> 24) & 15)]
+    codes[to + 3 * length] = tables[3 * width + kind]
+    codes[to + 4 * length] = tables[4 * width + (packed >> 47)] if kind else -1
+    codes[to + 5 * length] = tables[5 * width + node]
+    later, overtaken = 0, -1
+    if (packed >> ROW_MORE) & 1:
+        later, overtaken = r[row + ROW_WIDTH + 1], r[row + ROW_WIDTH + 2]
+    until = started if started >= 0 else completed
+    pool = node_pools[node]
+    if until >= 0 and pool >= 0:
+        ready = min(enabled + later, until)
+        if ready != enabled:
+            floats[to + 5 * length] = (ready - enabled) / MICRO
+        if until != ready:
+            calendar = calendars[firsts[pool]]
+            open_us = open_between(p, calendar, ready, until)
+            floats[to + 2 * length] = (until - ready - open_us) / MICRO
+            if overtaken >= 0:
+                late = open_between(p, calendar, min(max(overtaken, ready), until), until)
+                floats[to + 4 * length] = late / MICRO
+                open_us -= late
+            floats[to + length] = open_us / MICRO
+    elif until > enabled:
+        floats[to + 5 * length] = (until - enabled) / MICRO
+    if unit >= 0 and started >= 0 and completed >= 0:
+        pool, begun = unit_pools[unit], p[P_START]
+        calendar = calendars[unit] if pauses[pool] else -1
+        work = open_between(p, calendar, started, completed)
+        # What was done before a warm start costs, but did not keep anybody busy in this time.
+        busy[unit] += work if started >= begun else open_between(p, calendar, begun, completed)
+        if costs[2 * pool] != 0.0 or costs[2 * pool + 1] != 0.0:
+            floats[to] = costs[2 * pool] * work / (3_600.0 * MICRO) + costs[2 * pool + 1]
+
+
+@compiled
+def _fill_all(
+    p,
+    rows,
+    open_rows,
+    count,
+    replication,
+    index,
+    cases,
+    offsets,
+    order,
+    length,
+    times,
+    floats,
+    numbers,
+    codes,
+    replications,
+    tables,
+    width,
+    node_pools,
+    unit_pools,
+    calendars,
+    firsts,
+    costs,
+    pauses,
+    busy,
+):
+    columns = (times, floats, numbers, codes, replications)
+    staff = (node_pools, unit_pools, calendars, firsts, costs, pauses, busy)
+    for number in range(cases):
+        case = index[number * count + replication]
+        if case < 0:
+            continue
+        for to in range(offsets[case], offsets[case + 1]):
+            at = order[to]
+            if at >= 0:
+                _fill(p, rows, ROW_WIDTH * at, number, replication, to, length, *columns, tables, width, *staff)
+            else:
+                row = ROW_WIDTH * (-1 - at)
+                _fill(p, open_rows, row, number, replication, to, length, *columns, tables, width, *staff)
+
+
 @entry(
     *(_LIST, _TABLE, _TABLE, int64, int64, _LIST, _LIST, int32[::1]),
     *(_TABLE, float64[:, ::1], int32[:, ::1], int16[:, ::1], int64[::1]),
-    *(int32[:, ::1], _LIST, _LIST, _LIST, _LIST, float64[:, ::1], boolean[::1], _LIST),
+    *(int32[:, ::1], _LIST, _LIST, _LIST, _LIST, float64[:, ::1], _LIST, _LIST),
 )
 def fill(
     program,
@@ -77,77 +193,39 @@ def fill(
     pauses,
     busy,
 ):
-    """Write the columns of the log for the cases of one replication."""
-    p, begun = program.ctypes, program[P_START]
-    for number in range(len(index) // count):
-        case = index[number * count + replication]
-        if case < 0:
-            continue
-        for to in range(offsets[case], offsets[case + 1]):
-            at = order[to]
-            row = rows[at] if at >= 0 else open_rows[-1 - at]
-            node = row[0] & 0xFFFFFF
-            enabled, started, completed, packed = row[1], row[2], row[3], row[4]
-            unit = (packed & 0xFFFFFF) - 1
-            times[0, to] = enabled
-            times[1, to] = started if started >= 0 else _NAT
-            times[2, to] = completed if completed >= 0 else _NAT
-            numbers[0, to] = number
-            numbers[1, to] = (packed >> 32) & 0x7FFF
-            replications[to] = replication
-            kind = (packed >> 28) & 7
-            codes[0, to] = tables[0, node]
-            codes[1, to] = tables[1, node]
-            codes[2, to] = tables[2, (packed >> 24) & 15]
-            codes[3, to] = tables[3, kind]
-            codes[4, to] = tables[4, packed >> 47] if kind else -1
-            codes[5, to] = tables[5, node]
-            numbers[2, to] = tables[6, unit + 1]
-            later, overtaken = 0, -1
-            if (packed >> ROW_MORE) & 1:
-                more = rows[at + 1] if at >= 0 else open_rows[-at]
-                later, overtaken = more[1], more[2]
-            cost = contention = calendar_wait = priority = retry = 0.0
-            until = started if started >= 0 else completed
-            pool = node_pools[node]
-            if until >= 0 and pool >= 0:
-                ready = min(enabled + later, until)
-                retry = (ready - enabled) / MICRO
-                calendar = calendars[firsts[pool]]
-                open_us = open_between(p, calendar, ready, until)
-                calendar_wait = (until - ready - open_us) / MICRO
-                if overtaken >= 0:
-                    late = open_between(p, calendar, min(max(overtaken, ready), until), until)
-                    priority = late / MICRO
-                    open_us -= late
-                contention = open_us / MICRO
-            elif until >= 0:
-                retry = (until - enabled) / MICRO
-            if unit >= 0 and started >= 0 and completed >= 0:
-                pool = unit_pools[unit]
-                calendar = calendars[unit] if pauses[pool] else -1
-                work = open_between(p, calendar, started, completed)
-                # What was done before a warm start costs, but did not keep anybody busy in this time.
-                busy[unit] += work if started >= begun else open_between(p, calendar, begun, completed)
-                cost = costs[pool, 0] * work / (3_600.0 * MICRO) + costs[pool, 1]
-            floats[0, to], floats[1, to], floats[2, to] = cost, contention, calendar_wait
-            floats[3, to], floats[4, to], floats[5, to] = 0.0, priority, retry
+    """Write the columns of the log for the cases of one replication; the floats are zero before."""
+    where = (rows.ctypes, open_rows.ctypes, count, replication, index.ctypes, len(index) // count, offsets.ctypes)
+    columns = (times.ctypes, floats.ctypes, numbers.ctypes, codes.ctypes, replications.ctypes)
+    staff = (node_pools.ctypes, unit_pools.ctypes, calendars.ctypes, firsts.ctypes, costs.ctypes, pauses.ctypes)
+    names = (tables.ctypes, tables.shape[1])
+    _fill_all(program.ctypes, *where, order.ctypes, len(order), *columns, *names, *staff, busy.ctypes)
+
+
+@compiled
+def _attribute(p, d, number, keys, count, cases, total, values):
+    for at in range(total):
+        case, replication = cases[at] // count, cases[at] % count
+        key = case_key(p, keys[replication], case)
+        values[at] = sample_attribute(p, d, number, key)
 
 
 @entry(_LIST, float64[::1], int64, _LIST, _LIST, float64[::1])
 def attribute(program, numbers, number, keys, cases, values):
     """Write the value of an attribute for each case: of a number and a replication, as the log counts them."""
-    for at in range(len(cases)):
-        case, replication = cases[at] // len(keys), cases[at] % len(keys)
-        key = case_key(program.ctypes, keys[replication], case)
-        values[at] = sample_attribute(program.ctypes, numbers.ctypes, number, key)
+    where = (keys.ctypes, len(keys), cases.ctypes, len(cases))
+    _attribute(program.ctypes, numbers.ctypes, number, *where, values.ctypes)
+
+
+@compiled
+def _on_duty(p, calendars, count, start, end, found):
+    for at in range(count):
+        found[at] = open_between(p, calendars[at], start, end)
 
 
 @entry(_LIST, _LIST, int64, int64, _LIST)
 def on_duty(program, calendars, start, end, found):
     """Write how long each calendar is open between two moments."""
-    for at in range(len(calendars)):
-        found[at] = open_between(program.ctypes, calendars[at], start, end)
+    _on_duty(program.ctypes, calendars.ctypes, len(calendars), start, end, found.ctypes)
 
 
 @entry(int64, uint8[:, ::1])

@@ -15,7 +15,6 @@ from numba.core import types
 
 __all__ = ["compiled", "entry"]
 
-_MEMORY = frozenset({"p", "m", "d"})
 _FLOATS = frozenset({"u", "z", "shape", "seconds"})
 _OPTIONS = {"nogil": True, "error_model": "numpy"}
 
@@ -31,7 +30,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def get_call_template(args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
         given = tuple(
-            _memory(kind) if name in _MEMORY else float64 if name in _FLOATS else int64
+            pointer if (pointer := _pointer(kind)) else float64 if name in _FLOATS else int64
             for name, kind in zip(names, args, strict=True)
         )
         # What takes a pointer is never called by Python, and needs no way in from there.
@@ -46,9 +45,11 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return made  # type: ignore[no-any-return]
 
 
-def _memory(kind: Any) -> Any:
-    """Return the type of a pointer, which needs neither a length nor a test for negative positions."""
-    return types.CPointer(kind.dtype) if isinstance(kind, types.ArrayCTypes) else kind
+def _pointer(kind: Any) -> Any:
+    """Return the type of a pointer, which needs neither a length nor a test for negative positions; None for numbers."""
+    if isinstance(kind, types.ArrayCTypes):
+        return types.CPointer(kind.dtype)
+    return kind if isinstance(kind, types.CPointer | types.Array) else None
 
 
 def _stamp() -> tuple[tuple[str, float, int], ...]:
