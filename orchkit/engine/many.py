@@ -36,25 +36,35 @@ class Many:
         rows: list[dict[str, Any]] = []
         bar = tqdm(total=len(cases), disable=not progress, unit="case", desc=self.workflow.name)
         with bar:
-            for case_id, inputs in _cases(cases):
-                self.room.acquire()
-                if self.error is not None:
-                    raise self.error
-                row: dict[str, Any] = {"case_id": case_id, "run_id": None, "status": "REJECTED"}
-                rows.append(row)
-                try:
-                    started = self.engine._start(self.workflow, inputs, case_id)
-                except InputError as error:
-                    row |= {"error_class": "permanent", "error_type": "InputError", "error_message": str(error)}
-                    self.room.release()
-                    bar.update()
-                    continue
-                started.add_done_callback(partial(self._started, row=row, bar=bar))
-            for _ in range(self.concurrency):  # all have ended when there is room for as many again
-                self.room.acquire()
+            try:
+                self._run_all(cases, rows, bar)
+            except KeyboardInterrupt:
+                message = (
+                    f"You stopped waiting; {len(rows):,} of {len(cases):,} cases have been started and go on: the same "
+                    "call takes up where it was."
+                )
+                raise KeyboardInterrupt(message) from None
         if self.error is not None:
             raise self.error
         return self._outcomes(rows)
+
+    def _run_all(self, cases: pd.DataFrame, rows: list[dict[str, Any]], bar: Any) -> None:  # noqa: ANN401 -- tqdm
+        for case_id, inputs in _cases(cases):
+            self.room.acquire()
+            if self.error is not None:
+                raise self.error
+            row: dict[str, Any] = {"case_id": case_id, "run_id": None, "status": "REJECTED"}
+            rows.append(row)
+            try:
+                started = self.engine._start(self.workflow, inputs, case_id)
+            except InputError as error:
+                row |= {"error_class": "permanent", "error_type": "InputError", "error_message": str(error)}
+                self.room.release()
+                bar.update()
+                continue
+            started.add_done_callback(partial(self._started, row=row, bar=bar))
+        for _ in range(self.concurrency):  # all have ended when there is room for as many again
+            self.room.acquire()
 
     def _started(
         self,
@@ -74,7 +84,7 @@ class Many:
             return
         run = started.result()
         row["run_id"] = run.id
-        live = self.engine._live.get(run.id)
+        live = self.engine._loop.live.get(run.id)
         if live is None:
             ended(None)
         else:

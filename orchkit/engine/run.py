@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from orchkit.engine.recovery import fold
-from orchkit.errors import RunFailed, RunNotFound, StoreError
+from orchkit.errors import OrchkitError, RunFailed, RunNotFound, StoreError
 from orchkit.events import Failure
 from orchkit.model.definition import Workflow
 from orchkit.model.states import RunStatus
@@ -19,7 +19,7 @@ from orchkit.units import Duration
 if TYPE_CHECKING:
     from orchkit.engine.engine import Engine
 
-__all__ = ["Run", "Snapshot"]
+__all__ = ["Run", "Snapshot", "id_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Snapshot:
     error: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Run:
     """A run of a workflow; what it tells is read from the engine each time it is asked.
 
@@ -55,8 +55,15 @@ class Run:
 
     id: str
     case_id: str
-    workflow: Workflow = field(repr=False)
-    _engine: Engine = field(repr=False, compare=False)
+    workflow: Workflow
+    _engine: Engine = field(compare=False)
+
+    def __repr__(self) -> str:
+        try:
+            status = self.status.value
+        except OrchkitError:  # whatever is the matter with the store: a display never fails
+            status = "its engine is closed"
+        return f"<Run of {self.workflow.name}, case {self.case_id}: {status}>"
 
     @property
     def status(self) -> RunStatus:
@@ -178,3 +185,8 @@ def _stored(row: Any) -> StoredRow:  # noqa: ANN401 -- a row of a frame
     values: dict[str, Any] = {name: None if pd.isna(value) else value for name, value in row._asdict().items()}
     values["occurred_at"] = values["occurred_at"].value // 1_000
     return StoredRow(**values)
+
+
+def id_of(run: Run | str) -> str:
+    """Return the id of a run that is given as such or by its id."""
+    return run if isinstance(run, str) else run.id

@@ -402,7 +402,7 @@ def test_a_run_of_a_closed_engine_still_shows_itself():
     shown = run._repr_mimebundle_()
 
     assert list(shown) == ["text/plain"]
-    assert "case_id='A'" in shown["text/plain"]
+    assert "case A" in shown["text/plain"]
     assert "closed" in shown["text/plain"]
 
 

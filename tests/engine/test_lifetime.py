@@ -12,12 +12,14 @@ import sys
 import threading
 import time
 
+import duckdb
 import pandas as pd
 import pytest
 
 import orchkit as ok
 from orchkit.engine.threads import Threads
 from orchkit.executors import PythonExecutor
+from orchkit.store import Store
 from orchkit.testing import VirtualClock
 
 
@@ -81,7 +83,7 @@ def test_closing_lets_an_attempt_end_and_begins_nothing_new(tmp_path):
     assert begun.wait(5)
     closing = threading.Thread(target=engine.close)
     closing.start()
-    while not engine._closing:
+    while not engine._loop.is_closing:
         time.sleep(0)
     with pytest.raises(ok.EngineClosed):
         engine.start(workflow, case_id="B")
@@ -95,6 +97,41 @@ def test_closing_lets_an_attempt_end_and_begins_nothing_new(tmp_path):
     assert calls == ["then"]
     assert history[history["node"] == "first"]["status"].tolist() == ["RUNNING", "COMPLETED"]
     assert run.id == history["run_id"][0]
+
+
+def test_closing_that_is_interrupted_gives_the_file_up_all_the_same(tmp_path):
+    path = tmp_path / "state.duckdb"
+    begun, hold = threading.Event(), threading.Event()
+
+    def work():
+        begun.set()
+        hold.wait(5)
+
+    engine = ok.Engine(path, handlers=[work])
+    engine.start(ok.workflow("w", [ok.task("work")]), case_id="A")
+    assert begun.wait(5)
+    threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT]).start()
+    with pytest.raises(KeyboardInterrupt):
+        engine.close()
+    hold.set()
+
+    with ok.Engine(path, handlers=[work]) as again:
+        assert again.find("w", "A").wait("5 s").status == "COMPLETED"
+
+
+def test_an_engine_that_cannot_begin_gives_the_file_up(tmp_path):
+    path = tmp_path / "state.duckdb"
+    with ok.Engine(path) as engine:
+        engine.start(ok.workflow("w", [ok.wait_for(callback="go")]), case_id="A")
+    with duckdb.connect(path) as connection:
+        connection.execute("UPDATE definitions SET document = '{}'")
+
+    with pytest.raises(ok.WorkflowError):
+        ok.Engine(path)
+
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("orchkit")]
+    with Store(path) as store:
+        assert len(store.runs()) == 1
 
 
 def test_closing_tells_whoever_waits_that_the_run_goes_on_later():

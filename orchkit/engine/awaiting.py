@@ -1,0 +1,92 @@
+"""The awaitable twins of an engine's verbs: they leave the running loop free."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from orchkit.engine.messages import CancelRun, CompleteWait, Publish
+from orchkit.engine.reading import Reading
+from orchkit.engine.run import Run, id_of
+from orchkit.engine.values import plain
+from orchkit.events import Failure
+from orchkit.model.definition import Workflow
+from orchkit.model.states import ErrorClass
+from orchkit.units import Duration, seconds
+
+__all__ = ["Awaiting"]
+
+
+class Awaiting(Reading):
+    """The part of an engine that is awaited."""
+
+    def _start(
+        self, workflow: Workflow | str, inputs: Mapping[str, Any] | None, case_id: str | None
+    ) -> concurrent.futures.Future[Run]:
+        raise NotImplementedError
+
+    def _event(self, event: str, payload: Any, message_id: str | None) -> Publish:  # noqa: ANN401 -- JSON
+        raise NotImplementedError
+
+    def run_many(
+        self, workflow: Workflow, cases: pd.DataFrame, *, concurrency: int = 1_000, progress: bool = True
+    ) -> pd.DataFrame:
+        """Run a case a row; see `orchkit.Engine.run_many`."""
+        raise NotImplementedError
+
+    async def start_async(
+        self,
+        workflow: Workflow | str,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        case_id: str | None = None,
+    ) -> Run:
+        """Await the start of a run; see `start`."""
+        return await asyncio.wrap_future(self._start(workflow, inputs, case_id))
+
+    async def run_async(
+        self,
+        workflow: Workflow | str,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        case_id: str | None = None,
+    ) -> Run:
+        """Await the end of a run; see `start`."""
+        run = await self.start_async(workflow, inputs, case_id=case_id)
+        return await run.wait_async()
+
+    async def run_many_async(
+        self, workflow: Workflow, cases: pd.DataFrame, *, concurrency: int = 1_000
+    ) -> pd.DataFrame:
+        """Await the end of many runs; see `run_many`."""
+        return await asyncio.to_thread(self.run_many, workflow, cases, concurrency=concurrency, progress=False)
+
+    async def complete_async(self, run: Run | str, callback: str, payload: Any = None) -> None:  # noqa: ANN401 -- JSON
+        """Await that a callback is durably completed; see `complete`."""
+        await asyncio.wrap_future(self._loop.post(CompleteWait(id_of(run), callback, plain(payload))))
+
+    async def fail_async(self, run: Run | str, callback: str, message: str = "failed") -> None:
+        """Await that a callback has durably failed; see `fail`."""
+        failure = Failure(ErrorClass.PERMANENT, "CallbackFailed", message)
+        await asyncio.wrap_future(self._loop.post(CompleteWait(id_of(run), callback, failure=failure)))
+
+    async def publish_async(self, event: str, payload: Any = None, *, message_id: str | None = None) -> int:  # noqa: ANN401
+        """Await that an event is durably delivered; see `publish`."""
+        return int(await asyncio.wrap_future(self._loop.post(self._event(event, payload, message_id))))
+
+    async def cancel_async(self, run: Run | str, reason: str = "cancelled") -> None:
+        """Await that a cancellation is durably accepted; see `cancel`."""
+        await asyncio.wrap_future(self._loop.post(CancelRun(id_of(run), reason)))
+
+    async def wait_async(self, run_id: str, timeout: Duration | None = None) -> None:
+        """Await the end of a run; see `wait`."""
+        live = self._loop.live.get(run_id)
+        if live is None:
+            self.get(run_id)
+            return
+        waiting = asyncio.shield(asyncio.wrap_future(live.ended))
+        await asyncio.wait_for(waiting, None if timeout is None else seconds(timeout))

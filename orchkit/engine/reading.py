@@ -1,0 +1,151 @@
+"""What an engine tells: runs, histories, logs, and answers to queries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from orchkit.clock import Clock
+from orchkit.engine.loop import Loop
+from orchkit.engine.messages import run_id_of
+from orchkit.engine.recovery import LiveRun, live_run
+from orchkit.engine.run import Run, Snapshot
+from orchkit.errors import RunNotFound
+from orchkit.events import Failure
+from orchkit.log import EventLog
+from orchkit.model.definition import Workflow
+from orchkit.model.states import ErrorClass, RunStatus
+from orchkit.store import Store
+
+__all__ = ["Reading"]
+
+
+class Reading:
+    """The part of an engine that only reads."""
+
+    _store: Store
+    _loop: Loop
+    _clock: Clock
+
+    def get(self, run_id: str) -> Run:
+        """Return the run of an id.
+
+        Raises
+        ------
+        RunNotFound
+            No such run.
+        """
+        live = self._loop.live.get(run_id)
+        if live is not None:
+            return Run(run_id, live.active.case_id, live.active.workflow, self)  # type: ignore[arg-type]  # the engine
+        row = self._store.known_runs([run_id]).get(run_id)
+        if row is None:
+            message = f"There is no run {run_id!r}: engine.runs() lists them."
+            raise RunNotFound(message, run_id=run_id)
+        return Run(run_id, row.case_id, Workflow.from_json(self._store.definition(row.digest)), self)  # type: ignore[arg-type]
+
+    def find(self, workflow: Workflow | str, case_id: str) -> Run:
+        """Return the run of a case.
+
+        Raises
+        ------
+        RunNotFound
+            No such run.
+        """
+        return self.get(run_id_of(workflow if isinstance(workflow, str) else workflow.name, str(case_id)))
+
+    def runs(self, limit: int | None = 1_000) -> pd.DataFrame:
+        """Return a row a run, the newest first.
+
+        Returns
+        -------
+        DataFrame
+            ``run_id, case_id, workflow, version, digest, status, started_at, ended_at, error_class, error_type,
+            error_message``.
+        """
+        return self._store.runs(limit=limit)
+
+    @property
+    def now(self) -> float:
+        """The time of its clock, in seconds since 1970."""
+        return self._clock.now()
+
+    def in_flight(self) -> list[LiveRun]:
+        """Return the runs that have not ended, in the order of their start: the state of each, and its history."""
+        found: dict[str, Workflow] = {}
+        runs = []
+        for row, rows in self._store.open_runs():
+            if row.digest not in found:
+                found[row.digest] = Workflow.from_json(self._store.definition(row.digest))
+            runs.append(live_run(found[row.digest], row, rows))
+        return runs
+
+    def history(self, run_id: str) -> pd.DataFrame:
+        """Return the history of a run, ordered by ``seq``."""
+        return self._store.history(run_id)
+
+    def steps(self, run_id: str) -> pd.DataFrame:
+        """Return the steps of a run, a row an attempt."""
+        return self._store.log_frames(run_id=run_id).steps
+
+    def log(self, workflow: Workflow | str | None = None) -> EventLog:
+        """Return the event log of all runs, or of one workflow's."""
+        name = workflow.name if isinstance(workflow, Workflow) else workflow
+        frames = self._store.log_frames(workflow=name)
+        return EventLog(frames.steps, frames.cases)
+
+    def sql(self, query: str, parameters: Sequence[Any] | None = None) -> pd.DataFrame:
+        """Return the answer to a read-only query on the store: tables ``history``, ``runs`` and ``definitions``.
+
+        Raises
+        ------
+        QueryError
+            It would change something, or DuckDB cannot answer it.
+
+        Examples
+        --------
+        >>> from orchkit import Engine, task, workflow
+        >>> with Engine(handlers={"ship": lambda: "sent"}) as engine:
+        ...     run = engine.run(workflow("order", [task("ship")]))
+        ...     engine.log().cases["status"].tolist()
+        ...     engine.sql("SELECT node, status FROM history WHERE kind = 'task'").values.tolist()
+        ['COMPLETED']
+        [['ship', 'RUNNING'], ['ship', 'COMPLETED']]
+        """
+        return self._store.sql(query, parameters)
+
+    def backup(self, target: str | Path) -> Path:
+        """Write one state of the store to a new file, while runs go on, and return its path.
+
+        An engine that opens the copy goes on from that state: beware of doing the same work twice.
+
+        Raises
+        ------
+        StoreError
+            There is something at the target, or it cannot be written.
+        """
+        return self._store.backup(target)
+
+    def snapshot(self, run_id: str) -> Snapshot:
+        """Return what is durably known of a run."""
+        live = self._loop.live.get(run_id)
+        if live is not None:
+            return live.snapshot
+        return self._ended_snapshot(run_id)
+
+    def _ended_snapshot(self, run_id: str) -> Snapshot:
+        outcomes = self._store.run_outcomes([run_id])
+        if outcomes.empty:
+            message = f"There is no run {run_id!r}: engine.runs() lists them."
+            raise RunNotFound(message, run_id=run_id)
+        row = outcomes.iloc[0]
+        error = None
+        if isinstance(row["error_class"], str):
+            error = Failure(
+                ErrorClass(row["error_class"]), row["error_type"], row["error_message"], row["error_node"] or ""
+            )
+        return Snapshot(RunStatus(row["status"]), json.loads(row["variables"] or "{}"), error)
