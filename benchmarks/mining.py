@@ -1,7 +1,9 @@
-"""Mining beside pm4py: the same figures of the same log, and the time that each takes.
+"""Mining beside pm4py and lxml: the same figures of the same log, and the processor time that each takes.
 
-``python benchmarks/mining.py LOG.xes.gz`` prints orchkit's; ``--peer PYTHON`` names an interpreter that has pm4py,
-which is measured in a process of its own; ``--times 10`` takes the log that often, under new case identifiers.
+``python benchmarks/mining.py LOG.xes.gz --peer PYTHON`` names an interpreter that has pm4py and lxml; without it only
+orchkit is measured. ``--times 10`` takes the log that often, under new case identifiers. Both are measured in turn, a
+verb at a time, in processes of their own that hold the log; each figure is the median of ``--rounds``. Every answer is
+compared: pair by pair, variant by variant, case by case.
 """
 
 from __future__ import annotations
@@ -11,74 +13,186 @@ import json
 import resource
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 import orchkit as ok
 
 _PEER = """
-import json, sys, time, pandas as pd, pm4py
-def timed(verb):
-    began = time.perf_counter(); result = verb(); return time.perf_counter() - began, result
+import gzip, json, sys, time, warnings
+warnings.filterwarnings("ignore")
+import pandas as pd, pm4py
+from lxml import etree
 path, times = sys.argv[1], int(sys.argv[2])
-load_s, one = timed(lambda: pm4py.read_xes(path))
-frame = pd.concat([one.assign(**{"case:concept:name": one["case:concept:name"].astype(str) + f"-{n}"})
-                   for n in range(times)], ignore_index=True)
-frame = pm4py.format_dataframe(frame)
-flows_s, flows = timed(lambda: pm4py.discover_performance_dfg(frame)[0])
-variants_s, variants = timed(lambda: pm4py.get_variants(frame))
-durations_s, durations = timed(lambda: pm4py.get_all_case_durations(frame))
-rework_s, rework = timed(lambda: pm4py.get_rework_cases_per_activity(frame))
-print("RESULT" + json.dumps({"flows": flows_s, "variants": variants_s, "durations": durations_s, "rework": rework_s,
-    "load": load_s, "figures": [len(flows), len(variants), round(sum(durations) / len(durations) / 86400, 4),
-                                sum(rework.values())]}))
+
+def rows():
+    found = []
+    with gzip.open(path) if path.endswith(".gz") else open(path, "rb") as file:
+        for _, trace in etree.iterparse(file, tag="{*}trace"):
+            own = {a.get("key"): a.get("value") for a in trace if a.get("key")}
+            for event in trace.iterfind("{*}event"):
+                row = {a.get("key"): a.get("value") for a in event}
+                row["case:concept:name"] = own.get("concept:name")
+                found.append(row)
+            trace.clear()
+    frame = pd.DataFrame(found)
+    frame["time:timestamp"] = pd.to_datetime(frame["time:timestamp"], utc=True, format="ISO8601")
+    return len(frame)
+
+def flows():
+    counts, spans = pm4py.discover_dfg(frame)[0], pm4py.discover_performance_dfg(frame)[0]
+    return [[*pair, int(n), float(spans[pair]["mean"]), float(spans[pair]["median"])] for pair, n in counts.items()]
+
+one = frame = None
+verbs = {
+    "lxml": rows,
+    "load": lambda: pm4py.read_xes(path),
+    "flows": flows,
+    "times only": lambda: len(pm4py.discover_performance_dfg(frame)[0]),
+    "variants": lambda: [[list(way), int(n)] for way, n in pm4py.get_variants(frame).items()],
+    "durations": lambda: [float(s) for s in pm4py.get_all_case_durations(frame)],
+    "rework": lambda: pm4py.get_rework_cases_per_activity(frame),
+    "starts": lambda: pm4py.get_start_activities(frame),
+    "ends": lambda: pm4py.get_end_activities(frame),
+}
+for line in sys.stdin:
+    name = line.strip()
+    began = time.process_time()
+    answer = verbs[name]()
+    spent = time.process_time() - began
+    if name == "load":
+        one, answer = answer, len(answer)
+        frame = pd.concat([one.assign(**{"case:concept:name": one["case:concept:name"].astype(str) + f"-{n}"})
+                           for n in range(times)], ignore_index=True)
+        frame = pm4py.format_dataframe(frame)
+    print("ANSWER" + json.dumps([spent, answer]), flush=True)
 """
 
 
-def timed(verb: Callable[[], object], repeats: int = 3) -> tuple[float, object]:
-    """Return the median of the seconds that a verb takes, and its result."""
-    spans, result = [], None
-    for _ in range(repeats):
-        began = time.perf_counter()
-        result = verb()
-        spans.append(time.perf_counter() - began)
-    return statistics.median(spans), result
+class Peer:
+    """The process that has pm4py; it answers a verb at a time."""
+
+    def __init__(self, python: str, path: str, times: int) -> None:
+        command = [python, "-c", _PEER, path, str(times)]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+
+    def ask(self, verb: str) -> tuple[float, Any]:
+        """Return the processor time of a verb, and its answer."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(verb + "\n")
+        self.process.stdin.flush()
+        for line in self.process.stdout:
+            if line.startswith("ANSWER"):
+                spent, answer = json.loads(line.removeprefix("ANSWER"))
+                return spent, answer
+        message = f"the peer ended at {verb!r}; has its interpreter pm4py and lxml?"
+        raise SystemExit(message)
+
+
+def timed(verb: Callable[[], Any]) -> tuple[float, Any]:
+    """Return the processor time that a verb takes, and its result."""
+    began = time.process_time()
+    result = verb()
+    return time.process_time() - began, result
+
+
+def in_turn(name: str, verb: Callable[[], Any], peer: Peer | None, asked: str, rounds: int) -> tuple[Any, Any]:
+    """Measure a verb and the peer's in turn, print a line, and return both answers."""
+    own, other, result, answer = [], [], None, None
+    for _ in range(rounds):
+        spent, result = timed(verb)
+        own.append(spent)
+        if peer:
+            spent, answer = peer.ask(asked)
+            other.append(spent)
+    seconds = statistics.median(own)
+    first = f" (the first call {own[0]:.3f} s)" if own[0] > 2 * seconds else ""
+    line = f"{name:<28}{seconds:>9.4f} s{first}"
+    if peer:
+        line += f"   {asked}: {statistics.median(other):>8.3f} s   {statistics.median(other) / seconds:>6.1f} times"
+    print(line, flush=True)
+    return result, answer
+
+
+def tenfold(one: ok.EventLog, times: int) -> pd.DataFrame:
+    """Return the steps of a log several times, under new case identifiers."""
+    names = one.steps[["case_id", "activity", "completed", "resource"]]
+    texts = names["case_id"].astype("str")
+    return pd.concat([names.assign(case_id=texts + f"-{n}") for n in range(times)], ignore_index=True)
+
+
+def compare(own: dict[str, Any], peer: dict[str, Any], times: int) -> None:
+    """Print whether the answers are the same, number by number."""
+    flows = {(s, t): (n, mean, median) for s, t, n, mean, median in peer["flows"]}
+    table = own["flows"]
+    figures = zip(table["count"], table["mean_s"], table["median_s"], strict=True)
+    ours = dict(zip(zip(table["source"], table["target"], strict=True), figures, strict=True))
+    same = {
+        "pairs": ours.keys() == flows.keys(),
+        "their counts": all(ours[pair][0] == flows[pair][0] for pair in flows),
+        "their means and medians": all(np.allclose(ours[pair][1:], flows[pair][1:], atol=1e-3) for pair in flows),
+        "variants and their counts": dict(zip(own["variants"]["variant"], own["variants"]["cases"], strict=True))
+        == {" → ".join(way): n for way, n in peer["variants"]},
+        "case durations": np.allclose(np.sort(own["durations"]["cycle_s"]), np.sort(peer["durations"]), atol=1e-3),
+        "cases with rework": {
+            name: n for name, n in zip(own["rework"]["activity"], own["rework"]["cases_repeated"], strict=True) if n > 0
+        }
+        == peer["rework"],
+        "start activities": dict(zip(own["starts"]["activity"], own["starts"]["cases"], strict=True)) == peer["starts"],
+        "end activities": dict(zip(own["ends"]["activity"], own["ends"]["cases"], strict=True)) == peer["ends"],
+    }
+    mean_days = own["durations"]["cycle_s"].mean() / 86_400
+    print(
+        f"{len(own['durations']) // times:,} cases, {len(ours)} pairs, {len(own['variants']):,} variants, "
+        f"mean duration {mean_days:.4f} days; as pm4py: {same}"
+    )
 
 
 def main() -> None:
-    """Print a line a verb: seconds, the peer's seconds, their ratio."""
+    """Print a line a verb: processor seconds, the peer's, their ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("path")
     parser.add_argument("--peer")
     parser.add_argument("--times", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
-    load_s, one = timed(lambda: ok.read_log(given.path, lifecycle="keep"), 1)
-    names = one.steps[["case_id", "activity", "completed", "resource"]]
-    copies = [names.assign(case_id=names["case_id"].astype("str") + f"-{n}") for n in range(given.times)]
-    frame = pd.concat(copies, ignore_index=True)
-    layout_s, log = timed(lambda: ok.EventLog(frame), 1)
-    own = {
-        "flows": timed(lambda: ok.directly_follows(log)),
-        "variants": timed(lambda: ok.variants(log)),
-        "durations": timed(lambda: ok.cycle_times(log)),
-        "rework": timed(lambda: ok.rework(log)),
-    }
-    rework = own["rework"][1]
-    days = round(own["durations"][1]["cycle_s"].mean() / 86_400, 4)
-    figures = [len(own["flows"][1]), len(own["variants"][1]), days, int(rework["cases_repeated"].sum())]
-    print(f"{len(frame):,} events; load {load_s:.2f} s; layout {layout_s:.2f} s; figures {figures}")
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB")
-    peer = {}
-    if given.peer:
-        command = [given.peer, "-c", _PEER, given.path, str(given.times)]
-        out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        peer = json.loads(out.split("RESULT")[1])
-        print(f"pm4py: load {peer['load']:.2f} s; figures {peer['figures']}, equal: {peer['figures'] == figures}")
-    for name, (seconds, _) in own.items():
-        ratio = f"; pm4py {peer[name]:.3f} s; {peer[name] / seconds:.0f} times" if peer else ""
-        print(f"{name}: {seconds:.3f} s{ratio}")
+    peer = Peer(given.peer, given.path, given.times) if given.peer else None
+    rounds = given.rounds
+
+    def read() -> ok.EventLog:
+        return ok.read_log(given.path, lifecycle="keep")
+
+    one, _ = in_turn("read, with the layout", read, peer, "lxml", rounds)
+    if peer:
+        in_turn("the same", read, peer, "load", 1)
+    frame = tenfold(one, given.times)
+    log, _ = in_turn(f"layout of {len(frame):,} events", lambda: ok.EventLog(frame), None, "", rounds)
+    own: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    for name, verb, asked in (
+        ("directly_follows", lambda: ok.directly_follows(log), "flows"),
+        ("directly_follows again", lambda: ok.directly_follows(log), "times only"),
+        ("variants", lambda: ok.variants(log), "variants"),
+        ("cycle_times", lambda: ok.cycle_times(log), "durations"),
+        ("rework", lambda: ok.rework(log), "rework"),
+        ("start_activities", lambda: ok.start_activities(log), "starts"),
+        ("end_activities", lambda: ok.end_activities(log), "ends"),
+    ):
+        own[asked], others[asked] = in_turn(name, verb, peer, asked, rounds)
+    for name, more in (("waiting_times", ok.waiting_times), ("bottlenecks", ok.bottlenecks)):
+        in_turn(name, lambda more=more: more(log), None, "", rounds)
+    if peer:
+        compare(own, others, given.times)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
+    print(f"peak memory {peak:,.0f} MB")
 
 
 if __name__ == "__main__":
