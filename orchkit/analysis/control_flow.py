@@ -8,7 +8,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from orchkit.analysis.spans import Hours, begins_s, case_durations_s, gaps_s, moments_s, parts, summary, work_between
+from orchkit.analysis.spans import (
+    Hours,
+    begins_s,
+    case_durations_s,
+    figures,
+    gaps_s,
+    moments_s,
+    parts,
+    work_between,
+)
 from orchkit.log import EventLog
 
 __all__ = ["directly_follows", "end_activities", "rework", "start_activities", "variants"]
@@ -42,20 +51,34 @@ def variants(log: EventLog) -> pd.DataFrame:
     """
     codes = variant_codes(log)
     kept = codes >= 0
-    table = summary(codes[kept], case_durations_s(log)[kept], int(codes.max(initial=-1)) + 1, count="cases")
-    first = np.full(len(table), -1, dtype=np.intp)
+    known, durations_s = (codes, case_durations_s(log))
+    if not kept.all():
+        known, durations_s = codes[kept], durations_s[kept]
+    columns = figures(known, durations_s, int(codes.max(initial=-1)) + 1, count="cases")
+    first = np.zeros(len(columns["cases"]), dtype=np.intp)
     cases = np.flatnonzero(kept)[::-1]
     first[codes[cases]] = cases
-    ways = variant_names(log, first)
-    table.insert(0, "variant", ways)
-    table.insert(1, "length", np.diff(log.offsets)[first])
-    table["example"] = log.cases["case_id"].take(first).to_numpy()
-    rank = np.empty(len(table), dtype=np.intp)
-    rank[pc.array_sort_indices(pa.array(ways, type=pa.large_string())).to_numpy()] = np.arange(len(table))
-    table = table.take(np.lexsort((rank, -table["cases"].to_numpy()))).reset_index(drop=True)
-    table.insert(3, "share", table["cases"] / max(len(cases), 1))
-    table.insert(4, "cumulative_share", table["share"].cumsum())
-    return table
+    ways = pa.array(variant_names(log, first), type=pa.large_string())
+    rank = np.empty(len(first), dtype=np.intp)
+    rank[pc.array_sort_indices(ways).to_numpy()] = np.arange(len(first))
+    order = np.lexsort((rank, -columns["cases"]))
+    first = first[order]
+    figure = {name: values[order] for name, values in columns.items()}
+    share = figure["cases"] / max(len(cases), 1)
+    table = {
+        "variant": _text(ways.take(pa.array(order))),
+        "length": np.diff(log.offsets)[first],
+        "cases": figure.pop("cases"),
+        "share": share,
+        "cumulative_share": np.cumsum(share),
+        **figure,
+        "example": log.cases["case_id"].take(first).set_axis(pd.RangeIndex(len(first))),
+    }
+    return pd.DataFrame(table, copy=False)
+
+
+def _text(array: pa.Array) -> pd.Series:
+    return pd.Series(array.to_pandas(types_mapper=lambda _: pd.StringDtype(na_value=np.nan)))
 
 
 def variant_names(log: EventLog, cases: NDArray[np.intp]) -> pd.Series:
@@ -66,7 +89,7 @@ def variant_names(log: EventLog, cases: NDArray[np.intp]) -> pd.Series:
     names = pa.array(log.activities, type=pa.large_string()).take(pa.array(log.activity_codes[rows]))
     offsets = pa.array(until, type=pa.int32())
     ways = pc.binary_join(pa.ListArray.from_arrays(offsets, names), pa.scalar(ARROW, pa.large_string()))
-    return pd.Series(ways.to_pandas(types_mapper=lambda _: pd.StringDtype(na_value=np.nan)))
+    return _text(ways)
 
 
 def variant_codes(log: EventLog) -> NDArray[np.int64]:
@@ -116,23 +139,29 @@ def directly_follows(log: EventLog, calendar: Hours | None = None) -> pd.DataFra
       source target  count  mean_s  median_s   p95_s
     0  check   ship      1  3600.0    3600.0  3600.0
     """
-    codes, present = _pairs(log)
-    size = max(len(log.activities), 1)
-    table = summary(codes, gaps_s(log, slice(None, -1), slice(1, None)), len(present) + 1)[:-1]
-    table.insert(0, "source", np.asarray(log.activities)[present // size])
-    table.insert(1, "target", np.asarray(log.activities)[present % size])
+    codes, present, counts = _pairs(log)
+    size, names = max(len(log.activities), 1), np.asarray(log.activities)
+    gaps = gaps_s(log, slice(None, -1), slice(1, None))
+    columns = figures(codes, gaps, len(present) + 1, counts=counts)
     if calendar is not None:
         begun, ended = moments_s(log.steps["completed"])[:-1], begins_s(log)[1:]
-        table["working_mean_s"] = summary(codes, work_between(calendar, begun, ended), len(table) + 1)["mean_s"]
-    return table.sort_values(["count", "source", "target"], ascending=[False, True, True], ignore_index=True)
+        work = figures(codes, work_between(calendar, begun, ended), len(present) + 1, counts=counts)
+        columns["working_mean_s"] = work["mean_s"]
+    sources, targets = names[present // size].astype("str"), names[present % size].astype("str")
+    order = np.lexsort((targets, sources, -counts[:-1]))
+    table = {"source": pd.Series(sources[order], dtype="str"), "target": pd.Series(targets[order], dtype="str")}
+    return pd.DataFrame(table | {name: values[order] for name, values in columns.items()})
 
 
-def _pairs(log: EventLog) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Return for each step but the last which pair it begins, and the pairs; the last of a case begins one too many."""
+def _pairs(log: EventLog) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
+    """Return for each step but the last which pair it begins, the pairs, and how often each occurs.
+
+    The last step of a case begins none, and has a number of its own: one more than the pairs.
+    """
     size, activities = max(len(log.activities), 1), log.activity_codes
     height = max(len(activities) - 1, 0)
     lasts = log.offsets[1:-1] - 1
-    lasts = lasts[(lasts >= 0) & (lasts < height)]
+    lasts = lasts[(lasts >= 0) & (lasts < height) & (np.diff(lasts, prepend=-1) > 0)]
     if size * size > _MOST_CELLS:
         pairs = activities[:-1].astype(np.int64) * size + activities[1:]
         pairs[lasts] = np.iinfo(np.int64).max
@@ -140,7 +169,10 @@ def _pairs(log: EventLog) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         rank = np.argsort(found)
         order = np.empty(len(found), dtype=np.int32)
         order[rank] = np.arange(len(found))
-        return order[codes], found[rank][: len(found) - bool(len(lasts))]
+        present = found[rank][: len(found) - bool(len(lasts))]
+        counts = np.zeros(len(present) + 1, dtype=np.int64)
+        np.add(counts[: len(found)], np.bincount(order[codes]), out=counts[: len(found)])
+        return order[codes], present, counts
     pairs = np.empty(height, dtype=np.int32)
     counts = np.zeros(size * size + 1, dtype=np.int64)
     for part in parts(height, max(1 << 15, size * size)):
@@ -153,7 +185,7 @@ def _pairs(log: EventLog) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     order[present] = np.arange(len(present))
     for part in parts(height):
         np.take(order, pairs[part], out=pairs[part], mode="clip")
-    return pairs, present
+    return pairs, present, np.append(counts[present], len(lasts))
 
 
 def start_activities(log: EventLog) -> pd.DataFrame:
@@ -231,7 +263,8 @@ def _repeats(log: EventLog) -> NDArray[np.int64]:
         part = slice(begin, end)
         activities = log.activity_codes[part].astype(narrow)
         order = np.argsort(activities, kind="stable")
-        case, who = log.case_codes[part][order], log.resource_codes[part][order]
+        case = (log.case_codes[part] - log.case_codes[begin]).astype(np.uint16 if end - begin <= 1 << 16 else np.int32)
+        case, who = case[order], log.resource_codes[part][order] if has_resources else log.resource_codes[:0]
         counts = np.bincount(activities, minlength=size)
         again = np.zeros(len(order) + 1, dtype=np.uint8)
         np.equal(case[1:], case[:-1], out=again[1:-1].view(bool))

@@ -82,13 +82,18 @@ def _sorted(
     codes: NDArray[np.integer[Any]], values: NDArray[np.float64], sizes: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Return the values sorted by group, then value; groups that hold one value many times cost nothing."""
-    if len(sizes) > _SHORT:
+    if len(sizes) > 1 << 16:
         return values[np.lexsort((values, codes))]
     held = values[np.argsort(codes.astype(np.uint16), kind="stable")]  # NumPy sorts 16 bits by radix
     begins = np.cumsum(sizes) - sizes
     varied = np.minimum.reduceat(held, begins) < np.maximum.reduceat(held, begins) if len(sizes) else sizes > 0
-    for begin, size in zip(begins[varied], sizes[varied], strict=True):
-        held[begin : begin + size].sort()
+    if varied.sum() <= _SHORT:
+        for begin, size in zip(begins[varied], sizes[varied], strict=True):
+            held[begin : begin + size].sort()
+        return held
+    rows = np.flatnonzero(np.repeat(varied, sizes))
+    some = held[rows]
+    held[rows] = some[np.lexsort((some, np.repeat(np.arange(len(sizes))[varied], sizes[varied])))]
     return held
 
 

@@ -14,7 +14,17 @@ from orchkit.analysis.quantiles import quantiles
 from orchkit.columns import NAT, microseconds
 from orchkit.log import EventLog
 
-__all__ = ["Hours", "begins_s", "case_durations_s", "gaps_s", "moments_s", "parts", "summary", "work_between"]
+__all__ = [
+    "Hours",
+    "begins_s",
+    "case_durations_s",
+    "figures",
+    "gaps_s",
+    "moments_s",
+    "parts",
+    "summary",
+    "work_between",
+]
 
 _MICROSECONDS = 1e6
 _PART = 1 << 15
@@ -107,7 +117,19 @@ def summary(
     codes: NDArray[np.integer[Any]], values: NDArray[np.float64], size: int, *, count: str = "count"
 ) -> pd.DataFrame:
     """Return a row a group: how many, and mean, median and 95th percentile of the values that are known."""
-    counts = sizes = _counts(codes, size)
+    return pd.DataFrame(figures(codes, values, size, count=count))
+
+
+def figures(
+    codes: NDArray[np.integer[Any]],
+    values: NDArray[np.float64],
+    size: int,
+    *,
+    count: str = "count",
+    counts: NDArray[np.int64] | None = None,
+) -> dict[str, NDArray[Any]]:
+    """Return the columns of `summary`; who knows how many rows each group has may say so."""
+    counts = sizes = _counts(codes, size) if counts is None else counts
     if len(values) and np.isnan(values.min()):  # the least of values is missing where one is
         known = ~np.isnan(values)
         codes, values = codes[known], values[known]
@@ -117,7 +139,7 @@ def summary(
         sums += np.bincount(codes[part], weights=values[part], minlength=size)
     mean = np.divide(sums, sizes, out=np.full(size, np.nan), where=sizes > 0)
     median, p95 = quantiles(codes, values, sizes, (0.5, 0.95))
-    return pd.DataFrame({count: counts, "mean_s": mean, "median_s": median, "p95_s": p95})
+    return {count: counts, "mean_s": mean, "median_s": median, "p95_s": p95}
 
 
 def _counts(codes: NDArray[np.integer[Any]], size: int) -> NDArray[np.int64]:
