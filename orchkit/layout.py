@@ -120,12 +120,24 @@ def first_rows(keys: NDArray[np.int64]) -> NDArray[np.intp]:
 
 
 def split(rows: pd.DataFrame, starts: NDArray[np.intp]) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """Return the steps without the columns ``case:…``, and the cases with them, each as its first row has them."""
+    """Return the steps without the columns ``case:…``, and the cases with them: the first value that each case has."""
     names = [name for name in rows if str(name).startswith(CASE_PREFIX)]
     if not names:
         return rows, None
-    keys = [name for name in KEY if name in rows]
-    return rows.drop(columns=names), rows[[*keys, *names]].take(starts).reset_index(drop=True)
+    keys = {name: rows[name].take(starts).reset_index(drop=True) for name in KEY if name in rows}
+    own = {name: _first_known(rows[name], starts).reset_index(drop=True) for name in names}
+    return rows.drop(columns=names), pd.DataFrame(keys | own, copy=False)
+
+
+def _first_known(column: pd.Series, starts: NDArray[np.intp]) -> pd.Series:
+    found = column.take(starts)
+    if not found.isna().any():
+        return found
+    known = np.flatnonzero(column.notna().to_numpy())
+    firsts = starts.copy()
+    cases = np.searchsorted(starts, known, side="right") - 1
+    firsts[cases[::-1]] = known[::-1]  # of several, the first is written last
+    return column.take(firsts)
 
 
 def derive_cases(rows: pd.DataFrame, starts: NDArray[np.intp]) -> pd.DataFrame:

@@ -8,10 +8,11 @@ from typing import Literal
 
 import pandas as pd
 
-from orchkit.columns import XES_NAMES
+from orchkit.columns import STEP_COLUMNS, XES_NAMES
 from orchkit.errors import LogError, nearest
+from orchkit.formats.delimited import read_delimited, typed, write_delimited
 from orchkit.formats.lifecycle import LIFECYCLE, fold
-from orchkit.formats.tables import named, read_table, write_table
+from orchkit.formats.tables import named, read_parquet, write_parquet
 from orchkit.formats.xes import read_events, write_events
 from orchkit.log import EventLog
 
@@ -27,6 +28,8 @@ def read_log(
     lifecycle: Literal["fold", "keep"] = "fold",
     columns: Mapping[str, str] | None = None,
     timezone: str | None = None,
+    time_format: str | None = None,
+    encoding: str | None = None,
 ) -> EventLog:
     """Return the event log of a file or frame; ``log.notes`` says what was guessed, repaired or dropped.
 
@@ -42,6 +45,10 @@ def read_log(
         not given is guessed from usual names.
     timezone
         For tables: the zone of times that have none.
+    time_format
+        For tables: how times are written, as ``strptime`` has it (``"%d.%m.%Y %H:%M"``); else ISO 8601.
+    encoding
+        For CSV: its encoding; if not given, UTF-8, UTF-16 by its first bytes, and else Windows-1252.
 
     Raises
     ------
@@ -64,14 +71,14 @@ def read_log(
         message = f"lifecycle is 'fold' or 'keep', not {lifecycle!r}."
         raise LogError(message)
     if isinstance(source, pd.DataFrame):
-        frame, notes = named(source, columns, timezone)
+        frame, notes = named(source, columns, timezone, time_format)
     else:
         path = Path(source)
         kind = _kind(path)
         if not path.is_file():
             message = f"There is no file {str(path)!r}."
             raise LogError(message)
-        frame, notes = read_events(path) if kind == "xes" else named(read_table(path), columns, timezone)
+        frame, notes = _read(path, kind, columns, (timezone, time_format), encoding)
     frame, dropped = _complete(frame)
     notes += dropped
     if LIFECYCLE in frame and "status" not in frame and lifecycle == "fold" and len(frame):
@@ -90,10 +97,26 @@ def write_log(log: EventLog, path: str | Path) -> None:
     `read_log` gives the same log back; cases without steps and columns without a value are not written.
     """
     path = Path(path)
-    if _kind(path) == "xes":
+    kind = _kind(path)
+    if kind == "xes":
         write_events(log, path)
+    elif kind == "csv":
+        write_delimited(log.to_xes_names(), path)
     else:
-        write_table(log.to_xes_names(), path)
+        write_parquet(log.to_xes_names(), path)
+
+
+def _read(
+    path: Path, kind: str, columns: Mapping[str, str] | None, times: tuple[str | None, str | None], encoding: str | None
+) -> tuple[pd.DataFrame, list[str]]:
+    if kind == "xes":
+        return read_events(path)
+    if kind == "parquet":
+        return named(read_parquet(path), columns, *times)
+    texts, looks, notes = read_delimited(path, encoding)
+    frame, guessed = named(texts, columns, *times)
+    known = {*STEP_COLUMNS, *XES_NAMES.values()}
+    return typed(frame, {name: look for name, look in looks.items() if name not in known}), notes + guessed
 
 
 def _kind(path: Path) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gzip
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from orchkit.columns import CASE_PREFIX, UTC, coded
@@ -194,15 +195,23 @@ def write_events(log: EventLog, path: Path) -> None:
         file.write("</log>\n")
 
 
-def _tags(column: pd.Series, key: str) -> Iterator[str]:
+def _tags(column: pd.Series, key: str) -> Iterable[str]:
     if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.astype(column.cat.categories.dtype)
+        tags = [*_tags(pd.Series(column.cat.categories), key), ""]
+        return [tags[code] for code in column.cat.codes]
     kind = column.dtype.kind
     tag = {"M": "date", "i": "int", "u": "int", "f": "float", "b": "boolean"}.get(kind, "string")
     quoted = quoteattr(key)
-    for value, is_missing in zip(column, column.isna(), strict=True):
-        if is_missing:
-            yield ""
-        else:
-            text = value.isoformat() if tag == "date" else str(value).lower() if tag == "boolean" else str(value)
-            yield f"<{tag} key={quoted} value={quoteattr(text)}/>\n"
+    return [
+        "" if is_missing else f"<{tag} key={quoted} value={quoteattr(text)}/>\n"
+        for text, is_missing in zip(_texts(column, tag), column.isna(), strict=True)
+    ]
+
+
+def _texts(column: pd.Series, tag: str) -> Iterable[str]:
+    if tag == "date" and isinstance(column.dtype, pd.DatetimeTZDtype):
+        moments = pa.array(column.dt.tz_convert("UTC"), type=pa.timestamp("us", "UTC")).cast(pa.string())
+        return [str(text).replace(" ", "T") for text in moments.to_pylist()]
+    if tag == "date":
+        return ["" if value is pd.NaT else value.isoformat() for value in column]
+    return (str(value).lower() if tag == "boolean" else str(value) for value in column)
