@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         handovers,
         kpis,
         metrics,
+        only,
         performers,
         retries,
         rework,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         variants,
         waiting_times,
         where,
+        without,
         workload,
     )
     from orchkit.checks import Issue, Report, Severity, Soundness, check, rules, soundness
@@ -194,6 +196,7 @@ _NAMES = {
         "handovers",
         "kpis",
         "metrics",
+        "only",
         "performers",
         "retries",
         "rework",
@@ -204,6 +207,7 @@ _NAMES = {
         "variants",
         "waiting_times",
         "where",
+        "without",
         "workload",
     ),
     "orchkit.simulation.scenario": (  # what would happen if

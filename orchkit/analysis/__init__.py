@@ -9,7 +9,7 @@ from orchkit.analysis.discovery import discover
 from orchkit.analysis.distances import distances
 from orchkit.analysis.explanation import explain
 from orchkit.analysis.failure import failure_chains, failures, retries
-from orchkit.analysis.filters import where
+from orchkit.analysis.filters import only, where, without
 from orchkit.analysis.health import metrics
 from orchkit.analysis.kpis import kpis
 from orchkit.analysis.people import handovers, performers, workload
@@ -35,6 +35,7 @@ __all__ = [
     "handovers",
     "kpis",
     "metrics",
+    "only",
     "performers",
     "retries",
     "rework",
@@ -45,5 +46,6 @@ __all__ = [
     "variants",
     "waiting_times",
     "where",
+    "without",
     "workload",
 ]

@@ -1,6 +1,7 @@
 """Control flow and time verbs, and filters: literal figures, and brute force beside them."""
 
 import os
+import re
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -117,10 +118,67 @@ def test_filters_compose_and_leave_the_log_as_it_was() -> None:
     part = ok.where(ok.where(whole, repeats="b"), longer_than="1h")
     assert part.offsets.tolist() == [0, 3]
     assert len(whole) == 3
-    with pytest.raises(ok.LogError, match="no activity 'c'"):
-        ok.where(whole, activity="c")
-    with pytest.raises(ok.LogError, match="columns of cases"):
-        ok.where(whole, "amout > 1")
+    assert ids(resource="Bob", eventually=["a", "b", "b"]) == ["o1"]
+    assert ids(eventually=["b", "a"]) == []
+    assert ids(during=("2024-05-06T10:45Z", "2024-05-06T11:00Z")) == ["o1", "o3"]
+    assert ok.without(whole, repeats="b").cases["case_id"].tolist() == ["o2", "o3"]
+    assert len(ok.without(whole)) == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"activity": "c"}, "no activity 'c'"),
+        ({"resource": "Anne"}, "no resource 'Anne'. Did you mean 'Ann'"),
+        ({"expression": "amout > 1"}, "cases has no column 'amout'. Did you mean 'amount'"),
+        ({"expression": lambda cases: cases["amout"] > 1}, "Did you mean 'amount'"),
+        ({"expression": "amount"}, "must give a Boolean for each of cases, not int64"),
+        ({"expression": "amount >"}, "expression 'amount >'"),
+        ({"status": "complete"}, "Did you mean 'COMPLETED'"),
+        ({"variant": "a → c"}, "Did you mean 'a → b'"),
+        ({"after": "yesterday"}, "is no time such as"),
+    ],
+)
+def test_a_filter_that_names_nothing_offers_the_nearest(asked, said) -> None:
+    with pytest.raises(ok.LogError, match=re.escape(said)):
+        ok.where(log(), **asked)
+    with pytest.raises(ok.LogError, match=re.escape(said)):
+        ok.without(log(), **asked)
+
+
+def test_steps_are_selected_with_the_cases_that_have_them() -> None:
+    whole = log()
+    assert ok.only(whole, activity="b", resource="Ann").cases["case_id"].tolist() == ["o1"]
+    part = ok.only(whole, after="2024-05-06T10:00Z", before="2024-05-06T11:00Z")
+    assert part.steps["activity"].tolist() == ["b", "a", "b"]
+    assert (part.offsets.tolist(), part.cases["case_id"].tolist()) == ([0, 1, 3], ["o2", "o3"])
+    assert ok.cycle_times(part)["cycle_s"].tolist() == [5400.0, 3600.0]
+    anew = ok.only(whole, after="2024-05-06T10:00Z", before="2024-05-06T11:00Z", times="anew")
+    assert ok.cycle_times(anew)["cycle_s"].tolist() == [1800.0, 3600.0]
+    assert ok.only(whole, "completed > started and activity == 'b'").activities.tolist() == ["b"]
+    assert len(ok.only(whole, lambda steps: steps["attempt"] > 1)) == 0
+    assert len(ok.only(ok.where(whole, repeats="b"), status="completed").steps) == 3
+    with pytest.raises(ok.LogError, match="steps has no column 'activty'. Did you mean 'activity'"):
+        ok.only(whole, "activty == 'b'")
+    with pytest.raises(TypeError, match="no question 'actvity'. Did you mean 'activity'"):
+        ok.without(whole, actvity="a")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_follows_eventually_is_what_brute_force_finds(seed) -> None:
+    some = random_log(seed)
+    ways = some.steps.groupby("case_id", observed=True)["activity"].agg("".join)
+    found = ok.where(some, eventually=["0", "2", "0"]).cases["case_id"].tolist()
+    assert found == [case for case, way in ways.items() if re.search("0.*2.*0", way)]
+
+
+def test_filtered_logs_are_what_their_steps_would_make() -> None:
+    some = random_log(1)
+    part = ok.only(ok.where(some, activity="1"), activity=["0", "1"], times="anew")
+    again = ok.EventLog(part.steps)
+    pd.testing.assert_frame_equal(part.steps, again.steps)
+    pd.testing.assert_frame_equal(part.cases, again.cases)
+    assert part.offsets.tolist() == again.offsets.tolist()
 
 
 def test_a_log_without_cases_has_empty_tables() -> None:
