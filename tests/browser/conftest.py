@@ -123,6 +123,22 @@ class Lab:
         with urllib.request.urlopen(request, timeout=20) as response:
             return json.loads(response.read() or b"null")
 
+    def rerun(self, page: Any, number: int) -> None:
+        """Run a cell of an open notebook again, and wait until it is done."""
+        prompt = page.locator(".jp-CodeCell").nth(number).locator(".jp-InputArea-prompt")
+        before = prompt.inner_text()
+        page.evaluate(
+            "(n) => { const notebook = window.jupyterapp.shell.currentWidget.content;"
+            " notebook.activeCellIndex = n; notebook.deselectAll();"
+            " window.jupyterapp.commands.execute('notebook:run-cell'); }",
+            number,
+        )
+        page.wait_for_function(
+            "([n, before]) => { const t = document.querySelectorAll('.jp-CodeCell')[n]"
+            ".querySelector('.jp-InputArea-prompt').innerText; return t !== before && /\\d/.test(t); }",
+            arg=[number, before],
+        )
+
     @staticmethod
     def command(page: Any, name: str, arguments: Mapping[str, Any] | None = None) -> None:
         page.evaluate(

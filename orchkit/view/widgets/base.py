@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import anywidget
 import traitlets
 
-from orchkit.errors import OrchkitError
+from orchkit.errors import EngineClosed, OrchkitError, StoreError
+from orchkit.units import Duration, seconds
+from orchkit.view.tables import TablePicture, picture_of
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from orchkit.view.picture import Picture
 
-__all__ = ["Ticker", "Widget", "action"]
+__all__ = ["LiveWidget", "Ticker", "Widget", "action", "table_twin"]
 
 _VIEW = "application/vnd.jupyter.widget-view+json"
 _SHORTEST_S = 0.2  # five times a second
@@ -56,10 +60,10 @@ class Widget(anywidget.AnyWidget):
     problem = traitlets.Unicode().tag(sync=True)
     _actions: ClassVar[Mapping[str, Callable[..., None]]] = {}
 
-    def __init_subclass__(cls, *, module: str = "", **kwargs: Any) -> None:  # noqa: ANN401 -- whatever a base class takes
+    def __init_subclass__(cls, *, module: str = "", uses: Sequence[str] = (), **kwargs: Any) -> None:  # noqa: ANN401 -- a base class's
         super().__init_subclass__(**kwargs)
         if module:
-            cls._esm = _static("dom.js") + _static(f"{module}.js")
+            cls._esm = "\n".join(_static(f"{name}.js") for name in ("dom", *uses, module))
             cls._css = _static("widgets.css")
         own = {name: method for name, method in vars(cls).items() if getattr(method, "is_action", False)}
         cls._actions = {**cls._actions, **own}
@@ -115,6 +119,40 @@ class Widget(anywidget.AnyWidget):
         publish({_VIEW: bundle.pop(_VIEW), "text/html": "", "text/plain": ""})
         html = f'<div class="orchkit-twin">{_TWIN}{bundle.get("text/html", "")}</div>'
         publish({**bundle, "text/html": html})
+
+
+class LiveWidget(Widget):
+    """A widget that looks at something over and over; what it shows is sent where it has changed."""
+
+    def __init__(self, every: Duration) -> None:
+        super().__init__()
+        self.refresh()
+        self._ticker = Ticker(self._tick, seconds(every))
+
+    def look(self) -> dict[str, Any]:
+        """Return what is shown now, JSON."""
+        raise NotImplementedError
+
+    def refresh(self) -> None:
+        """Look again."""
+        self.state = self.look()
+
+    def _tick(self) -> None:
+        try:
+            self.refresh()
+        except (EngineClosed, StoreError) as error:
+            self.problem = str(error)
+            self._ticker.stop()
+
+    def close(self) -> None:
+        """Look no more, and take the view away."""
+        self._ticker.stop()
+        super().close()
+
+
+def table_twin(frame: pd.DataFrame, caption: str) -> TablePicture:
+    """Return a table as the twin of a widget."""
+    return picture_of(frame, caption, text=f"{caption}\n{frame.to_string(index=False)}")
 
 
 class Ticker:
