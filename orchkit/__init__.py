@@ -142,6 +142,7 @@ if TYPE_CHECKING:
     from orchkit.view.process_map import ProcessMap, process_map
     from orchkit.view.widgets.dead_letters import DeadLetters
     from orchkit.view.widgets.inbox import Inbox
+    from orchkit.view.widgets.monitor import Monitor
     from orchkit.view.widgets.run_view import RunView
 
 __version__ = "0.1.0"
@@ -177,6 +178,7 @@ _NAMES = {
     "orchkit.view.process_map": ("ProcessMap", "process_map"),
     "orchkit.engine": ("Engine", "Run"),  # run it
     "orchkit.view.widgets.run_view": ("RunView",),  # watch it
+    "orchkit.view.widgets.monitor": ("Monitor",),
     "orchkit.view.widgets.inbox": ("Inbox",),
     "orchkit.view.widgets.dead_letters": ("DeadLetters",),
     "orchkit.formats": ("read_log", "write_log"),  # a log from a file

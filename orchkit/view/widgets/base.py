@@ -142,11 +142,15 @@ class LiveWidget(Widget):
             self.refresh()
         except (EngineClosed, StoreError) as error:
             self.problem = str(error)
-            self._ticker.stop()
+            self.stop()
+
+    def stop(self) -> None:
+        """Look no more; the view stays as it is."""
+        self._ticker.stop()
 
     def close(self) -> None:
         """Look no more, and take the view away."""
-        self._ticker.stop()
+        self.stop()
         super().close()
 
 

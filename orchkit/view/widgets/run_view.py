@@ -8,24 +8,23 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from orchkit.engine import Run
-from orchkit.errors import EngineClosed, StoreError
 from orchkit.model.states import RunStatus
-from orchkit.units import Duration, format_duration, seconds
+from orchkit.units import Duration, format_duration
 from orchkit.view.diagram import Diagram, draw
 from orchkit.view.text import shorten
 from orchkit.view.theme import look_of
-from orchkit.view.widgets.base import Ticker, Widget, action
+from orchkit.view.widgets.base import LiveWidget, action
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["RunView"]
+__all__ = ["RunView", "run_state"]
 
 _OF_NODES = ("task", "wait", "scope", "call", "compensation")
 _LONGEST = 20_000  # characters of variables that are shown
 
 
-class RunView(Widget, module="run_view"):
+class RunView(LiveWidget, module="run_view", uses=("run_panel",)):
     """Show a run: the workflow with the state of each node, steps and attempts, variables at any moment.
 
     While the run goes on the view follows it. The slider goes back through the history; the drawing and the variables
@@ -48,22 +47,14 @@ class RunView(Widget, module="run_view"):
     """
 
     def __init__(self, run: Run, *, every: Duration = "0.5 s") -> None:
-        super().__init__()
         self._run = run
         self._seq: int | None = None  # the row that is looked at; None for the last one
-        self._seen = -1
-        self._refresh()
-        self._ticker = None if run.status.is_final else Ticker(self._refresh, seconds(every))
+        self._shown: tuple[int, int | None] | None = None
+        super().__init__(every)
 
     def picture(self) -> Diagram:
         """Return the drawing of the moment that is looked at."""
-        return draw(self._run.workflow, statuses=_statuses(self._rows()))
-
-    def close(self) -> None:
-        """Stop following the run, and take the view away."""
-        if self._ticker is not None:
-            self._ticker.stop()
-        super().close()
+        return draw(self._run.workflow, statuses=_statuses(_rows(self._run.history(), self._seq)))
 
     @action
     def look_at(self, seq: int | None = None) -> None:
@@ -71,56 +62,53 @@ class RunView(Widget, module="run_view"):
         if seq is not None:
             self._run.at(seq)  # refuses what was before the run
         self._seq = seq
-        self._show()
+        self.refresh()
 
     @action
     def cancel(self) -> None:
         """Ask the run to end; its sagas are compensated first."""
         self._run.cancel("cancelled in the notebook")
 
-    def _refresh(self) -> None:
-        try:
-            last = int(self._run.history()["seq"].max())
-            if last != self._seen:
-                self._seen = last
-                self._show()
-            done = self._run.status.is_final
-        except (EngineClosed, StoreError) as error:
-            self.problem, done = str(error), True
-        ticker = getattr(self, "_ticker", None)
-        if done and ticker is not None:
-            ticker.stop()
+    def look(self) -> dict[str, Any]:
+        """Return what is shown; drawn again only where the history has grown."""
+        last = int(self._run.history()["seq"].max())
+        if self._shown == (last, self._seq):
+            return dict(self.state)
+        self._shown = (last, self._seq)
+        return run_state(self._run, self._seq)
 
-    def _rows(self) -> pd.DataFrame:
-        history = self._run.history()
-        return history if self._seq is None else history[history["seq"] <= self._seq]
 
-    def _show(self) -> None:
-        run, history = self._run, self._run.history()
-        rows = self._rows()
-        snapshot = run.at(self._seq) if self._seq is not None else None
-        status = run.status if snapshot is None else snapshot.status
-        error = run.error if snapshot is None else snapshot.error
-        variables = run.variables if snapshot is None else snapshot.variables
-        elapsed = (rows["occurred_at"].iloc[-1] - rows["occurred_at"].iloc[0]).total_seconds()
-        trace = history["trace_id"].dropna()
-        look = look_of(status)
-        self.state = {
-            "case_id": run.case_id,
-            "run_id": run.id,
-            "workflow": f"{run.workflow.name}, version {run.workflow.version}",
-            "status": look.word,
-            "sign": look.sign,
-            "is_final": run.status.is_final,
-            "error": "" if error is None else f"{error.node or 'run'}: {error.type}: {error.message}",
-            "elapsed": format_duration(elapsed),
-            "trace_id": "" if trace.empty else str(trace.iloc[0]),
-            "svg": self.to_svg(),
-            "moments": [_moment(row) for row in history.itertuples()],
-            "seq": self._seq,
-            "steps": _steps(run.steps(), rows["occurred_at"].iloc[-1]),
-            "variables": _pretty(variables),
-        }
+def run_state(run: Run, seq: int | None = None) -> dict[str, Any]:
+    """Return what a view of a run shows, JSON: now, or once the row ``seq`` of its history was written."""
+    history = run.history()
+    rows = _rows(history, seq)
+    snapshot = run.at(seq) if seq is not None else None
+    status = run.status if snapshot is None else snapshot.status
+    error = run.error if snapshot is None else snapshot.error
+    variables = run.variables if snapshot is None else snapshot.variables
+    elapsed = (rows["occurred_at"].iloc[-1] - rows["occurred_at"].iloc[0]).total_seconds()
+    trace = history["trace_id"].dropna()
+    look = look_of(status)
+    return {
+        "case_id": run.case_id,
+        "run_id": run.id,
+        "workflow": f"{run.workflow.name}, version {run.workflow.version}",
+        "status": look.word,
+        "sign": look.sign,
+        "is_final": run.status.is_final,
+        "error": "" if error is None else f"{error.node or 'run'}: {error.type}: {error.message}",
+        "elapsed": format_duration(elapsed),
+        "trace_id": "" if trace.empty else str(trace.iloc[0]),
+        "svg": draw(run.workflow, statuses=_statuses(rows)).to_svg(),
+        "moments": [_moment(row) for row in history.itertuples()],
+        "seq": seq,
+        "steps": _steps(run.steps(), rows["occurred_at"].iloc[-1]),
+        "variables": _pretty(variables),
+    }
+
+
+def _rows(history: pd.DataFrame, seq: int | None) -> pd.DataFrame:
+    return history if seq is None else history[history["seq"] <= seq]
 
 
 def _statuses(rows: pd.DataFrame) -> dict[str, str]:
