@@ -165,6 +165,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("lab")
     home = tmp_path_factory.mktemp("home")
     token = "t" * 24
+    no_news = home / "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+    no_news.parent.mkdir(parents=True)
+    no_news.write_text('{"fetchNews": "false"}')
     environment = {
         **os.environ,
         "JUPYTER_CONFIG_DIR": str(home / "config"),

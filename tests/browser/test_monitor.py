@@ -28,6 +28,7 @@ def test_runs_are_counted_found_opened_and_followed(lab, theme):
     active = view.locator(".ok-card", has_text="active")
     # The second cell has ended one of the ten that waited.
     active.get_by_text("9", exact=True).wait_for()
+    active.get_by_text("9 of them wait").wait_for()
     assert view.locator(".ok-card", has_text="failed").locator("b").inner_text() == "9"
 
     view.get_by_label("Search runs").fill("O-09")

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from orchkit.engine import Engine
-from orchkit.engine.operating import current_user
+from orchkit.engine.who import user
 from orchkit.units import Duration
 from orchkit.view.tables import TablePicture
 from orchkit.view.widgets.base import LiveWidget, action, table_twin
@@ -48,7 +48,7 @@ class DeadLetters(LiveWidget, module="dead_letters", uses=("forms",)):
     """
 
     def __init__(self, engine: Engine, *, failed: bool = False, by: str | None = None, every: Duration = "1 s") -> None:
-        self._engine, self._failed, self._by = engine, failed, by or current_user()
+        self._engine, self._failed, self._by = engine, failed, by or user()
         super().__init__(every)
 
     def picture(self) -> TablePicture:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from orchkit.engine import Engine
-from orchkit.engine.operating import current_user
+from orchkit.engine.who import user
 from orchkit.units import Duration
 from orchkit.view.tables import TablePicture
 from orchkit.view.widgets.base import LiveWidget, action, table_twin
@@ -48,7 +48,7 @@ class Inbox(LiveWidget, module="inbox", uses=("forms",)):
     def __init__(
         self, engine: Engine, *, role: str | None = None, by: str | None = None, every: Duration = "1 s"
     ) -> None:
-        self._engine, self._role, self._by = engine, role, by or current_user()
+        self._engine, self._role, self._by = engine, role, by or user()
         super().__init__(every)
 
     def picture(self) -> TablePicture:

@@ -25,20 +25,20 @@ _BUCKETS = 30
 _ROWS = 200
 _NONE = "-"
 _ACTIVE = (RunStatus.PENDING, RunStatus.RUNNING, RunStatus.WAITING, RunStatus.COMPENSATING)
-# Attempts that ended in the window, and whether they failed; steps that wait for a place, by role.
+# Attempts that ended in the window, and whether they failed; steps that wait, for a place or for the world.
 _ATTEMPTS = """
     SELECT count(*) FILTER (status = 'FAILED') AS failed, count(*) AS ended FROM history
     WHERE kind IN ('task', 'compensation') AND status IN ('COMPLETED', 'FAILED')
         AND occurred_at >= make_timestamptz(?::BIGINT)
 """
-_QUEUES = """
+_HELD = """
     WITH steps AS (
         SELECT run_id, step_id, arg_max(status, seq) AS status, arg_min(payload ->> '$.role', seq) AS role
-        FROM history WHERE kind IN ('task', 'compensation') AND list_contains(?::VARCHAR[], run_id)
+        FROM history WHERE kind IN ('task', 'compensation', 'wait') AND list_contains(?::VARCHAR[], run_id)
         GROUP BY run_id, step_id
     )
-    SELECT coalesce(role, '(no role)') AS role, count(*) AS depth FROM steps WHERE status = 'PENDING'
-    GROUP BY ALL ORDER BY depth DESC, role
+    SELECT status, coalesce(role, '(no role)') AS role, count(*) AS depth, count(DISTINCT run_id) AS runs FROM steps
+    WHERE status IN ('PENDING', 'WAITING') GROUP BY ALL ORDER BY depth DESC, role
 """
 
 
@@ -120,12 +120,14 @@ class Monitor(LiveWidget, module="monitor", uses=("run_panel",)):
         active = runs[runs["status"].isin(_ACTIVE)]
         found = self._found(runs)
         shown: Iterable[Any] = found.head(_ROWS).itertuples()
+        held = self._engine.sql(_HELD, [active["run_id"].tolist()])
+        waiting = int(held.loc[held["status"] == "WAITING", "runs"].sum())
         return {
             "windows": list(_WINDOWS),
             "window": next((name for name in _WINDOWS if seconds(name) == self._window_s), ""),
-            "cards": self._cards(runs, active, ended, since, now),
+            "cards": self._cards(runs, len(active), waiting, ended, since, now),
             "workflows": _by_workflow(active, ended),
-            "queues": self._engine.sql(_QUEUES, [active["run_id"].tolist()]).to_dict("records"),
+            "queues": held.loc[held["status"] == "PENDING", ["role", "depth"]].to_dict("records"),
             "statuses": sorted(runs["status"].unique()),
             "names": sorted(runs["workflow"].unique()),
             "find": {"text": self._text, "status": self._status, "workflow": self._workflow},
@@ -135,13 +137,18 @@ class Monitor(LiveWidget, module="monitor", uses=("run_panel",)):
         }
 
     def _cards(
-        self, runs: pd.DataFrame, active: pd.DataFrame, ended: pd.DataFrame, since: pd.Timestamp, now: pd.Timestamp
+        self,
+        runs: pd.DataFrame,
+        active: int,
+        waiting: int,
+        ended: pd.DataFrame,
+        since: pd.Timestamp,
+        now: pd.Timestamp,
     ) -> list[dict[str, Any]]:
         completed = ended[ended["status"] == RunStatus.COMPLETED]
         lost = ended[ended["status"].isin(LOST)]
         took = (ended["ended_at"] - ended["started_at"]).dt.total_seconds()
         attempts = self._engine.sql(_ATTEMPTS, [int(since.timestamp() * 1e6)]).iloc[0]
-        waiting = int((active["status"] == RunStatus.WAITING).sum())
 
         def trend(frame: pd.DataFrame) -> list[int]:
             moments = frame["ended_at"].astype("int64") // 1_000
@@ -149,7 +156,7 @@ class Monitor(LiveWidget, module="monitor", uses=("run_panel",)):
             return [int(count) for count in np.histogram(moments / 1_000, edges)[0]]
 
         return [
-            {"title": "active", "value": f"{len(active):,}", "note": f"{waiting:,} of them wait"},
+            {"title": "active", "value": f"{active:,}", "note": f"{waiting:,} of them wait"},
             {"title": "completed", "value": f"{len(completed):,}", "trend": trend(completed)},
             {"title": "failed", "value": f"{len(lost):,}", "trend": trend(lost)},
             {"title": "completion rate", "value": _share(len(completed), len(ended)), "note": "of the runs that ended"},
