@@ -105,6 +105,7 @@ if TYPE_CHECKING:
     from orchkit.simulation.distributions import (
         Distribution,
         by_attribute,
+        by_previous,
         by_resource,
         categorical,
         constant,
@@ -120,7 +121,7 @@ if TYPE_CHECKING:
         weibull,
     )
     from orchkit.simulation.files import read_scenario, write_scenario
-    from orchkit.simulation.fit import Fit, fit
+    from orchkit.simulation.fitting import Fit, fit
     from orchkit.simulation.forecasts import Forecast, forecast
     from orchkit.simulation.scenario import (
         ArrivalTimes,
@@ -230,7 +231,7 @@ _NAMES = {
     ),
     "orchkit.simulation.simulate": ("simulate",),
     "orchkit.simulation.studies": ("Staffing", "staff", "sweep"),
-    "orchkit.simulation.fit": ("Fit", "fit"),
+    "orchkit.simulation.fitting": ("Fit", "fit"),
     "orchkit.simulation.forecasts": ("Forecast", "forecast"),
     "orchkit.simulation.files": ("read_scenario", "write_scenario"),
     "orchkit.simulation.attributes": ("attributes_of",),
@@ -238,6 +239,7 @@ _NAMES = {
     "orchkit.simulation.distributions": (
         "Distribution",
         "by_attribute",
+        "by_previous",
         "by_resource",
         "categorical",
         "constant",

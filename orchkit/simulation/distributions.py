@@ -19,6 +19,7 @@ __all__ = [
     "Drawn",
     "as_distribution",
     "by_attribute",
+    "by_previous",
     "by_resource",
     "categorical",
     "constant",
@@ -50,10 +51,11 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "by_attribute": (),
     "by_resource": (),
     "column": (),
+    "by_previous": (),
 }
 """The parameters of each family, in order. Durations are in seconds."""
 
-_COMPOSED = ("by_attribute", "by_resource")
+_COMPOSED = ("by_attribute", "by_resource", "by_previous")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,8 @@ class Distribution:
         Of ``empirical`` (numbers, each as likely), ``categorical`` (any JSON values, with probabilities) and ``column``
         (of a table of cases, see `attributes_of`).
     of, parts, otherwise
-        Of ``by_attribute`` (the attribute, a distribution for each of its values, and for all others) and
-        ``by_resource`` (a distribution for each resource).
+        Of ``by_attribute`` (the attribute, a distribution for each of its values, and for all others),
+        ``by_resource`` (a distribution for each resource) and ``by_previous`` (for each step that may come before).
 
     Raises
     ------
@@ -141,7 +143,7 @@ def _check_family(d: Distribution) -> None:
             if not d.values or len(d.values) != len(d.weights):
                 raise _fault(d, "each value needs its probability")
             check_shares(d.weights, "categorical")
-        case (("by_attribute" | "by_resource"), _) if not d.parts and d.otherwise is None:
+        case (("by_attribute" | "by_resource" | "by_previous"), _) if not d.parts and d.otherwise is None:
             raise _fault(d, "there are no parts")
         case _:
             pass
@@ -317,6 +319,19 @@ def by_attribute(attribute: str, parts: Mapping[object, Drawn], otherwise: Drawn
 def by_resource(parts: Mapping[str, Drawn], otherwise: Drawn | None = None) -> Distribution:
     """Return the distribution that depends on who does the task: by the name of the resource."""
     return _composed("by_resource", "", parts, otherwise)
+
+
+def by_previous(parts: Mapping[str, Drawn], otherwise: Drawn | None = None) -> Distribution:
+    """Return the distribution that depends on the task or wait that ended last in the case: for ``delays``.
+
+    The first task of a case has no delay; nor has one after a step that is not named, without ``otherwise``.
+
+    Examples
+    --------
+    >>> by_previous({"send_offer": exponential("3 d")}, otherwise=0).parts["send_offer"].mean
+    259200.0
+    """
+    return _composed("by_previous", "", parts, otherwise)
 
 
 def _composed(

@@ -18,7 +18,6 @@ __all__ = ["Family", "best_family"]
 
 _GRID = 999
 _KEPT = 500  # values of an empirical distribution
-_WORST = 0.25  # a family that is off by more than this part of the mean is no description
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +39,13 @@ class Family:
     count: int
 
 
-def best_family(values_s: NDArray[np.float64]) -> Family:
+def best_family(values_s: NDArray[np.float64], worst: float = 0.25) -> Family:
     """Return the family nearest to a sample of durations.
 
     The criterion is the 1-Wasserstein distance between the sample and the fitted distribution: unlike a likelihood it
     is in seconds, and stands zeros, ties and constants. Of constant, exponential, uniform, triangular, normal
-    (truncated at 0), gamma, lognormal and Weibull, the nearest is taken; where even that one is off by more than a
-    quarter of the mean, the sample itself (its quantiles, 500 at most).
+    (truncated at 0), gamma, lognormal and Weibull, the nearest is taken; where even that one is off by more than
+    ``worst`` of the mean, the sample itself (its quantiles, 500 at most).
 
     Examples
     --------
@@ -65,7 +64,7 @@ def best_family(values_s: NDArray[np.float64]) -> Family:
         if np.isfinite(quantiles).all()
     ]
     distance, best = min(found, key=lambda one: one[0])
-    if distance > _WORST * values.mean():
+    if distance > worst * values.mean():
         kept = values if len(values) <= _KEPT else np.quantile(values, (np.arange(_KEPT) + 0.5) / _KEPT)
         best = Distribution("empirical", values=tuple(float(value) for value in kept))
         distance = float(np.abs(measured - np.quantile(kept, shares)).mean())

@@ -18,7 +18,7 @@ from orchkit.units import seconds
 
 __all__ = ["read_scenario", "write_scenario"]
 
-_DISTRIBUTED = ("durations", "patience", "setups", "priorities")
+_DISTRIBUTED = ("durations", "delays", "patience", "setups", "priorities")
 _KINDS: dict[str, type] = {
     "resources": Resource,
     "failures": Failure,
@@ -190,7 +190,7 @@ def _distribution(value: Any, where: str) -> Distribution:  # noqa: ANN401 -- a 
         pairs = given.items() if isinstance(given, Mapping) else given
         values, weights = zip(*pairs, strict=True)
         return Distribution(family, values=tuple(values), weights=tuple(map(float, weights)))
-    if family in ("by_attribute", "by_resource"):
+    if family in ("by_attribute", "by_resource", "by_previous"):
         parts = given.get("parts", {})
         pairs = parts.items() if isinstance(parts, Mapping) else parts
         other = given.get("otherwise")
@@ -273,7 +273,7 @@ def _plain_distribution(d: Distribution) -> Any:  # noqa: ANN401 -- a JSON value
             return {d.family: list(d.values)}
         case "categorical":
             return {"categorical": [list(pair) for pair in zip(d.values, d.weights, strict=True)]}
-        case "by_attribute" | "by_resource":
+        case "by_attribute" | "by_resource" | "by_previous":
             of = {"of": d.of} if d.of else {}
             other = {} if d.otherwise is None else {"otherwise": _plain(d.otherwise)}
             return {d.family: {**of, "parts": [[key, _plain(part)] for key, part in d.parts.items()], **other}}

@@ -285,6 +285,10 @@ class Scenario:
     loops
         By for-each or while: a `Loop`, or how many items (iterations). Without an entry, the items of a for-each, and
         whether it skips or ends, are told by the ``attributes``.
+    delays
+        By task: how long it cannot begin yet after what came before: an answer awaited, a handover. It goes by in the
+        hours of the task's role, and nobody is busy with it. The step is enabled when it is over. Often one that
+        depends on the task before: `by_previous`.
     patience
         By task: who has waited so long for a resource gives up, as if the task had timed out.
     batches
@@ -320,6 +324,7 @@ class Scenario:
     failures: Mapping[str, tuple[Failure, ...]] = field(default_factory=dict, hash=False)
     waits: Mapping[str, Response] = field(default_factory=dict, hash=False)
     loops: Mapping[str, Loop] = field(default_factory=dict, hash=False)
+    delays: Mapping[str, Distribution] = field(default_factory=dict, hash=False)
     patience: Mapping[str, Distribution] = field(default_factory=dict, hash=False)
     batches: Mapping[str, Batch] = field(default_factory=dict, hash=False)
     setups: Mapping[str, Distribution] = field(default_factory=dict, hash=False)
@@ -335,7 +340,7 @@ class Scenario:
         given: Any = self.attributes
         given = given if isinstance(given, Mapping) else attributes_of(given)
         keep(self, "attributes", _each(given, "attributes", as_attribute))
-        for name in ("durations", "patience", "setups", "priorities"):
+        for name in ("durations", "delays", "patience", "setups", "priorities"):
             keep(self, name, _each(getattr(self, name), name, as_distribution))
         keep(self, "resources", _each(self.resources, "resources", _as_resource))
         keep(self, "failures", _each(self.failures, "failures", _as_failures))

@@ -42,6 +42,7 @@ FAMILY_CODES = {
     "by_attribute": 12,
     "by_resource": 13,
     "column": 14,
+    "by_previous": 15,
 }
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _A, _B = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -358,7 +359,7 @@ def sample(p, d, number, case, key, unit):
             return -d[at + 1] * math.log(fraction(key, 0))
         if family < 12:
             return _plain(d, at, family, key)
-        # by attribute or resource: pairs of a value and a distribution; then the one for all others
+        # by attribute, resource or task before: pairs of a value and a distribution; then the one for all others
         wanted = float(unit)
         if family == 12:
             attribute = int(d[at + 3])

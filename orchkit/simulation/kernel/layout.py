@@ -82,8 +82,9 @@ P_HEADER = 24
     N_ITEMS_CODE,
     N_SKIP_CODE,
     N_EXIT_CODE,
+    N_DELAY,
     N_WIDTH,
-) = range(46)
+) = range(47)
 
 # How a choice is made
 BY_SHARES, BY_CONDITIONS = 1, 2
@@ -232,8 +233,8 @@ M_HEADER = 64
 
 # What a saga may have to undo; the serials of the scopes around it follow ---------
 U_SERIAL, U_NODE, U_NEXT, U_DEPTH, U_WITHIN = range(5)
-# A case that is in flight; its visits by node follow
-K_NUMBER, K_ARRIVED, K_KEY, K_ROOT, K_VISITS = range(5)
+# A case that is in flight, and the step that ended last in it; its visits by node follow
+K_NUMBER, K_ARRIVED, K_KEY, K_ROOT, K_LAST, K_VISITS = range(6)
 # A role, and a resource
 (
     Q_FIRST,
@@ -337,7 +338,8 @@ TYPE_NAMES = (
     E_PATIENCE,
     E_WAKE,
     E_BATCH,
-) = range(11)
+    E_READY,
+) = range(12)
 # Commands and messages
 (
     DO_RUN,
@@ -351,7 +353,8 @@ TYPE_NAMES = (
     TELL_CHILD,
     TELL_CANCEL,
     TELL_ENDED,
-) = range(11)
+    DO_LATER,
+) = range(12)
 # What is on the stack of a turn
 (
     O_ENTER,
@@ -383,7 +386,8 @@ TYPE_NAMES = (
     U_ARRIVAL,
     U_ATTRIBUTE,
     U_PRIORITY,
-) = range(17)
+    U_DELAY,
+) = range(18)
 
 # Operations of expressions
 (

@@ -10,6 +10,7 @@ from numba import float64, int64
 
 from orchkit.simulation.kernel.compiling import compiled, entry
 from orchkit.simulation.kernel.draws import draw, micros, mix, sample, stream
+from orchkit.simulation.kernel.duty import working_until
 from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
 from orchkit.simulation.kernel.memory import add_case, command, look_at, note, pop_event, push, schedule, tell
 from orchkit.simulation.kernel.outcomes import child_ended, failed_for_good, out_of_time, step_done
@@ -108,6 +109,11 @@ def _carry_out(p, m, d, do, slot, gen, value):
             become(p, m, slot, FAILED, failure)
             failed_for_good(p, m, d, slot, failure)
             turn(p, m, d)
+    elif do == DO_LATER:
+        # A delay goes by in the hours of those who will do the work.
+        pool = p[n + N_POOL]
+        calendar = m[m[M_UNITS] + R_WIDTH * m[m[M_POOLS] + Q_WIDTH * pool + Q_FIRST] + R_CALENDAR] if pool >= 0 else -1
+        schedule(m, working_until(p, calendar, now, value), E_READY, slot, m[s])
     elif do == DO_RETRY:
         schedule(m, now + value, E_RETRY, slot, m[s])
     elif do == DO_DEADLINE:
@@ -201,6 +207,9 @@ def _take(p, m, d, code):
             return
         m[s + S_ATTEMPT] += 1
         m[s + S_READY] = m[M_NOW]
+        command(m, DO_RUN, slot, m[s], 0)
+    elif kind == E_READY:
+        m[s + S_ENABLED] = m[s + S_READY] = m[M_NOW]
         command(m, DO_RUN, slot, m[s], 0)
     elif kind == E_CALLBACK:
         step_done(p, m, d, slot)

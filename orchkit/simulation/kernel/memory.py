@@ -251,7 +251,7 @@ def add_case(p, m, number, key):
     k, slot = take(m, M_CASES, width, M_CASE_FREE, M_CASE_COUNT, M_CASE_SIZE)
     for field in range(width):
         m[k + field] = 0
-    m[k + K_NUMBER], m[k + K_ARRIVED], m[k + K_KEY] = number, m[M_NOW], key
+    m[k + K_NUMBER], m[k + K_ARRIVED], m[k + K_KEY], m[k + K_LAST] = number, m[M_NOW], key, -1
     m[M_LIVE] += 1
     return slot
 

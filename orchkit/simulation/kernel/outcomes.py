@@ -152,6 +152,9 @@ def undone(p, m, d, slot, failure):
 def step_done(p, m, d, slot):
     """Take the success of a task, a wait, a call or a compensation."""
     s = m[M_STEPS] + S_WIDTH * slot
+    if m[s + S_KIND] != K_COMPENSATION:
+        case = m[m[M_PASSES] + p[P_HELD] * m[s + S_PASS] + I_CASE]
+        m[m[M_CASES] + (K_VISITS + p[P_NODE_COUNT]) * case + K_LAST] = m[s + S_NODE]
     become(p, m, slot, COMPLETED, 0)
     if m[s + S_KIND] == K_COMPENSATION:
         undone(p, m, d, slot, 0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from orchkit.simulation.kernel.compiling import compiled
 from orchkit.simulation.kernel.conditions import evaluate
-from orchkit.simulation.kernel.draws import sample, stream
+from orchkit.simulation.kernel.draws import micros, sample, stream
 from orchkit.simulation.kernel.endings import look_at_pass, next_passes, undo_next
 from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
 from orchkit.simulation.kernel.memory import add_step, command, look_at, note, push
@@ -29,7 +29,13 @@ def _open(p, m, d, pass_slot, node):
         note(p, m, K_TASK, PENDING, node, 1, 0)
         if p[n + N_DEADLINE] >= 0:
             command(m, DO_DEADLINE, slot, m[s], 0)
-        command(m, DO_RUN, slot, m[s], 0)
+        if p[n + N_DELAY] < 0:
+            command(m, DO_RUN, slot, m[s], 0)
+        else:
+            c = m[M_CASES] + (K_VISITS + p[P_NODE_COUNT]) * m[m[M_PASSES] + p[P_HELD] * pass_slot + I_CASE]
+            key = m[c + K_KEY]
+            ahead = sample(p, d, p[n + N_DELAY], key, stream(key, node, m[s + S_VISIT], 0, U_DELAY), m[c + K_LAST])
+            command(m, DO_LATER, slot, m[s], micros(ahead))
         return
     if kind == WAIT:
         slot = add_step(p, m, node, K_WAIT, WAITING, pass_slot)

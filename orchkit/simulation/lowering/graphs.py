@@ -334,6 +334,7 @@ def _blank(graph: int) -> list[int]:
         at.N_ITEMS_CODE,
         at.N_SKIP_CODE,
         at.N_EXIT_CODE,
+        at.N_DELAY,
     )
     for place in unset:
         row[place] = -1

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from orchkit.errors import ScenarioError, nearest
-from orchkit.simulation.distributions import Distribution
+from orchkit.simulation.distributions import Distribution, constant
 from orchkit.simulation.kernel import layout as at
 from orchkit.simulation.kernel.draws import FAMILY_CODES
 
@@ -28,6 +28,8 @@ class Numbers:
         The number of each attribute.
     drawn
         The distribution of each attribute, by number.
+    tasks
+        The numbers of the nodes with each name.
     texts
         Values of attributes that are no numbers, by code, as a log shows them.
     """
@@ -37,6 +39,7 @@ class Numbers:
     distributions: list[list[float]] = field(default_factory=list)
     attributes: dict[str, int] = field(default_factory=dict)
     drawn: list[int] = field(default_factory=list)
+    tasks: dict[str, list[int]] = field(default_factory=dict)
     texts: list[str | None] = field(default_factory=list)
     codes: dict[str, int] = field(default_factory=dict)
     known: dict[object, int] = field(default_factory=dict)
@@ -90,7 +93,7 @@ class Numbers:
             row += [float(len(self.numbers)), float(len(values))]
             self.numbers += values
             self.numbers += [float(share) for share in np.cumsum(d.weights)]
-        elif d.family in ("by_attribute", "by_resource"):
+        elif d.family in ("by_attribute", "by_resource", "by_previous"):
             row += self._composed(d, where)
         number = len(self.distributions)
         self.distributions.append(row + [0.0] * (at.D_WIDTH - len(row)))
@@ -99,7 +102,7 @@ class Numbers:
         return number
 
     def _composed(self, d: Distribution, where: str) -> list[float]:
-        attribute = 0
+        attribute, copies = 0, [1] * len(d.parts)
         if d.family == "by_attribute":
             if d.of not in self.attributes:
                 hint = nearest(d.of, self.attributes)
@@ -107,6 +110,13 @@ class Numbers:
                 raise ScenarioError(message)
             attribute = self.attributes[d.of]
             keys = [self.value(key) for key in d.parts]
+        elif d.family == "by_previous":
+            for key in d.parts:
+                if key not in self.tasks:
+                    message = f"{where}: there is no step {key!r}.{nearest(str(key), self.tasks)}"
+                    raise ScenarioError(message)
+            copies = [len(self.tasks[str(key)]) for key in d.parts]
+            keys = [float(number) for key in d.parts for number in self.tasks[str(key)]]
         else:
             units = {name: number for number, (_, name) in enumerate(self.units)}
             for key in d.parts:
@@ -114,8 +124,15 @@ class Numbers:
                     message = f"{where}: there is no resource {key!r}.{nearest(str(key), units)}"
                     raise ScenarioError(message)
             keys = [float(units[str(key)]) for key in d.parts]
-        other = d.otherwise or next(iter(d.parts.values()))
-        parts = [self.distribution(part, where) for part in d.parts.values()]
+        other = d.otherwise or (constant(0) if d.family == "by_previous" else next(iter(d.parts.values())))
+        parts = [
+            self.distribution(part, where)
+            for part, count in zip(d.parts.values(), copies, strict=True)
+            for _ in range(count)
+        ]
+        if d.family == "by_previous":  # nothing comes before the first task
+            keys.append(-1.0)
+            parts.append(self.distribution(constant(0), where))
         first = len(self.numbers)
         for key, part in zip(keys, parts, strict=True):
             self.numbers += [key, float(part)]

@@ -93,6 +93,13 @@ def lower(
     graphs = Graphs(scenario, numbers, Work(scenario, numbers, staff))
     for one in (workflow, *others):
         graphs.lower_workflow(one)
+    for position, named in enumerate(graphs.names):
+        if graphs.nodes[position][at.N_KIND] in (at.TASK, at.WAIT, at.CALL) and named.undoes is None:
+            numbers.tasks.setdefault(named.name, []).append(position)
+    for task, delay in scenario.delays.items():
+        number = numbers.distribution(delay, f"delays: {task}")
+        for position in numbers.tasks[task]:
+            graphs.nodes[position][at.N_DELAY] = number
     return _put_together(scenario, graphs, _conditions(scenario, graphs, known), known)
 
 

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from orchkit.analysis.distances import distances
-from orchkit.analysis.intervals import spans
 from orchkit.analysis.measures import seconds_of
 from orchkit.errors import ScenarioError
 from orchkit.log import EventLog
 from orchkit.model.definition import all_nodes
 from orchkit.model.nodes import Task
 from orchkit.model.states import ErrorClass, StepStatus
-from orchkit.simulation.calendars import DAYS, Calendar
+from orchkit.simulation.calendars import Calendar
+from orchkit.simulation.delays import delays_of, on_duty
 from orchkit.simulation.distributions import Distribution, exponential
 from orchkit.simulation.families import Family, best_family
+from orchkit.simulation.loops import loops_of, responses_of
+from orchkit.simulation.presence import calendar_of, count_of, roles_of, week_hour
 from orchkit.simulation.routes import branch_shares
 from orchkit.simulation.scenario import Failure, Profile, Resource, Scenario
 from orchkit.simulation.simulate import simulate
@@ -32,10 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Fit", "fit", "split_by_time"]
 
-_HOUR_S, _WEEK_H, _DAY_H, _EPOCH_H = 3600.0, 168, 24, 72
-_OPEN_IN = 0.1  # an hour of the week is one of duty where a role is at work in this share of its weeks
+_HOUR_S, _WEEK_H = 3600.0, 168
 _ENOUGH_WEEKS = 2.0
-_MOST_AT_ONCE = 0.95
+_ABSOLUTE = ("absolute_event", "case_arrival")  # the past lies elsewhere on the clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,10 @@ class Fit:
     families
         A row a task: ``activity, family, mean_s, distance_s, count``.
     goodness
-        `distances` between the cases held out and as many simulated ones: ``distance, value, unit``. Empty where none
-        were held out.
+        `distances` between the cases held out and as many simulated ones: ``distance, value, past, unit``. ``past`` is
+        the distance between the cases held out and those before: a simulation can hardly be nearer. It is missing
+        where the clock is compared, since the two lie at different times. The simulation is looked at until the end of
+        the log, as the cases were. Empty where none were held out.
     held_out
         The last cases by time.
     """
@@ -91,12 +94,17 @@ def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0)
     Notes
     -----
     Arrivals are a Poisson process with a rate for each hour of the week, or, of less than two weeks, exponential. The
-    people of a role are those who did its tasks, each counted where they work most. Its hours of duty are those of the
-    week in which somebody of the role is at work in at least a tenth of the weeks; its count is the 95th percentile of
-    the people at work in such an hour. A duration is the part of a step within its role's hours, and its family that
-    with the least 1-Wasserstein distance to the sample (see ``families``). A branch's probability is its share of the
-    direct successions in the log that pass the gateway; the failure rate of a task is that of its attempts, by class.
-    What one cannot see in a log (priorities, batches, patience) is not estimated.
+    people of a role are those who did its tasks, each counted where they work most. Its hours of duty are
+    those of the week in which somebody of the role is at work in at least a tenth of the weeks; its count is the 95th
+    percentile of the people at work in such an hour. A duration is the part of a step within its role's hours, and its
+    family that with the least 1-Wasserstein distance to the sample (see ``families``).
+
+    What goes by between steps and is no queue is a delay, by the step before and in the hours of the role (see
+    ``delays``). Where the log does not say when steps could begin, a gap during which the resource was at another step
+    may be a queue or not: both are simulated, and what comes nearer to the log's cycle times is taken. A loop goes
+    around as often as its steps follow one another; a wait takes as long as it did. A branch's probability is its
+    share of the direct successions in the log that pass the gateway; the failure rate of a task is that of its
+    attempts, by class. What one cannot see in a log (priorities, batches, patience) is not estimated.
 
     Examples
     --------
@@ -108,11 +116,11 @@ def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0)
     ([['check', 'uniform']], 1)
     """
     seen, held_out = split_by_time(log, train)
-    roles = _roles(workflow, seen)
-    calendars = {role: _calendar(seen, rows) for role, rows in roles.items()}
+    roles = roles_of(workflow, seen)
+    calendars = {role: calendar_of(seen, rows) for role, rows in roles.items()}
     families = _families(workflow, seen, calendars)
     resources = {
-        role: Resource(_count(seen, rows, calendars[role]), calendar=calendars[role]) for role, rows in roles.items()
+        role: Resource(count_of(seen, rows, calendars[role]), calendar=calendars[role]) for role, rows in roles.items()
     }
     scenario = Scenario(
         arrivals=_arrivals(seen),
@@ -120,8 +128,12 @@ def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0)
         resources=resources,
         branching=branch_shares(workflow, seen),
         failures=_failures(workflow, seen),
-        start=_first(held_out if len(held_out) else seen),
+        loops=loops_of(workflow, seen),
+        waits=responses_of(workflow, seen),
+        start=_first(seen),
     )
+    scenario = _with_delays(workflow, scenario, seen, calendars, seed)
+    scenario = replace(scenario, start=_first(held_out if len(held_out) else seen))
     table = pd.DataFrame(
         [
             (name, one.distribution.family, one.distribution.mean, one.distance_s, one.count)
@@ -129,10 +141,49 @@ def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0)
         ],
         columns=["activity", "family", "mean_s", "distance_s", "count"],
     )
-    goodness = pd.DataFrame({"distance": [], "value": [], "unit": []})
-    if len(held_out):
-        goodness = distances(held_out, simulate(workflow, scenario, cases=len(held_out), seed=seed))
-    return Fit(scenario, table, goodness, held_out)
+    return Fit(scenario, table, _goodness(workflow, scenario, seen, held_out, seed), held_out)
+
+
+def _with_delays(
+    workflow: Workflow, scenario: Scenario, seen: EventLog, calendars: Mapping[str, Calendar | None], seed: int
+) -> Scenario:
+    """Return the scenario with the delays that bring its cycle times nearest to those of the log."""
+    recorded = seen.steps["enabled"].notna().any()
+    tried = [
+        replace(scenario, delays=delays_of(workflow, seen, calendars, less_busy=less_busy))
+        for less_busy in ((False,) if recorded else (True, False))
+    ]
+    if len(tried) == 1 or not tried[-1].delays:
+        return tried[-1]
+    away = [_cycle_distance(seen, simulate(workflow, one, cases=len(seen), seed=seed, progress=False)) for one in tried]
+    return tried[int(np.argmin(away))]
+
+
+def _cycle_distance(log: EventLog, other: EventLog) -> float:
+    found = distances(log, other).set_index("distance")["value"]
+    return float(found["cycle_time"])
+
+
+def _goodness(workflow: Workflow, scenario: Scenario, seen: EventLog, held_out: EventLog, seed: int) -> pd.DataFrame:
+    """Return the distances of the cases held out to as many simulated ones, and beside them to those of the past."""
+    if not len(held_out):
+        return pd.DataFrame({"distance": [], "value": [], "past": [], "unit": []})
+    table = distances(held_out, _observed(workflow, scenario, held_out, seed))
+    past = distances(held_out, seen)["value"].where(~table["distance"].isin(_ABSOLUTE))
+    table.insert(2, "past", past)
+    return table
+
+
+def _observed(workflow: Workflow, scenario: Scenario, log: EventLog, seed: int) -> EventLog:
+    """Simulate as many cases as a log has, and look at them as long as the log does."""
+    last_s = max(float(np.nanmax(seconds_of(log.steps[name]))) for name in ("started", "completed"))
+    until = last_s - scenario.start.timestamp()
+    simulated = simulate(workflow, scenario, cases=len(log), until=until, seed=seed, progress=False)
+    steps = simulated.steps
+    if log.cases["completed"].isna().any() or steps["completed"].notna().all():
+        return simulated
+    # A log that knows no open cases takes what it has seen of them for the whole.
+    return EventLog(steps[steps["completed"].notna()])
 
 
 def split_by_time(log: EventLog, share: float) -> tuple[EventLog, EventLog]:
@@ -170,73 +221,9 @@ def _arrivals(log: EventLog) -> Profile | Distribution:
     if span_h < _ENOUGH_WEEKS * _WEEK_H:
         return exponential(max((started[-1] - started[0]) / (len(started) - 1), 1e-3))
     first, last = int(started[0] // _HOUR_S), int(started[-1] // _HOUR_S)
-    exposed = np.bincount(_week_hour(np.arange(first, last + 1)), minlength=_WEEK_H)
-    counts = np.bincount(_week_hour((started // _HOUR_S).astype(np.int64)), minlength=_WEEK_H)
+    exposed = np.bincount(week_hour(np.arange(first, last + 1)), minlength=_WEEK_H)
+    counts = np.bincount(week_hour((started // _HOUR_S).astype(np.int64)), minlength=_WEEK_H)
     return Profile(tuple(float(rate) for rate in counts / exposed))
-
-
-def _week_hour(hours: NDArray[np.int64]) -> NDArray[np.int64]:
-    return (hours + _EPOCH_H) % _WEEK_H
-
-
-def _roles(workflow: Workflow, log: EventLog) -> dict[str, NDArray[np.bool_]]:
-    """Return the steps of each role of the workflow, by those who work in it most."""
-    by_task = {node.name: node.role for node in all_nodes(workflow) if isinstance(node, Task) and node.role}
-    roles = sorted(set(by_task.values()))
-    codes = np.array([roles.index(by_task[name]) if name in by_task else -1 for name in log.activities], dtype=np.int64)
-    of_step = codes[log.activity_codes]
-    known = (of_step >= 0) & (log.resource_codes >= 0)
-    counts = np.zeros((len(log.resources), len(roles)))
-    np.add.at(counts, (log.resource_codes[known], of_step[known]), 1)
-    home = counts.argmax(axis=1) if roles else np.zeros(len(log.resources), dtype=np.int64)
-    return {
-        role: known & (home[log.resource_codes] == place)
-        for place, role in enumerate(roles)
-        if (known & (home[log.resource_codes] == place)).any()
-    }
-
-
-def _presence(log: EventLog, rows: NDArray[np.bool_]) -> pd.DataFrame:
-    """Return the hours (since 1970) in which each resource began or ended a step: ``hour, resource``."""
-    parts = []
-    for name in ("started", "completed"):
-        times = seconds_of(log.steps[name])
-        there = rows & ~np.isnan(times)
-        parts.append(pd.DataFrame({"hour": times[there] // _HOUR_S, "resource": log.resource_codes[there]}))
-    return pd.concat(parts).drop_duplicates().astype(np.int64)
-
-
-def _calendar(log: EventLog, rows: NDArray[np.bool_]) -> Calendar | None:
-    """Return the hours of the week in which a role is at work; None for all of them, or too short a log."""
-    hours = _presence(log, rows)["hour"].unique()
-    weeks = (hours.max() - hours.min()) / _WEEK_H
-    if weeks < _ENOUGH_WEEKS:
-        return None
-    share = np.bincount(_week_hour(hours), minlength=_WEEK_H) / np.ceil(weeks)
-    is_open = share >= _OPEN_IN
-    if is_open.all() or not is_open.any():
-        return None
-    return Calendar(
-        {
-            DAYS[day]: list(_day_spans(is_open.reshape(7, _DAY_H)[day]))
-            for day in range(7)
-            if is_open.reshape(7, _DAY_H)[day].any()
-        }
-    )
-
-
-def _day_spans(is_open: NDArray[np.bool_]) -> Iterator[str]:
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], is_open.astype(int), [0]])))
-    for begin, end in edges.reshape(-1, 2):
-        yield f"{begin:02d}:00-{end:02d}:00"
-
-
-def _count(log: EventLog, rows: NDArray[np.bool_], calendar: Calendar | None) -> int:
-    present = _presence(log, rows)
-    per_hour = present.groupby("hour")["resource"].nunique()
-    if calendar is None:
-        return int(present["resource"].nunique())
-    return max(1, round(float(per_hour.quantile(_MOST_AT_ONCE))))
 
 
 def _families(workflow: Workflow, log: EventLog, calendars: Mapping[str, Calendar | None]) -> dict[str, Family]:
@@ -267,12 +254,7 @@ def _worked(
     lengths: NDArray[np.float64] = np.maximum(completed - started, 0.0)
     if calendar is None:
         return lengths
-    begin = datetime.fromtimestamp(float(started.min()), UTC)
-    end = datetime.fromtimestamp(float(completed.max()), UTC) + timedelta(seconds=1)
-    duty = calendar.intervals(begin, end)
-    groups = np.zeros(len(duty), dtype=np.int64)
-    opens = spans(groups, np.array([a.timestamp() for a, _ in duty]), np.array([b.timestamp() for _, b in duty]))
-    worked = opens.within(np.zeros(len(started), dtype=np.int64), started, completed)
+    worked = on_duty(calendar, started, completed)
     return np.where(worked > 0, worked, lengths)
 
 

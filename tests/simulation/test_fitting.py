@@ -8,7 +8,7 @@ import pytest
 
 import orchkit as ok
 from orchkit.errors import ScenarioError
-from orchkit.simulation.fit import fit, split_by_time
+from orchkit.simulation.fitting import fit, split_by_time
 from orchkit.simulation.routes import branch_shares
 
 ORDER = ok.workflow(
