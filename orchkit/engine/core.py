@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from orchkit.engine.messages import (
@@ -238,7 +239,11 @@ class Core:
             ),
         )
         active.began[""] = self._now
-        self._apply(active, start(workflow, message.inputs, run_id=message.run_id))
+        begun = start(workflow, message.inputs, run_id=message.run_id)
+        if parent is not None:  # the history tells all, so that the table of runs can be made from it
+            first, *rest = begun.records
+            begun = replace(begun, records=[replace(first, payload={**(first.payload or {}), "parent": parent}), *rest])
+        self._apply(active, begun)
 
     def start_once(self, message: StartRun) -> bool:
         """Start a run unless there is one of its id; tell whether it was started."""

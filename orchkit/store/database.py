@@ -12,7 +12,7 @@ import duckdb
 
 from orchkit.errors import StoreCorrupt, StoreError, StoreFull, StoreTooNew
 from orchkit.store.files import Claim, check_place, claim, locked_error, no_store_error, wal_of
-from orchkit.store.schema import migrate
+from orchkit.store.schema import migrate, rebuild
 
 __all__ = ["Database", "store_error"]
 
@@ -126,6 +126,7 @@ class Database:
         _check_kind(self._root, self.path)
         _check_size(self._root, self.path)
         migrate(self._root, str(self.path))
+        rebuild(self._root)
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """Return a connection of its own, which `release` or `close` closes."""
@@ -272,7 +273,8 @@ def _check_kind(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
 
 def _check_size(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     """Find a file that has lost its end: DuckDB would notice only when it reads there."""
-    rows = connection.execute("SELECT block_size, total_blocks FROM pragma_database_size()").fetchall()
+    # Free blocks do not count: those at the end are cut off by a checkpoint, and are in the total all the same.
+    rows = connection.execute("SELECT block_size, used_blocks FROM pragma_database_size()").fetchall()
     wanted = _HEADERS_SIZE + sum(size * blocks for size, blocks in rows)
     size = path.stat().st_size
     if size < wanted:

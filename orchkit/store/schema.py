@@ -8,7 +8,22 @@ import duckdb
 
 from orchkit.errors import StoreCorrupt, StoreTooNew
 
-__all__ = ["MIGRATIONS", "SCHEMA_VERSION", "migrate"]
+__all__ = ["MIGRATIONS", "PRIMARY", "SCHEMA_VERSION", "migrate", "rebuild"]
+
+# Derived from the history. An index on run_id would cost every commit; the store keeps a filter in memory instead.
+# `seq` is where the run's history begins, so that a reader can skip all that is older.
+_RUNS = """
+    CREATE TABLE IF NOT EXISTS runs (
+        seq BIGINT NOT NULL,
+        run_id VARCHAR NOT NULL,
+        case_id VARCHAR NOT NULL,
+        workflow VARCHAR NOT NULL,
+        digest VARCHAR NOT NULL,
+        version VARCHAR,
+        parent_step VARCHAR,
+        started_at TIMESTAMPTZ NOT NULL
+    )
+"""
 
 _FIRST = (
     "CREATE TABLE meta (key VARCHAR PRIMARY KEY, value VARCHAR NOT NULL)",
@@ -21,20 +36,7 @@ _FIRST = (
         created_at TIMESTAMPTZ NOT NULL
     )
     """,
-    # An index on run_id would cost every commit; the store keeps a filter in memory instead. `seq` is where the
-    # run's history begins, so that a reader can skip all that is older.
-    """
-    CREATE TABLE runs (
-        seq BIGINT NOT NULL,
-        run_id VARCHAR NOT NULL,
-        case_id VARCHAR NOT NULL,
-        workflow VARCHAR NOT NULL,
-        digest VARCHAR NOT NULL,
-        version VARCHAR,
-        parent_step VARCHAR,
-        started_at TIMESTAMPTZ NOT NULL
-    )
-    """,
+    _RUNS,
     """
     CREATE TABLE history (
         seq BIGINT NOT NULL,
@@ -64,6 +66,37 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
 """The statements that lead from each version to the next; the first ones make an empty database a store."""
 
 SCHEMA_VERSION = len(MIGRATIONS)
+
+
+PRIMARY = frozenset({"history", "definitions", "meta"})
+"""The tables that hold what nothing else does: what happened, the definitions that it refers to, the version."""
+
+# A run's first row says all but the version of its definition.
+_LOST_RUNS = """
+    INSERT INTO runs (seq, run_id, case_id, workflow, digest, version, parent_step, started_at)
+    WITH lost AS (
+        SELECT run_id, min(seq) AS seq FROM history WHERE kind = 'run' GROUP BY run_id
+    )
+    SELECT h.seq, h.run_id, h.case_id, h.workflow, h.digest, d.version, h.payload ->> '$.parent', h.occurred_at
+    FROM lost ANTI JOIN runs USING (run_id) JOIN history AS h USING (seq) LEFT JOIN definitions AS d USING (digest)
+    ORDER BY h.seq
+"""
+
+
+def rebuild(connection: duckdb.DuckDBPyConnection) -> None:
+    """Enter again what a derived table has lost and the history tells.
+
+    Examples
+    --------
+    >>> connection = duckdb.connect()
+    >>> migrate(connection)
+    >>> _ = connection.execute("DROP TABLE runs")
+    >>> rebuild(connection)
+    >>> connection.execute("SELECT count(*) FROM runs").fetchall()
+    [(0,)]
+    """
+    connection.execute(_RUNS)
+    connection.execute(_LOST_RUNS)
 
 
 def migrate(

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import threading
 
+import duckdb
 import pandas as pd
 import pytest
 
 import orchkit as ok
+from orchkit.store.schema import PRIMARY
 from orchkit.testing import VirtualClock
 
 
@@ -118,6 +120,51 @@ def test_an_early_callback_survives_a_restart(tmp_path):
 
     with ok.Engine(path, handlers={"slow": lambda: None}) as again:
         assert again.find("w", "A").wait("5 s").variables["go"] == "early"
+
+
+def test_whatever_is_derived_from_the_history_is_made_again_from_it(tmp_path):
+    path = tmp_path / "state.duckdb"
+    clock = VirtualClock("2027-01-01T00:00:00+00:00", skip=False)
+    child = ok.workflow("child", [ok.task("add_one"), ok.wait_for(callback="go")])
+    parent = ok.workflow("parent", [ok.call(child, inputs={"x": "${x}"}), ok.task("last")])
+    handlers = {"add_one": lambda x: x + 1, "last": lambda: "done", "boom": lambda: 1 / 0}
+
+    def told(engine):
+        runs = engine.runs(None)
+        states = {each.run_id: (each.state, each.parent) for each in engine.in_flight()}
+        handles = [engine.get(run_id) for run_id in runs["run_id"]]
+        waits = {name: sorted(active.waits) for name, active in engine._core.active.items()}
+        return (
+            runs.to_dict("records"),
+            states,
+            [(run.status, run.variables, run.error, run.workflow) for run in handles],
+            [run.history().to_dict("records") for run in handles],
+            engine.log().cases.to_dict("records"),
+            waits,
+            engine._core.next_timer(),
+            engine.sql("SELECT * EXCLUDE (seq) FROM runs ORDER BY run_id").to_dict("records"),
+        )
+
+    with ok.Engine(path, handlers=handlers, clock=clock) as engine:
+        engine.start(parent, {"x": 1}, case_id="A")
+        engine.start(ok.workflow("pause", [ok.wait_for(timer="1 h", name="pause")]), case_id="A")
+        engine.run(ok.workflow("broken", [ok.task("boom")]), {"n": [1, 2]}, case_id="B")
+        engine.start(ok.workflow("paid", [ok.wait_for(event="paid", match="event.n == n")]), {"n": 3}, case_id="C")
+        wait_until_waiting(engine.find("parent", "A"))
+        wait_until_waiting(engine.get(engine.runs()["run_id"][0]))
+        before = told(engine)
+
+    with duckdb.connect(path) as connection:
+        tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+        for table in tables - PRIMARY:
+            connection.execute(f"DROP TABLE {table}")
+
+    with ok.Engine(path, handlers=handlers, clock=VirtualClock("2027-01-01T00:00:00+00:00", skip=False)) as engine:
+        assert repr(told(engine)) == repr(before)
+        inner = engine.runs().set_index("workflow").loc["child", "run_id"]
+        engine.complete(inner, "go", 7)
+        assert engine.find("parent", "A").wait("5 s").variables["last"] == "done"
+        assert engine.publish("paid", {"n": 3}) == 1
 
 
 def test_two_engines_on_one_file_are_refused(tmp_path):

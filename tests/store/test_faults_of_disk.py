@@ -189,6 +189,17 @@ def test_a_file_that_has_lost_its_end_is_corrupt_and_is_left_as_it_is(stored, le
     assert stored.read_bytes() == content
 
 
+def test_a_file_whose_end_was_free_and_is_cut_off_is_whole(stored):
+    with duckdb.connect(stored) as connection:
+        connection.execute("CREATE TABLE large AS SELECT random() AS x FROM range(300_000)")
+    size = stored.stat().st_size
+    with duckdb.connect(stored) as connection:
+        connection.execute("DROP TABLE large")
+    assert stored.stat().st_size < size
+
+    assert rows_in(stored) > 0
+
+
 @pytest.mark.parametrize("offset", [0, 8, 4_100, 8_200])
 def test_a_file_with_an_overwritten_head_is_corrupt(stored, offset):
     overwrite(stored, offset)
