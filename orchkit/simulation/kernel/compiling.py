@@ -12,6 +12,7 @@ from typing import Any
 
 from numba import float64, int64, njit
 from numba.core import types
+from numba.core.codegen import JITCodeLibrary
 
 __all__ = ["compiled", "entry"]
 
@@ -26,6 +27,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """
     names = function.__code__.co_varnames[: function.__code__.co_argcount]
     made = njit(**_OPTIONS)(function)
+    made._compiler._customize_flags = _apart  # noqa: SLF001
     plain = made.get_call_template
 
     def get_call_template(args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
@@ -35,14 +37,49 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         )
         # What takes a pointer is never called by Python, and needs no way in from there.
         inner = any(isinstance(kind, types.CPointer) for kind in given)
+        codegen = made.targetctx.codegen()
+        before = codegen._library_class  # noqa: SLF001
+        codegen._library_class = _Part if inner else JITCodeLibrary  # noqa: SLF001
         made.targetoptions.update(no_cpython_wrapper=inner, no_cfunc_wrapper=inner)
         try:
             return plain(given, kws)
         finally:
+            codegen._library_class = before  # noqa: SLF001
             made.targetoptions.update(no_cpython_wrapper=False, no_cfunc_wrapper=False)
 
     made.get_call_template = get_call_template
     return made  # type: ignore[no-any-return]
+
+
+class _Part(JITCodeLibrary):  # type: ignore[misc]
+    """The code of a function that is only ever a part of an entry: so it is optimized there, once, and not by itself."""
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    def get_pointer_to_function(self, _: str) -> int:
+        """Return that there is none."""
+        return 0
+
+    @property
+    def codegen(self) -> _Nowhere:
+        """Where an environment would be put, for Python's objects: there are none."""
+        return _Nowhere()
+
+
+class _Nowhere:
+    def set_env(self, name: str, env: object) -> None:
+        pass
+
+
+def _apart(flags: Any) -> Any:
+    """Say that what arguments point at does not overlap: it does not, and reads can stay in registers."""
+    flags.noalias = True
+    return flags
 
 
 def _pointer(kind: Any) -> Any:
