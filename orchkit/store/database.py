@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +32,8 @@ _SETTINGS: _Settings = {
 _MEMORY = "25%"
 # What may be set although the configuration is locked, and is set by `trim` alone: a query may only read.
 _UNLOCKED: _Settings = {"memory_limit": _MEMORY, "allowed_configs": ["memory_limit"]}
+# How long readers that are interrupted may take to end, and how often they are told.
+_PATIENCE_S, _AGAIN_S = 5.0, 0.02
 # Of the blocks of the file, what is kept once nobody reads: what is written lately, and the ends of the columns.
 _CACHE = 16 << 20
 _HELD = """
@@ -102,7 +105,7 @@ class Database:
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self._claim: Claim | None = None
-        self._guard = threading.Lock()
+        self._guard = threading.Condition()  # told when a cursor is released
         self._cursors: set[duckdb.DuckDBPyConnection] = set()
         self._root: duckdb.DuckDBPyConnection | None = None
         try:
@@ -141,9 +144,10 @@ class Database:
 
     def release(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Close a cursor."""
+        cursor.close()
         with self._guard:
             self._cursors.discard(cursor)
-        cursor.close()
+            self._guard.notify_all()
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -213,10 +217,13 @@ class Database:
         """Close the database and give up its file; what still reads is interrupted."""
         with self._guard:
             root, self._root = self._root, None
-            cursors, self._cursors = self._cursors, set()
-        for cursor in cursors:
-            cursor.interrupt()
-            cursor.close()
+            # A cursor in a call cannot be closed by another thread: its reader is interrupted, and gives it back. Once
+            # may be too early, when the reader has not begun yet.
+            deadline = time.monotonic() + _PATIENCE_S
+            while self._cursors and time.monotonic() < deadline:
+                for cursor in self._cursors:
+                    cursor.interrupt()
+                self._guard.wait(_AGAIN_S)
         if root is not None:
             root.close()
         if self._claim is not None:

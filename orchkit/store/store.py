@@ -73,8 +73,8 @@ class Store:
         self._writing = threading.Lock()
         self._appenders: dict[str, duckdb.Appender] = {}
         self._rows_since_trim = 0
+        self._writer = self._database.cursor()
         try:
-            self._writer = self._database.cursor()
             self._appenders = {name: self._writer.appender(name) for name in ("history", "runs", "definitions")}
             self._next_seq, self._digests, self._seen = self._load()
         except duckdb.Error as error:
@@ -329,6 +329,7 @@ class Store:
         """Close the file and give it up. Closing twice does nothing."""
         with self._writing:
             self._appenders = {}
+            self._database.release(self._writer)
         self._database.close()
 
     def __enter__(self) -> Self:

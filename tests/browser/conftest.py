@@ -224,3 +224,11 @@ def quiet(lab: Lab) -> Iterator[Callable[[], None]]:
     yield lambda: None
     assert lab.outside == []
     assert lab.complaints == []
+
+
+@pytest.fixture(params=["light", "dark"])
+def theme(request: pytest.FixtureRequest) -> str:
+    """The theme of the page; the dark one only where pictures are asked for."""
+    if request.param == "dark" and not os.environ.get("ORCHKIT_SCREENSHOTS"):
+        pytest.skip("the dark theme is for looking at: ORCHKIT_SCREENSHOTS names a folder for pictures")
+    return str(request.param)

@@ -42,7 +42,6 @@ ok.DeadLetters(engine, by="Ada")
 """
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 def test_an_approval_is_completed_and_the_run_goes_on(lab, theme):
     page = lab.open(lab.notebook(f"inbox_{theme}", APPROVAL, "[run.status for run in runs]"), dark=theme == "dark")
     view = page.locator(".orchkit-widget")
@@ -75,7 +74,6 @@ def test_an_approval_is_completed_and_the_run_goes_on(lab, theme):
     page.context.close()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_dead_letter_is_mended_and_replayed_and_others_are_discarded(lab, theme):
     cell = "[(run.case_id, run.status.value, run.variables.get('ship')) for run in runs]"
     page = lab.open(lab.notebook(f"letters_{theme}", LETTERS, cell), dark=theme == "dark")

@@ -20,7 +20,6 @@ ok.Monitor(engine)
 """
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 def test_runs_are_counted_found_opened_and_followed(lab, theme):
     notebook = lab.notebook(f"monitor_{theme}", ORDERS, "runs[7].complete('answer'); runs[7].wait().status")
     page = lab.open(notebook, dark=theme == "dark")

@@ -14,7 +14,6 @@ ok.RunView(run)
 """
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_run_is_watched_looked_back_at_and_cancelled(lab, theme):
     page = lab.open(lab.notebook(f"run_{theme}", ORDER), dark=theme == "dark")
     view = page.locator(".orchkit-widget")

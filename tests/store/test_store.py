@@ -344,3 +344,29 @@ def test_another_way_of_writing_the_path_is_the_same_file(tmp_path):
         link.symlink_to(tmp_path / "a.duckdb")
         with pytest.raises(StoreLocked):
             Store(link)
+
+
+def test_closing_interrupts_those_who_read_in_other_threads():
+    store = Store()
+    started, told = threading.Event(), []
+
+    def read():
+        started.set()
+        try:
+            while True:
+                store.sql("SELECT count(*) FROM range(300000000)")
+        except StoreError as error:
+            told.append(str(error))
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    started.wait()
+
+    store.close()
+
+    for reader in readers:
+        reader.join(timeout=10)
+    assert not any(reader.is_alive() for reader in readers)
+    assert len(told) == 3
+    store.close()
