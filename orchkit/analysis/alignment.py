@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from orchkit.analysis.game import Game, Outcome
     from orchkit.analysis.traces import Trace
 
-__all__ = ["Aligner", "Budget", "BudgetSpentError", "Deviation", "DeviationKind"]
+__all__ = ["Aligner", "Asks", "Budget", "BudgetSpentError", "Deviation", "DeviationKind", "aligned"]
 
 # How far a step that ended at the moment of others may be taken before them.
 _TIED = 16
@@ -126,15 +126,9 @@ class Aligner:
         """
         self.budget.renew()
         asked = trace.asked
-        states = self._begin(asked=asked)
+        states = self.begin(asked=asked)
         for event in trace.events:
-            key = (states, event, asked)
-            following = self._replayed.get(key)
-            if following is None:
-                self.budget.spend(len(states))
-                following = frozenset().union(*(self.go(state, *event, asked=asked) for state in states))
-                self._replayed[key] = following
-            states = following
+            states = self.replayed(states, event, asked=asked)
             if not states:
                 return False
         return any(self.game.ends(state, trace.end) for state in states)
@@ -151,7 +145,7 @@ class Aligner:
             return []
         self.budget.renew()
         search = _Search(self, trace)
-        layer: Layer = {(0, 0): set(self._begin(asked=trace.asked))}
+        layer: Layer = {(0, 0): set(self.begin(asked=trace.asked))}
         while True:
             end = search.spread(layer)
             if end is not None:
@@ -168,8 +162,19 @@ class Aligner:
 
     # Moves of sets -------------------------------------------------------------
 
-    def _begin(self, *, asked: Asks) -> frozenset[int]:
+    def begin(self, *, asked: Asks) -> frozenset[int]:
+        """Return the states in which a run may be before its first step has ended."""
         return frozenset().union(*(self._closure(state, asked=asked) for state in self.game.begin()))
+
+    def replayed(self, states: frozenset[int], event: tuple[str, Outcome], *, asked: Asks) -> frozenset[int]:
+        """Return the states in which a run may be after a step."""
+        key = (states, event, asked)
+        found = self._replayed.get(key)
+        if found is None:
+            self.budget.spend(len(states))
+            found = frozenset().union(*(self.go(state, *event, asked=asked) for state in states))
+            self._replayed[key] = found
+        return found
 
     def after(self, name: str, outcome: Outcome, *, asked: Asks) -> dict[int, frozenset[int]]:
         """Return what is known of where the end of a step leads to, by state."""
@@ -329,6 +334,21 @@ class _Search:
                         return other, origin
         message = "no way leads to a state that was reached"
         raise AssertionError(message)
+
+
+def aligned(trace: Trace, deviations: list[Deviation]) -> tuple[tuple[str, Outcome], ...]:
+    """Return what a case would have done without its deviations."""
+    inserted = {each.position for each in deviations if each.kind is DeviationKind.INSERTED}
+    skipped: dict[int, list[tuple[str, Outcome]]] = {}
+    for each in deviations:
+        if each.kind is DeviationKind.SKIPPED:
+            skipped.setdefault(each.position, []).append((each.name, Done()))
+    events: list[tuple[str, Outcome]] = []
+    for position in range(len(trace.events) + 1):
+        events += skipped.get(position, ())
+        if position < len(trace.events) and position not in inserted:
+            events.append(trace.events[position])
+    return tuple(events)
 
 
 def _taken(place: Place) -> int:

@@ -41,7 +41,7 @@ class _Item:
     place: int
 
 
-def every_answer(turn: Callable[[Decide], T], most_items: int) -> Iterator[T]:
+def every_answer(turn: Callable[[Decide], T], most_items: int, *, may_fail: bool = True) -> Iterator[T]:
     """Yield what a turn gives, once for each way to answer what it asks.
 
     Parameters
@@ -50,10 +50,12 @@ def every_answer(turn: Callable[[Decide], T], most_items: int) -> Iterator[T]:
         Plays a turn with the answers of a `Decide`.
     most_items
         How many items a for-each may have.
+    may_fail
+        Whether an expression may have no value.
     """
     script: list[int] = []
     while True:
-        reading = _Reading(script, most_items)
+        reading = _Reading(script, most_items, may_fail)
         with suppress(_NothingNewError):
             yield turn(reading.decide)
         while script and script[-1] + 1 >= reading.widths[len(script) - 1]:
@@ -69,11 +71,14 @@ class _Reading:
 
     script: list[int]
     most_items: int
+    may_fail: bool
     widths: list[int] = field(default_factory=list)
     decided: dict[object, Any] = field(default_factory=dict)
     asked: Counter[object] = field(default_factory=Counter)
 
     def pick(self, answers: Sequence[Any]) -> Any:  # noqa: ANN401 -- depends on the kind of question
+        if not self.may_fail and len(answers) > 1:
+            answers = [answer for answer in answers if answer is not _FAILS]
         if len(answers) == 1:
             return answers[0]
         place = len(self.widths)

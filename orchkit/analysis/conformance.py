@@ -6,19 +6,24 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from html import escape
+from math import isnan
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from orchkit.analysis.alignment import Aligner, Budget, BudgetSpentError, Deviation, DeviationKind
+from orchkit.analysis.alignment import Aligner, Asks, Budget, BudgetSpentError, Deviation, DeviationKind, aligned
 from orchkit.analysis.game import Asked, End, Game, names_of
+from orchkit.analysis.precision import Events, precision_of
 from orchkit.analysis.traces import Trace, Variant, variants_of
 from orchkit.model.definition import all_nodes
 from orchkit.model.nodes import Task
 from orchkit.units import Duration, seconds
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from numpy.typing import NDArray
 
     from orchkit.log import EventLog
@@ -40,6 +45,9 @@ class Conformance:
     fitness
         From 0 to 1: one less the deviations of a case, over the most that there could be (all its steps inserted,
         the shortest way through the workflow skipped); the mean of the cases that were decided.
+    precision
+        From 0 to 1: of the activities that the workflow allows next, in each state that a case came to, the share that
+        some case did next. Low where the workflow allows much that never happens; missing where the budget was spent.
     cases, fitting
         Cases that were decided, and those without a deviation.
     deviations
@@ -57,6 +65,7 @@ class Conformance:
 
     workflow: Workflow
     fitness: float
+    precision: float
     cases: int
     fitting: int
     deviations: pd.DataFrame
@@ -66,9 +75,22 @@ class Conformance:
 
     def __repr__(self) -> str:
         text = f"fitness {self.fitness:.4f}: {self.fitting:,} of {self.cases:,} cases follow the workflow"
+        text += "" if isnan(self.precision) else f"; precision {self.precision:.4f}"
         if self.undecided:
             text += f"; {len(self.undecided):,} are undecided"
         return f"<Conformance {text}>"
+
+    def _repr_mimebundle_(
+        self,
+        include: Container[str] | None = None,
+        exclude: Container[str] | None = None,
+    ) -> dict[str, Any]:
+        from orchkit.view.diagram import draw  # noqa: PLC0415 -- a value may draw itself, and only that looks up
+
+        bundle = dict(draw(self.workflow, self)._repr_mimebundle_(include, exclude))
+        if "text/html" in bundle:
+            bundle["text/html"] = f"<p>{escape(repr(self)[1:-1])}</p>{bundle['text/html']}"
+        return bundle | ({"text/plain": repr(self)} if "text/plain" in bundle else {})
 
 
 def conformance(
@@ -113,7 +135,7 @@ def conformance(
     ...     "completed": ["2024-05-06T09:00Z", "2024-05-06T10:00Z", "2024-05-06T11:00Z"],
     ... }))
     >>> conformance(order, log)
-    <Conformance fitness 0.8333: 1 of 2 cases follow the workflow>
+    <Conformance fitness 0.8333: 1 of 2 cases follow the workflow; precision 1.0000>
     >>> conformance(order, log).deviations[["case_id", "position", "activity", "kind"]]
       case_id  position activity     kind
     0      o2         1     ship  skipped
@@ -160,6 +182,7 @@ def _decide(workflow: Workflow, log: EventLog, chosen: NDArray[np.bool_], budget
     ]
     aligner, replayer = (Aligner(game, budget) for game in games)
     shortest: dict[End, int] = {}
+    followed: list[tuple[Events, Asks, int]] = []
     for variant in variants:
         trace = variant.trace
         plain = replace(trace, asked=trace.asked - {Asked.REPLAY})
@@ -172,7 +195,13 @@ def _decide(workflow: Workflow, log: EventLog, chosen: NDArray[np.bool_], budget
             continue
         if deviations and plain != trace and _fits(replayer, trace):
             deviations = []
+        followed.append((aligned(trace, deviations), plain.asked, len(variant.members)))
         found.add(variant, deviations, shortest[trace.end])
+    budget.renew()
+    careful = Game(workflow, seen, within=bool(inner & seen), most_items=longest + 1, may_fail=False)
+    allowed, taken = precision_of(Aligner(careful, budget), followed)
+    found.allowed += allowed
+    found.taken += taken
 
 
 def _fits(aligner: Aligner, trace: Trace) -> bool:
@@ -192,6 +221,7 @@ class _Found:
         self.counts: dict[int, int] = {}
         self.undecided: set[int] = set()
         self.steps: dict[str, Counter[str]] = {}
+        self.allowed = self.taken = 0
 
     def add(self, variant: Variant, deviations: list[Deviation], shortest: int) -> None:
         """Take in what explains a variant."""
@@ -241,6 +271,7 @@ class _Found:
         return Conformance(
             workflow,
             float(fits.mean()) if len(fits) else float("nan"),
+            self.taken / self.allowed if self.allowed else float("nan"),
             len(decided),
             int((fits == 1.0).sum()),
             deviations[_COLUMNS],

@@ -145,6 +145,8 @@ class Game:
         How many items a for-each may have.
     replays
         Whether runs that have failed may go on: then what they left counts.
+    may_fail
+        Whether expressions may have no value, and scopes may take too long.
     spend
         Called before each turn of the machine; may raise, to end a search that goes on for too long.
     """
@@ -154,6 +156,7 @@ class Game:
     within: bool = False
     most_items: int = 50
     replays: bool = False
+    may_fail: bool = True
     spend: Callable[[], None] = field(default=lambda: None)
     _ids: dict[object, int] = field(default_factory=dict)
     _runs: list[_Run] = field(default_factory=list)
@@ -260,7 +263,7 @@ class Game:
         match each.step.kind:
             case Kind.TASK if each.is_unwanted:  # an attempt that had not begun is cancelled
                 yield [StepFailed(step_id, Failure(ErrorClass.PERMANENT))]
-            case Kind.SCOPE if each.node.timeout_s is not None and each.step.failure is None:
+            case Kind.SCOPE if self.may_fail and each.node.timeout_s is not None and each.step.failure is None:
                 yield [late]
             case Kind.WAIT if self._hides(each):
                 yield [CallbackReceived(step_id)]
@@ -306,7 +309,7 @@ class Game:
         return self._turns(lambda decide: self._played(run, path, events, decide))
 
     def _turns(self, turn: Callable[[Decide], _Run]) -> Iterator[int]:
-        for run in every_answer(turn, self.most_items):
+        for run in every_answer(turn, self.most_items, may_fail=self.may_fail):
             self.spend()
             key = _Key(run, replays=self.replays).of_run()
             number = self._ids.get(key)

@@ -136,7 +136,7 @@ def variants_of(log: EventLog, chosen: NDArray[np.bool_], attempts_of: Callable[
     runs = steps["run_id"].astype("category").cat.codes.to_numpy().astype(np.int32)
     ties = (steps["completed"].diff() == pd.Timedelta(0)).to_numpy()
     status = log.cases["status"].astype("str").tolist()
-    replayed = _may_be_replayed(steps)
+    replayed, unsure = _failed_in(steps, is_run=True), _failed_in(steps, is_run=False)
     found: dict[Trace, list[tuple[int, tuple[int, ...]]]] = defaultdict(list)
     several = _several_runs(cases, runs)
     bounds = np.searchsorted(cases, np.arange(len(log) + 1))
@@ -151,6 +151,8 @@ def variants_of(log: EventLog, chosen: NDArray[np.bool_], attempts_of: Callable[
             end, asked = _end(status[case], last_run=case not in several)
             if any(replayed[place] for place in places):
                 asked |= {Asked.REPLAY}
+            if any(unsure[place] for place in places):
+                end = End.OTHERWISE if end is End.COMPLETED else end
             trace = Trace(tuple(events[place] for place in places), own, end, asked)
             found[trace].append((case, tuple(rows[list(places)].tolist())))
     ordered = sorted(found.items(), key=lambda item: -len(item[1]))
@@ -166,10 +168,14 @@ def _last_chances(
     return replaced & last
 
 
-def _may_be_replayed(steps: pd.DataFrame) -> list[bool]:
-    """Tell which failures of an engine's runs may have been the end of a run that went on later."""
-    failed = (steps["status"] == StepStatus.FAILED) & steps["run_id"].notna()
-    return failed.tolist()
+def _failed_in(steps: pd.DataFrame, *, is_run: bool) -> list[bool]:
+    """Tell which failures are of an engine's runs, or of neither an engine's nor a simulator's.
+
+    The first may have been the end of a run that was replayed later. Of a case with one of the others it is not known
+    how it ended: a log from elsewhere has no such status.
+    """
+    failed = (steps["status"] == StepStatus.FAILED) & (steps["run_id"].notna() == is_run)
+    return (failed & (is_run | steps["replication"].isna())).tolist()
 
 
 def _outcomes(

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from orchkit.analysis.conformance import Conformance
 from orchkit.errors import RenderError
 from orchkit.log import EventLog
 from orchkit.model.definition import Workflow
 from orchkit.units import Duration, seconds
 from orchkit.view.build import build
+from orchkit.view.departures import departures_map
 from orchkit.view.dot import dot_source
 from orchkit.view.folding import fold
 from orchkit.view.heat import HeatKind, HeatMap, heat_map
@@ -87,8 +89,8 @@ class Diagram(Picture):
 
 
 def draw(
-    thing: Workflow | DrawableRun,
-    log: EventLog | None = None,
+    thing: Workflow | DrawableRun | Conformance,
+    log: EventLog | Conformance | None = None,
     *,
     heat: HeatKind | None = None,
     direction: Literal["LR", "TB"] = "LR",
@@ -109,7 +111,8 @@ def draw(
     thing
         A workflow, or what has a ``workflow`` and ``node_statuses``.
     log
-        What the nodes are shaded by, each with its figure; steps of other workflows do not count.
+        What the nodes are shaded by, each with its figure; steps of other workflows do not count. Or the conformance
+        of one: how often each node was skipped, inserted or out of order.
     heat
         ``"count"`` (how often, the default), ``"duration"`` (of a step), ``"wait"`` (before it) or ``"failures"``
         (share of its attempts).
@@ -153,6 +156,8 @@ def draw(
       pay: python task (mean 0s, 95% in 0s)
       ship: python task (mean 1h, 95% in 1h)
     """
+    if isinstance(thing, Conformance):
+        log, thing = thing, thing.workflow
     workflow = thing if isinstance(thing, Workflow) else getattr(thing, "workflow", None)
     if not isinstance(workflow, Workflow):
         message = f"draw takes a workflow or a run, not {type(thing).__name__!r}. An event log is drawn by process_map."
@@ -167,7 +172,12 @@ def draw(
     if heat is not None and log is None:
         message = f"heat={heat!r} needs a log: draw(workflow, log, heat={heat!r})."
         raise RenderError(message)
-    warm = HeatMap({}, ()) if log is None else heat_map(workflow, log, heat or "count")
+    if log is None:
+        warm = HeatMap({}, ())
+    elif isinstance(log, Conformance):
+        warm = departures_map(workflow, log)
+    else:
+        warm = heat_map(workflow, log, heat or "count")
     scene = build(workflow, fold(workflow, max_nodes, collapse), statuses, direction, warm)
     text = outline(workflow, statuses, {name: found.words for name, found in warm.nodes.items()})
     return Diagram(dot_source(scene), text, scene, seconds(time_limit))

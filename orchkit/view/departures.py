@@ -1,0 +1,57 @@
+"""Where cases leave a workflow: how often each of its nodes was skipped, inserted or out of order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchkit.model.definition import all_nodes
+from orchkit.view.figures import Scale, count_text, share_text
+from orchkit.view.heat import HeatMap
+from orchkit.view.legend import Entry, samples
+from orchkit.view.scene import Heat
+from orchkit.view.text import clean, shorten
+
+if TYPE_CHECKING:
+    from orchkit.analysis.conformance import Conformance
+    from orchkit.model.definition import Workflow
+
+__all__ = ["departures_map"]
+
+_SHADES = 5
+_LISTED = 3
+
+
+def departures_map(workflow: Workflow, conformance: Conformance) -> HeatMap:
+    """Return the nodes shaded by the share of their visits that are not as the workflow has them."""
+    names = {node.name for node in all_nodes(workflow)}
+    values: dict[str, float] = {}
+    words: dict[str, str] = {}
+    strange: dict[str, int] = {}
+    for name, followed, skipped, inserted, moved in conformance.by_step.itertuples(index=False):
+        wrong = int(skipped + inserted + moved)
+        if name not in names:
+            strange[name] = wrong
+            continue
+        counts = ((skipped, "skipped"), (inserted, "inserted"), (moved, "out of order"))
+        told = ", ".join(f"{count_text(int(count))} {word}" for count, word in counts if count)
+        values[name] = wrong / (wrong + followed) if wrong else 0.0
+        words[name] = told or f"{count_text(int(followed))} as modelled"
+    scale = Scale.of(values.values(), _SHADES, logarithmic=False)
+    shades = scale.spread(_SHADES)
+    nodes = {
+        name: Heat(
+            f"heat-{shades[scale.place(value)]}",
+            words[name],
+            "cross" if value else "",
+            shades[scale.place(value)],
+        )
+        for name, value in values.items()
+    }
+    share = f"{conformance.fitting:,} of {conformance.cases:,} cases follow"
+    legend = [Entry(f"Share of visits that deviate ({share}):", samples(scale, "heat", shades, share_text))]
+    if strange:
+        first = sorted(strange, key=lambda name: -strange[name])[:_LISTED]
+        listed = ", ".join(f"{clean(shorten(name, 30))} {count_text(strange[name])}" for name in first)
+        more = f" and {len(strange) - _LISTED} more" if len(strange) > _LISTED else ""
+        legend.append(Entry(f"Inserted, not in the workflow: {listed}{more}"))
+    return HeatMap(nodes, tuple(legend) if nodes else (Entry(f"No case was decided ({share})"),))
