@@ -10,7 +10,7 @@ import pandas as pd
 from orchkit.analysis.health import LOST
 from orchkit.analysis.spans import moments_s
 from orchkit.errors import LogError, nearest
-from orchkit.model.states import RunStatus, StepStatus
+from orchkit.model.states import ErrorClass, RunStatus, StepStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -279,16 +279,46 @@ def attempt_chains(log: EventLog) -> NDArray[np.int64]:
     """Return for each row a number that the attempts of one step share.
 
     They have its ``step_id``. Where the log has none, they are the rows of the activity in the case, as long as
-    ``attempt`` rises.
+    ``attempt`` rises. Where several steps of the activity were tried side by side, an attempt follows the latest failed
+    one whose number is one less.
     """
     steps = log.steps
     ids = pd.factorize(steps["step_id"])[0]
     names = np.where(ids < 0, log.activity_codes, len(log.activities) + ids)
     key = log.case_codes.astype(np.int64) * (names.max(initial=0) + 1) + names
     order = np.argsort(key, kind="stable")
-    is_first = (np.diff(key[order], prepend=-1) > 0) | (np.diff(steps["attempt"].to_numpy()[order], prepend=0) <= 0)
+    attempt = steps["attempt"].to_numpy()[order]
+    is_new = np.diff(key[order], prepend=-1) > 0
+    is_first = is_new | (np.diff(attempt, prepend=0) <= 0)
     chains = np.empty(len(key), dtype=np.int64)
     chains[order] = np.cumsum(is_first) - 1
+    done = _is_done(log)[order]
+    # Nothing follows what is done, and a first attempt is the first: else the steps of the group lie side by side.
+    astray = ~is_first & np.roll(done, 1) | is_first & (attempt > 1)
+    if not astray.any():
+        return chains
+    groups = np.cumsum(is_new) - 1
+    permanent = (steps["error_class"] == ErrorClass.PERMANENT).to_numpy()[order]
+    number = len(chains)
+    for group in np.unique(groups[astray & (ids[order] < 0)]):
+        rows = slice(*np.searchsorted(groups, [group, group + 1]))
+        chains[order[rows]] = number + _side_by_side(attempt[rows], done[rows], permanent[rows])
+        number += rows.stop - rows.start
+    return np.unique(chains, return_inverse=True)[1].astype(np.int64)
+
+
+def _side_by_side(
+    attempts: NDArray[np.int32], done: NDArray[np.bool_], permanent: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Return the chains of attempts of one activity in one case, given in the order of their ends."""
+    chains = np.arange(len(attempts), dtype=np.int64)
+    waiting: dict[int, list[int]] = {}  # by number: the failed attempts that none has followed, the likeliest last
+    for place, number in enumerate(attempts.tolist()):
+        if before := waiting.get(number - 1):
+            chains[place] = chains[before.pop()]
+        if not done[place]:
+            failed = waiting.setdefault(number, [])
+            failed.insert(0 if permanent[place] else len(failed), place)
     return chains
 
 

@@ -123,6 +123,23 @@ def test_attempts_of_one_step_are_told_by_its_id() -> None:
     assert table["saved_by_retry"].to_dict() == {("Busy", 2): 0.0, ("Blocked", 1): 1.0, ("Busy", 1): 0.0}
 
 
+def test_attempts_without_ids_that_were_made_side_by_side_are_told_apart_by_their_numbers() -> None:
+    # Two lines picked at once: one fails and is tried again, after the other is done.
+    frame = pd.DataFrame(
+        {
+            "case_id": "o1",
+            "activity": "pick",
+            "attempt": [1, 1, 2, 1, 1, 2],
+            "error_class": ["transient", None, None, "permanent", "transient", None],
+            "error_type": ["Busy", None, None, "Gone", "Busy", None],
+            "status": ["FAILED", "COMPLETED", "COMPLETED", "FAILED", "FAILED", "COMPLETED"],
+            "completed": [at("08:00"), at("08:10"), at("08:20"), at("09:00"), at("09:10"), at("09:20")],
+        }
+    )
+    table = failures(EventLog(frame), by=["error_type"]).set_index("error_type")
+    assert table["saved_by_retry"].to_dict() == {"Busy": 1.0, "Gone": 0.0}
+
+
 def test_a_completion_before_the_failure_saves_nothing() -> None:
     frame = pd.DataFrame(
         {
