@@ -17,7 +17,7 @@ from orchkit.view.html import Bundle, picked, preformatted
 if TYPE_CHECKING:
     from collections.abc import Container
 
-__all__ = ["Drawing", "Picture"]
+__all__ = ["Drawing", "Picture", "squeezed"]
 
 _SIDE = 4_000  # pixels of a PNG, at most
 _SCALE = 2.0  # for screens with two dots a pixel
@@ -143,7 +143,7 @@ class Picture:
                     "text/html": self._inline,
                     "image/svg+xml": self.to_svg,
                     "image/png": self.to_png,
-                    "text/plain": lambda: self.text,
+                    "text/plain": lambda: str(self),
                 },
                 include,
                 exclude,
@@ -151,7 +151,7 @@ class Picture:
         except RenderError as error:
             # A display never fails: the text takes the picture's place, and the reason stands above it.
             hint = error.message
-            makers = {"text/html": lambda: preformatted(self.text, hint), "text/plain": lambda: self.text}
+            makers = {"text/html": lambda: preformatted(str(self), hint), "text/plain": lambda: str(self)}
             return picked(makers, include, exclude)
 
 
@@ -189,10 +189,10 @@ def _png(svg: str) -> bytes:
     before, _, rest = svg.partition("<style>")
     plain = before + rest.partition("</style>")[2]
     width, height = (float(part) for part in plain.partition('viewBox="0 0 ')[2].partition('"')[0].split())
-    return _squeezed(bytes(vl_convert.svg_to_png(plain, scale=min(_SCALE, _SIDE / max(width, height)))))
+    return squeezed(bytes(vl_convert.svg_to_png(plain, scale=min(_SCALE, _SIDE / max(width, height)))))
 
 
-def _squeezed(png: bytes) -> bytes:
+def squeezed(png: bytes) -> bytes:
     """Return a PNG compressed well: the converter is content with four times the size, and notebooks keep it."""
     chunks, place = [], 8
     while place < len(png):

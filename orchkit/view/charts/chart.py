@@ -10,15 +10,12 @@ from hashlib import sha256
 from html import escape
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from orchkit.errors import RenderError
-from orchkit.view.html import Bundle, picked, preformatted
+from orchkit.view.picture import Picture, squeezed
 from orchkit.view.text import clean
 from orchkit.view.theme import DARK, LIGHT
-
-if TYPE_CHECKING:
-    from collections.abc import Container
 
 __all__ = ["Chart", "Theme"]
 
@@ -31,7 +28,7 @@ _IDS = re.compile(r'(id="|url\(#|href="#)(?=(?:clip|gradient|pattern))')
 
 
 @dataclass(frozen=True, slots=True)
-class Chart:
+class Chart(Picture):
     """A chart: in a notebook it shows itself, elsewhere it is asked for SVG, PNG, HTML or its Vega-Lite.
 
     Attributes
@@ -45,7 +42,7 @@ class Chart:
     """
 
     vega_lite: str = field(repr=False)
-    label: str
+    label: str = field()  # without it, the property of the same name were its default
     text: str = field(default="", repr=False)
 
     def __repr__(self) -> str:
@@ -72,7 +69,7 @@ class Chart:
     def to_png(self, theme: Theme = "light", scale: float = 2.0) -> bytes:
         """Return the drawing as PNG; ``auto`` is light here. Raises as `to_svg`."""
         svg = _svg(self.vega_lite, self.label, "dark" if theme == "dark" else "light")
-        return bytes(_converter().svg_to_png(svg, scale=scale))
+        return squeezed(bytes(_converter().svg_to_png(svg, scale=scale)))
 
     def to_html(self, theme: Theme = "auto") -> str:
         """Return a page of its own with the drawing in it. Raises as `to_svg`."""
@@ -123,24 +120,6 @@ class Chart:
                 raise RenderError(message)
         path.write_text(content, encoding="utf-8")
         return path
-
-    def _repr_mimebundle_(self, include: Container[str] | None = None, exclude: Container[str] | None = None) -> Bundle:
-        try:
-            return picked(
-                {
-                    "text/html": lambda: f'<div style="overflow-x:auto" tabindex="0">{self.to_svg()}</div>',
-                    "image/svg+xml": self.to_svg,
-                    "image/png": self.to_png,
-                    "text/plain": lambda: str(self),
-                },
-                include,
-                exclude,
-            )
-        except RenderError as error:
-            # A display never fails: the text takes the picture's place, and the reason stands above it.
-            hint = error.message
-            makers = {"text/html": lambda: preformatted(str(self), hint), "text/plain": lambda: str(self)}
-            return picked(makers, include, exclude)
 
 
 def _converter() -> Any:  # noqa: ANN401 -- has no types

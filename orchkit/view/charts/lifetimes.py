@@ -21,7 +21,7 @@ from orchkit.view.theme import LIGHT
 __all__ = ["survival"]
 
 _HEIGHT = 280
-_POINTS = 300  # of a curve, at most: more cannot be told apart
+_POINTS = 120  # of a curve, at most: more cannot be told apart
 _CUT = 0.995  # the last cases would stretch the axis for all others
 
 

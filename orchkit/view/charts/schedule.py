@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pandas as pd
 
+from orchkit.analysis.failure import attempt_chains
 from orchkit.errors import LogError, nearest
 from orchkit.log import EventLog
 from orchkit.model.definition import all_nodes
@@ -152,20 +153,19 @@ def _one_replication(steps: pd.DataFrame) -> pd.DataFrame:
 
 
 def _rows(steps: pd.DataFrame, begin: pd.Timestamp, waits: frozenset[str]) -> list[_Row]:
-    """Return the steps in the order in which they began. Without a ``step_id``, attempts of a step count upwards."""
+    """Return the steps in the order in which they began."""
+    case = EventLog(steps.assign(workflow=None, replication=None))
+    steps = case.steps
     undoes = steps["compensates"] if "compensates" in steps else pd.Series("", index=steps.index)
-    found: dict[str, list[_Attempt]] = {}
-    about: dict[str, tuple[str, str]] = {}
-    latest: dict[str, str] = {}
-    for row, undone in zip(steps.to_dict("records"), undoes, strict=True):
-        name = str(row["activity"])
-        key = row["step_id"] if isinstance(row["step_id"], str) else latest.get(name, "")
-        if not key or (key in found and row["attempt"] <= found[key][-1].number):
-            key = f"{name} {len(found)}"
-        latest[name] = key
-        found.setdefault(key, []).append(_attempt(row, begin))
-        about[key] = name, undone if isinstance(undone, str) else ""
-    rows = [_Row(about[key][0], tuple(tries), about[key][1], about[key][0] in waits) for key, tries in found.items()]
+    found: dict[int, list[_Attempt]] = {}
+    about: dict[int, tuple[str, str]] = {}
+    for row, chain, undone in zip(steps.to_dict("records"), attempt_chains(case).tolist(), undoes, strict=True):
+        found.setdefault(chain, []).append(_attempt(row, begin))
+        about[chain] = str(row["activity"]), undone if isinstance(undone, str) else ""
+    rows = []
+    for chain, tries in found.items():
+        name, undone = about[chain]
+        rows.append(_Row(name, tuple(tries), undone, name in waits))
     return sorted(rows, key=lambda row: row.first_s)
 
 

@@ -66,7 +66,7 @@ def test_several_logs_are_told_apart_by_paint_and_dash():
 
 
 def test_a_curve_of_many_cases_is_thinned():
-    assert len(curve(ok.charts.survival(log_of(range(1, 5_000))))) <= 301
+    assert len(curve(ok.charts.survival(log_of(range(1, 5_000))))) <= 121
 
 
 def test_a_log_in_which_no_case_has_ended_has_no_curve():

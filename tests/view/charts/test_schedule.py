@@ -85,7 +85,9 @@ def test_pointing_at_a_step_tells_what_went_wrong():
 
 
 def test_steps_of_one_activity_are_told_apart_by_their_attempts():
-    log = log_of(activity=["pay", "ship", "ship", "ship", "ship"], attempt=[1, 1, 2, 1, 2], compensates=None)
+    statuses = ["COMPLETED", "FAILED", "COMPLETED", "FAILED", "COMPLETED"]
+    names = ["pay", "ship", "ship", "ship", "ship"]
+    log = log_of(activity=names, attempt=[1, 1, 2, 1, 2], status=statuses, compensates=None)
 
     lines = str(ok.charts.gantt(log)).splitlines()
 
