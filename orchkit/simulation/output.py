@@ -43,6 +43,8 @@ class Replication:
         What its draws are made of.
     outlasted
         By row of the plan of a warm start: whether what has passed is longer than the scenario thinks possible.
+    helped
+        By resource: how long it was at work as one of several who are needed at once, beside the first.
     """
 
     number: int
@@ -53,6 +55,7 @@ class Replication:
     now: int
     key: int
     outlasted: NDArray[np.bool_]
+    helped: NDArray[np.int64]
 
 
 def log_of(workflow: Workflow, program: Lowered, parts: Sequence[Replication], warm_up_us: int) -> EventLog:
@@ -93,6 +96,7 @@ def log_of(workflow: Workflow, program: Lowered, parts: Sequence[Replication], w
         place_rows(part.open_rows, count, position, index, cursor, order, -1)
         where = (part.rows, part.open_rows, count, position, index, offsets, order)
         fill(p, *where, *columns.arrays, *staff, busy[position])
+        busy[position, : len(part.helped)] += part.helped
     del order
     identifiers = _identifiers(numbers)
     cases = _cases(workflow, program, parts, kept, arrived[kept], ended[kept], status[kept], identifiers)
@@ -107,8 +111,9 @@ def _staff(program: Lowered) -> tuple[NDArray[Any], ...]:
         program.node_pools,
         np.array([number for number, (_, res, _) in enumerate(pools) for _ in range(res.count)] or [0]),
         np.array(program.unit_calendars or [-1], dtype=np.int64),
-        np.array([first_unit for _, _, first_unit in pools] or [0], dtype=np.int64),
+        np.array(program.pool_calendars or [-1], dtype=np.int64),
         np.array([[res.cost_per_hour, res.cost_per_step] for _, res, _ in pools] or [[0.0, 0.0]], dtype=np.float64),
+        program.helpers,
         np.array([res.at_shift_end == "pause" for _, res, _ in pools] or [False], dtype=np.int64),
     )
 

@@ -284,18 +284,18 @@ class _Building:
             row[at.S_GEN], row[at.S_CHILD], row[at.S_CHILD_LAST] = 1, _NO, _NO
         number = self.node_of(run, step.node)
         row[at.S_NODE], row[at.S_PASS], row[at.S_KIND] = number, passes[step.instance], _KINDS[step.kind]
-        row[at.S_STATUS], row[at.S_ATTEMPT] = at.STATUS_NAMES.index(step.status), step.attempt
+        row[at.S_STATUS], row[at.S_ATTEMPT] = at.STATUS_NAMES.index(step.status), step.attempt - step.before
         row[at.S_SERIAL], row[at.S_VISIT] = serials[step.id], told.visit
         row[at.S_FAILURE] = self.failure(run, step.failure)
         row[at.S_ENABLED] = row[at.S_READY] = _us(told.enabled_s)
         row[at.S_STARTED] = _NO if isnan(told.started_s) else _us(told.started_s)
         for place in (at.S_UNIT, at.S_NEXT, at.S_PREV, at.S_Q_NEXT, at.S_Q_PREV, at.S_BATCH_NEXT):
             row[place] = _NO
-        row[at.S_LEFT] = row[at.S_OVERTAKEN] = _NO
+        row[at.S_LEFT] = row[at.S_OVERTAKEN] = row[at.S_PAUSED] = _NO
         loop = step.loop
         if loop is not None:
             row[at.S_LOOP_NEXT], row[at.S_ACTIVE], row[at.S_FAILED] = loop.next, loop.active, loop.failed
-            row[at.S_CLOSED], row[at.S_ITEMS] = int(loop.closed), len(loop.items)
+            row[at.S_CLOSED], row[at.S_ITEMS] = int(loop.closed or loop.stopped), len(loop.items)
             row[at.S_FIRST_FAILURE] = self.failure(run, loop.first_failure)
             row[at.S_LEFT] = len(loop.results) - 1
             if not run.is_counted or self.row(number)[at.N_KIND] == at.WHILE:

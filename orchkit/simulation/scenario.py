@@ -298,7 +298,9 @@ class Scenario:
     priorities
         By task: a number, or a distribution `by_attribute`; greater goes first.
     requires
-        By task: how many of each role it takes at once, in place of its own role.
+        By task: how many of each role it takes at once, in place of its own role. It waits until all of them are free
+        at one time, and none of them for the others; those who wait for one of them only are served meanwhile. Its
+        work follows the calendar of the first role; it neither interrupts nor is interrupted.
     start
         The moment at which the simulation begins, aware.
     sla
@@ -348,7 +350,7 @@ class Scenario:
         keep(self, "loops", _each(self.loops, "loops", _as_loop))
         keep(self, "batches", _each(self.batches, "batches", _as_batch))
         keep(self, "branching", {node: dict(shares) for node, shares in self.branching.items()})
-        keep(self, "requires", {node: dict(roles) for node, roles in self.requires.items()})
+        keep(self, "requires", {node: _as_counts(roles, f"requires: {node}") for node, roles in self.requires.items()})
         for node, shares in self.branching.items():
             for target, share in shares.items():
                 _probability(share, f"branching: {node}: {target}")
@@ -386,6 +388,15 @@ def _as_failures(value: Failure | float | Iterable[Failure], where: str) -> tupl
         message = f"{where}: the probabilities sum to more than 1."
         raise ScenarioError(message)
     return failures
+
+
+def _as_counts(value: Mapping[str, int] | Iterable[str], where: str) -> dict[str, int]:
+    counts = dict(value) if isinstance(value, Mapping) else dict.fromkeys(value, 1)
+    for role, count in counts.items():
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            message = f"{where}: {role}: how many are needed at once is a whole number from 1, not {count!r}."
+            raise ScenarioError(message)
+    return counts
 
 
 def _as_response(value: Response | Drawn, where: str) -> Response:

@@ -223,6 +223,7 @@ def _attempt(task: _Task, number: int, margin: int, stopped: threading.Event | N
         memory.now,
         int(memory.m[at.M_KEY]),
         outlasted,
+        memory.helped(),
     )
 
 
@@ -270,6 +271,7 @@ class Memory:
             at.M_ENDED: at.ENDED_WIDTH * max(_CHUNK, 4 * margin),
             at.M_POOLS: at.Q_WIDTH * max(1, len(program.pools)),
             at.M_UNITS: at.R_WIDTH * max(1, len(program.units)),
+            at.M_BATCHES: 3 * nodes,
             at.M_TRACE: at.TRACE_WIDTH * trace,
         }
         self.m = np.zeros(0, dtype=np.int64)
@@ -343,8 +345,14 @@ class Memory:
         rows[:, 0, 4] = packed | (1 << at.ROW_MORE)
         rows[:, 1, 1] = np.maximum(live[:, at.S_READY] - live[:, at.S_ENABLED], 0)
         rows[:, 1, 2] = live[:, at.S_OVERTAKEN]
+        rows[:, 1, 3], rows[:, 1, 4] = live[:, at.S_GATHERED], np.where(live[:, at.S_LEADER], -1, live[:, at.S_AWAY])
         flying = cases[cases[:, at.K_NUMBER] >= 0] if len(cases) else cases
         return rows.reshape(-1, at.ROW_WIDTH), flying[:, [at.K_NUMBER, at.K_ARRIVED]]
+
+    def helped(self) -> NDArray[np.int64]:
+        """Return how long each resource was at work beside another that a step needed at once."""
+        begin, count = int(self.m[at.M_UNITS]), len(self.program.units)
+        return self.m[begin : begin + at.R_WIDTH * count].reshape(-1, at.R_WIDTH)[:, at.R_HELPED].copy()
 
     def _staff(self) -> None:
         m = self.m
@@ -360,7 +368,9 @@ class Memory:
             m[q + at.Q_DISCIPLINE] = _DISCIPLINES.index(resource.discipline)
             m[q + at.Q_LIMIT] = -1 if resource.queue_limit is None else resource.queue_limit
             m[q + at.Q_PAUSE] = int(resource.at_shift_end == "pause")
+            m[q + at.Q_OTHERS], m[q + at.Q_OTHER_COUNT] = self.program.others[number]
             for unit in range(first, first + resource.count):
                 r = int(m[at.M_UNITS]) + at.R_WIDTH * unit
                 m[r + at.R_NEXT] = unit + 1 if unit + 1 < first + resource.count else -1
                 m[r + at.R_CALENDAR], m[r + at.R_STEP], m[r + at.R_POOL] = self.program.unit_calendars[unit], -1, number
+                m[r + at.R_ALSO] = -1

@@ -71,8 +71,9 @@ def _fill(
     node_pools,
     unit_pools,
     calendars,
-    firsts,
+    pool_calendars,
     costs,
+    helpers,
     pauses,
     busy,
 ):
@@ -93,17 +94,22 @@ def _fill(
     codes[to + 3 * length] = tables[3 * width + kind]
     codes[to + 4 * length] = tables[4 * width + (packed >> 47)] if kind else -1
     codes[to + 5 * length] = tables[5 * width + node]
-    later, overtaken = 0, -1
+    later, overtaken, gathered, away = 0, -1, 0, 0
     if (packed >> ROW_MORE) & 1:
         later, overtaken = r[row + ROW_WIDTH + 1], r[row + ROW_WIDTH + 2]
+        gathered, away = r[row + ROW_WIDTH + 3], r[row + ROW_WIDTH + 4]
     until = started if started >= 0 else completed
     pool = node_pools[node]
     if until >= 0 and pool >= 0:
         ready = min(enabled + later, until)
         if ready != enabled:
             floats[to + 5 * length] = (ready - enabled) / MICRO
+        if gathered != 0:
+            gathered = min(gathered, until - ready)
+            floats[to + 3 * length] = gathered / MICRO
+            ready += gathered
         if until != ready:
-            calendar = calendars[firsts[pool]]
+            calendar = pool_calendars[pool]
             open_us = open_between(p, calendar, ready, until)
             floats[to + 2 * length] = (until - ready - open_us) / MICRO
             if overtaken >= 0:
@@ -116,11 +122,14 @@ def _fill(
     if unit >= 0 and started >= 0 and completed >= 0:
         pool, begun = unit_pools[unit], p[P_START]
         calendar = calendars[unit] if pauses[pool] else -1
-        work = open_between(p, calendar, started, completed)
-        # What was done before a warm start costs, but did not keep anybody busy in this time.
-        busy[unit] += work if started >= begun else open_between(p, calendar, begun, completed)
-        if costs[2 * pool] != 0.0 or costs[2 * pool + 1] != 0.0:
-            floats[to] = costs[2 * pool] * work / (3_600.0 * MICRO) + costs[2 * pool + 1]
+        work = 0
+        if away >= 0:  # else it was done together with another step, which has it
+            work = open_between(p, calendar, started, completed) - away
+            # What was done before a warm start costs, but did not keep anybody busy in this time.
+            busy[unit] += work if started >= begun else open_between(p, calendar, begun, completed) - away
+        per_hour, per_step = costs[2 * pool] + helpers[2 * node], costs[2 * pool + 1] + helpers[2 * node + 1]
+        if per_hour != 0.0 or per_step != 0.0:
+            floats[to] = per_hour * work / (3_600.0 * MICRO) + per_step
 
 
 @compiled
@@ -145,13 +154,14 @@ def _fill_all(
     node_pools,
     unit_pools,
     calendars,
-    firsts,
+    pool_calendars,
     costs,
+    helpers,
     pauses,
     busy,
 ):
     columns = (times, floats, numbers, codes, replications)
-    staff = (node_pools, unit_pools, calendars, firsts, costs, pauses, busy)
+    staff = (node_pools, unit_pools, calendars, pool_calendars, costs, helpers, pauses, busy)
     for number in range(cases):
         case = index[number * count + replication]
         if case < 0:
@@ -168,7 +178,7 @@ def _fill_all(
 @entry(
     *(_LIST, _TABLE, _TABLE, int64, int64, _LIST, _LIST, int32[::1]),
     *(_TABLE, float64[:, ::1], int32[:, ::1], int16[:, ::1], int64[::1]),
-    *(int32[:, ::1], _LIST, _LIST, _LIST, _LIST, float64[:, ::1], _LIST, _LIST),
+    *(int32[:, ::1], _LIST, _LIST, _LIST, _LIST, float64[:, ::1], float64[:, ::1], _LIST, _LIST),
 )
 def fill(
     program,
@@ -188,15 +198,17 @@ def fill(
     node_pools,
     unit_pools,
     calendars,
-    firsts,
+    pool_calendars,
     costs,
+    helpers,
     pauses,
     busy,
 ):
     """Write the columns of the log for the cases of one replication; the floats are zero before."""
     where = (rows.ctypes, open_rows.ctypes, count, replication, index.ctypes, len(index) // count, offsets.ctypes)
     columns = (times.ctypes, floats.ctypes, numbers.ctypes, codes.ctypes, replications.ctypes)
-    staff = (node_pools.ctypes, unit_pools.ctypes, calendars.ctypes, firsts.ctypes, costs.ctypes, pauses.ctypes)
+    people = (node_pools.ctypes, unit_pools.ctypes, calendars.ctypes, pool_calendars.ctypes)
+    staff = (*people, costs.ctypes, helpers.ctypes, pauses.ctypes)
     names = (tables.ctypes, tables.shape[1])
     _fill_all(program.ctypes, *where, order.ctypes, len(order), *columns, *names, *staff, busy.ctypes)
 

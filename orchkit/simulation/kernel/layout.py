@@ -32,7 +32,8 @@ START, END, TASK, XOR, AND, OR, EVENT, WAIT, SCOPE, FOREACH, WHILE, SAGA, CALL =
     P_KNOWN,
     P_KNOWN_CASES,
     P_ATTRIBUTE_COUNT,
-) = range(20)
+    P_DEMANDS,
+) = range(21)
 P_HEADER = 24
 
 # A node -------------------------------------------------------------------------
@@ -83,8 +84,10 @@ P_HEADER = 24
     N_SKIP_CODE,
     N_EXIT_CODE,
     N_DELAY,
+    N_DEMANDS,
+    N_DEMAND_COUNT,
     N_WIDTH,
-) = range(47)
+) = range(49)
 
 # How a choice is made
 BY_SHARES, BY_CONDITIONS = 1, 2
@@ -202,9 +205,14 @@ M_HEADER = 64
     S_READY,
     S_SERIAL,
     S_BATCH_NEXT,
-    S_BATCH_SINCE,
+    S_LEADER,
+    S_GATHERED,
+    S_PAUSED,
+    S_AWAY,
     S_WIDTH,
-) = range(35)
+) = range(38)
+# Where a step waits (S_QUEUED): nowhere, in a queue, for a batch to fill, behind the first of its batch
+IN_QUEUE, GATHERING, FOLLOWING = 1, 2, 3
 
 # A pass through a graph; the flags of waiting tokens follow ----------------------
 (
@@ -249,9 +257,12 @@ K_NUMBER, K_ARRIVED, K_KEY, K_ROOT, K_LAST, K_VISITS = range(6)
     Q_WAKE,
     Q_LIMIT,
     Q_PAUSE,
+    Q_JOINT,
+    Q_OTHERS,
+    Q_OTHER_COUNT,
     Q_WIDTH,
-) = range(13)
-R_NEXT, R_CALENDAR, R_STEP, R_LAST_NODE, R_POOL, R_BUSY, R_WIDTH = range(7)
+) = range(16)
+R_NEXT, R_CALENDAR, R_STEP, R_LAST_NODE, R_POOL, R_BUSY, R_ALSO, R_HELPED, R_WIDTH = range(9)
 
 # Statuses, as in orchkit.model.states -------------------------------------------
 (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from numba import float64, int64
 
+from orchkit.simulation.kernel.batching import close_batch, gather
 from orchkit.simulation.kernel.compiling import compiled, entry
 from orchkit.simulation.kernel.draws import draw, micros, mix, sample, stream
 from orchkit.simulation.kernel.duty import working_until
@@ -15,7 +16,7 @@ from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names 
 from orchkit.simulation.kernel.memory import add_case, command, look_at, note, pop_event, push, schedule, tell
 from orchkit.simulation.kernel.outcomes import child_ended, failed_for_good, out_of_time, step_done
 from orchkit.simulation.kernel.passes import become
-from orchkit.simulation.kernel.serving import ask_for, dispatch, leave_queue, release
+from orchkit.simulation.kernel.serving import ask_for, leave_queue, release, serve, serve_all
 from orchkit.simulation.kernel.turn import turn
 
 __all__ = ["begin", "run"]
@@ -83,8 +84,8 @@ def _attempt_failed(p, m, d, slot, failure):
     m[s + S_STATUS] = RETRYING
     note(p, m, m[s + S_KIND], RETRYING, m[s + S_NODE], m[s + S_ATTEMPT], 0)
     m[s + S_ENABLED] = m[M_NOW]
-    m[s + S_STARTED] = m[s + S_LEFT] = m[s + S_OVERTAKEN] = m[s + S_UNIT] = -1
-    m[s + S_SEQ] = 0
+    m[s + S_STARTED] = m[s + S_LEFT] = m[s + S_OVERTAKEN] = m[s + S_UNIT] = m[s + S_PAUSED] = -1
+    m[s + S_SEQ] = m[s + S_LEADER] = m[s + S_GATHERED] = m[s + S_AWAY] = 0
     at = p[n + N_RETRY]
     delay = min(d[at] * d[at + 2] ** (m[s + S_ATTEMPT] - 1), d[at + 1])
     if d[at + 3] > 0:
@@ -92,6 +93,15 @@ def _attempt_failed(p, m, d, slot, failure):
         key = m[m[M_CASES] + (K_VISITS + p[P_NODE_COUNT]) * m[i + I_CASE] + K_KEY]
         delay *= 1 + d[at + 3] * (2 * draw(key, m[s + S_NODE], m[s + S_VISIT], m[s + S_ATTEMPT], U_RETRY) - 1)
     command(m, DO_RETRY, slot, m[s], micros(delay))
+
+
+@compiled
+def _attempt_ended(p, m, d, slot, outcome):
+    """Take the outcome of an attempt: a failure, or 0."""
+    if outcome:
+        _attempt_failed(p, m, d, slot, outcome)
+    else:
+        step_done(p, m, d, slot)
 
 
 @compiled
@@ -104,7 +114,9 @@ def _carry_out(p, m, d, do, slot, gen, value):
     n = p[P_NODES] + N_WIDTH * node
     now = m[M_NOW]
     if do == DO_RUN:
-        if not ask_for(p, m, d, slot):
+        if p[n + N_BATCH] > 1:
+            gather(p, m, d, slot)
+        elif not ask_for(p, m, d, slot):
             failure = PERMANENT | (T_QUEUE_FULL << TYPE_SHIFT) | (node << NODE_SHIFT)
             become(p, m, slot, FAILED, failure)
             failed_for_good(p, m, d, slot, failure)
@@ -178,21 +190,32 @@ def _take(p, m, d, code):
     """Do what an event says."""
     kind, slot, gen = code & 15, (code >> 4) & 0xFFFFFFF, code >> 32
     s = m[M_STEPS] + S_WIDTH * slot
-    freed = -1
+    freed = node = -1
     if kind == E_ARRIVAL:
         _arrive(p, m, d)
     elif kind == E_WAKE:
         m[m[M_POOLS] + Q_WIDTH * slot + Q_WAKE] = 0
-        dispatch(p, m, d, slot)
+        serve(p, m, d, slot)
+        return
+    elif kind == E_BATCH:
+        if (m[s] * 64 + (m[s + S_ATTEMPT] & 63)) & 0x7FFFFFFF == gen and m[s + S_QUEUED] == GATHERING:
+            close_batch(p, m, d, m[s + S_NODE])
         return
     elif kind == E_DONE:
         if (m[s] * 64 + (m[s + S_TOKEN] & 63)) & 0x7FFFFFFF != gen or m[s + S_STATUS] != RUNNING:
             return
+        node = m[s + S_NODE]
         freed = release(p, m, slot)
-        if m[s + S_OUTCOME]:
-            _attempt_failed(p, m, d, slot, m[s + S_OUTCOME])
-        else:
-            step_done(p, m, d, slot)
+        outcome, follower = m[s + S_OUTCOME], m[s + S_BATCH_NEXT]
+        m[s + S_BATCH_NEXT] = -1
+        _attempt_ended(p, m, d, slot, outcome)
+        while follower >= 0:  # what was done together ends together
+            turn(p, m, d)
+            _follow_up(p, m, d)
+            f = m[M_STEPS] + S_WIDTH * follower
+            slot, follower = follower, m[f + S_BATCH_NEXT]
+            m[f + S_BATCH_NEXT] = -1
+            _attempt_ended(p, m, d, slot, outcome)
     elif kind == E_PATIENCE:
         if (m[s] * 64 + (m[s + S_ATTEMPT] & 63)) & 0x7FFFFFFF != gen or not m[s + S_QUEUED] or m[s + S_STARTED] >= 0:
             return
@@ -220,6 +243,7 @@ def _take(p, m, d, code):
     elif kind == E_DEADLINE:
         failure = TIMED_OUT | (T_DEADLINE << TYPE_SHIFT) | (m[s + S_NODE] << NODE_SHIFT)
         leave_queue(p, m, slot)
+        node = m[s + S_NODE]
         freed = release(p, m, slot) if m[s + S_STATUS] == RUNNING else -1
         become(p, m, slot, FAILED, failure)
         failed_for_good(p, m, d, slot, failure)
@@ -233,7 +257,7 @@ def _take(p, m, d, code):
     turn(p, m, d)
     _follow_up(p, m, d)
     if freed >= 0:
-        dispatch(p, m, d, freed)
+        serve_all(p, m, d, freed, node)
 
 
 @compiled

@@ -160,7 +160,7 @@ def add_step(p, m, node, kind, status, pass_slot):
     m[s + S_STARTED] = -1
     m[s + S_UNIT] = m[s + S_NEXT] = m[s + S_PREV] = m[s + S_CHILD] = m[s + S_CHILD_LAST] = -1
     m[s + S_Q_NEXT] = m[s + S_Q_PREV] = m[s + S_BATCH_NEXT] = -1
-    m[s + S_LEFT] = m[s + S_OVERTAKEN] = -1
+    m[s + S_LEFT] = m[s + S_OVERTAKEN] = m[s + S_PAUSED] = -1
     i = m[M_PASSES] + p[P_HELD] * pass_slot
     k = m[M_CASES] + (K_VISITS + p[P_NODE_COUNT]) * m[i + I_CASE] + K_VISITS + node
     m[k] += 1
@@ -281,7 +281,8 @@ def log_row(p, m, s, status, failure):
     i = m[M_PASSES] + p[P_HELD] * m[s + S_PASS]
     k = m[M_CASES] + (K_VISITS + p[P_NODE_COUNT]) * m[i + I_CASE]
     later, overtaken = m[s + S_READY] - m[s + S_ENABLED], m[s + S_OVERTAKEN]
-    more = later != 0 or overtaken >= 0
+    gathered, away = m[s + S_GATHERED], -1 if m[s + S_LEADER] else m[s + S_AWAY]
+    more = later != 0 or overtaken >= 0 or gathered != 0 or away != 0
     m[r] = (m[k + K_NUMBER] << 24) | m[s + S_NODE]
     m[r + 1] = m[s + S_ENABLED]
     m[r + 2] = m[s + S_STARTED]
@@ -299,4 +300,5 @@ def log_row(p, m, s, status, failure):
     if more:
         m[r + ROW_WIDTH] = -1
         m[r + ROW_WIDTH + 1], m[r + ROW_WIDTH + 2] = later, overtaken
+        m[r + ROW_WIDTH + 3], m[r + ROW_WIDTH + 4] = gathered, away
         m[M_ROW_COUNT] = count + 2

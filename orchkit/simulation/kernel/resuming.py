@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from numba import float64, int64
 
+from orchkit.simulation.kernel.batching import gather
 from orchkit.simulation.kernel.compiling import compiled, entry
 from orchkit.simulation.kernel.draws import case_key, fraction, micros, mix, sample, stream
 from orchkit.simulation.kernel.duty import worked, working_until
 from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
 from orchkit.simulation.kernel.memory import schedule
-from orchkit.simulation.kernel.serving import _begin, _idle_unit, _queue, dispatch
+from orchkit.simulation.kernel.serving import _begin, _idle_unit, _may_begin, _queue, dispatch
 
 __all__ = ["ASK", "DEADLINE", "LOOP", "OUTLASTED", "RETRY", "TIMEOUT", "TIMER", "WAITS", "WORK", "resume"]
 
@@ -71,6 +72,8 @@ def _work_on(p, m, d, slot, unit):
     n = p[P_NODES] + N_WIDTH * m[s + S_NODE]
     pool = p[n + N_POOL]
     calendar = -1
+    if p[n + N_DEMAND_COUNT] and not _may_begin(p, m, slot):
+        unit = -1
     if unit >= 0:
         r = m[M_UNITS] + R_WIDTH * unit
         q = m[M_POOLS] + Q_WIDTH * pool
@@ -90,6 +93,7 @@ def _work_on(p, m, d, slot, unit):
         m[q + Q_IDLE_COUNT] -= 1
     fits = _draw_rest(p, m, d, s, unit, calendar)
     if unit < 0 and pool >= 0:
+        m[s + S_PAUSED] = m[M_NOW]
         _queue(p, m, d, slot, m[M_POOLS] + Q_WIDTH * pool, pool)
         return fits
     _begin(p, m, d, slot, unit)
@@ -106,12 +110,17 @@ def _work_on(p, m, d, slot, unit):
 def _ask(p, m, d, slot):
     """Let an attempt that waited for a resource wait on, or begin; the queue's limit was passed long ago."""
     s = m[M_STEPS] + S_WIDTH * slot
-    pool = p[p[P_NODES] + N_WIDTH * m[s + S_NODE] + N_POOL]
+    n = p[P_NODES] + N_WIDTH * m[s + S_NODE]
+    pool = p[n + N_POOL]
+    if p[n + N_BATCH] > 1:
+        gather(p, m, d, slot)
+        return
     if pool < 0:
         _begin(p, m, d, slot, -1)
         return
     q = m[M_POOLS] + Q_WIDTH * pool
-    if m[q + Q_LENGTH] == 0 and m[q + Q_IDLE_COUNT] > 0:
+    needs_more = p[n + N_DEMAND_COUNT] > 0
+    if _may_begin(p, m, slot) if needs_more else m[q + Q_LENGTH] == 0 and m[q + Q_IDLE_COUNT] > 0:
         unit = _idle_unit(p, m, q)
         if unit >= 0:
             _begin(p, m, d, slot, unit)

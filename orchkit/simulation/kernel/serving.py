@@ -8,7 +8,49 @@ from orchkit.simulation.kernel.duty import next_open, open_between, working_unti
 from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
 from orchkit.simulation.kernel.memory import note, schedule
 
-__all__ = ["ask_for", "dispatch", "leave_queue", "release"]
+__all__ = ["ask_for", "dispatch", "leave_queue", "release", "serve", "serve_all"]
+
+
+@compiled
+def _on_duty(p, m, q):
+    """Return how many idle resources of a role are on duty."""
+    count, unit = 0, m[q + Q_IDLE]
+    while unit >= 0:
+        r = m[M_UNITS] + R_WIDTH * unit
+        if next_open(p, m[r + R_CALENDAR], m[M_NOW]) == m[M_NOW]:
+            count += 1
+        unit = m[r + R_NEXT]
+    return count
+
+
+@compiled
+def _may_begin(p, m, slot):
+    """Return whether all that a step needs at once is there."""
+    n = p[P_NODES] + N_WIDTH * m[m[M_STEPS] + S_WIDTH * slot + S_NODE]
+    for number in range(p[n + N_DEMAND_COUNT]):
+        at = p[P_DEMANDS] + p[n + N_DEMANDS] + 2 * number
+        q = m[M_POOLS] + Q_WIDTH * p[at]
+        if m[q + Q_IDLE_COUNT] < p[at + 1] or _on_duty(p, m, q) < p[at + 1]:
+            return False
+    return True
+
+
+@compiled
+def _take_others(p, m, slot, unit):
+    """Take all that a step needs at once beside its first resource; they hang on it, one behind the other."""
+    n = p[P_NODES] + N_WIDTH * m[m[M_STEPS] + S_WIDTH * slot + S_NODE]
+    last = unit
+    m[m[M_UNITS] + R_WIDTH * unit + R_ALSO] = -1
+    for number in range(p[n + N_DEMAND_COUNT]):
+        at = p[P_DEMANDS] + p[n + N_DEMANDS] + 2 * number
+        q = m[M_POOLS] + Q_WIDTH * p[at]
+        for _ in range(p[at + 1] - (1 if number == 0 else 0)):
+            other = _idle_unit(p, m, q)
+            r = m[M_UNITS] + R_WIDTH * other
+            m[r + R_STEP], m[r + R_BUSY], m[r + R_ALSO] = slot, m[M_NOW], -1
+            m[r + R_LAST_NODE] = m[m[M_UNITS] + R_WIDTH * unit + R_LAST_NODE]
+            m[m[M_UNITS] + R_WIDTH * last + R_ALSO] = other
+            last = other
 
 
 @compiled
@@ -34,6 +76,11 @@ def _begin(p, m, d, slot, unit):
             setup = micros(sample(p, d, p[n + N_SETUP], key, stream(key, node, visit, attempt, U_SETUP), unit))
         m[r + R_LAST_NODE] = node + 1
         m[r + R_BUSY] = now
+        if p[n + N_DEMAND_COUNT]:
+            _take_others(p, m, slot, unit)
+    if m[s + S_PAUSED] >= 0:
+        m[s + S_AWAY] += open_between(p, calendar, m[s + S_PAUSED], now)
+        m[s + S_PAUSED] = -1
     if m[s + S_LEFT] < 0:
         outcome, after = 0, p[n + N_WORK]
         if p[n + N_FAILURE_COUNT] > 0:
@@ -54,6 +101,12 @@ def _begin(p, m, d, slot, unit):
         if m[s + S_STATUS] != RUNNING:
             m[s + S_STATUS] = RUNNING
             note(p, m, m[s + S_KIND], RUNNING, node, attempt, 0)
+        follower = m[s + S_BATCH_NEXT]
+        while follower >= 0:  # they are done together
+            f = m[M_STEPS] + S_WIDTH * follower
+            m[f + S_QUEUED], m[f + S_STATUS], m[f + S_STARTED], m[f + S_UNIT] = 0, RUNNING, now, unit
+            note(p, m, m[f + S_KIND], RUNNING, node, m[f + S_ATTEMPT], 0)
+            follower = m[f + S_BATCH_NEXT]
         if p[n + N_TIMEOUT] >= 0 and working_until(p, calendar, now, work + setup) > now + p[n + N_TIMEOUT]:
             m[s + S_OUTCOME] = p[n + N_TIMEOUT_CLASS] | (T_TIMEOUT << TYPE_SHIFT) | (node << NODE_SHIFT)
             m[s + S_TOKEN] += 1
@@ -142,14 +195,83 @@ def _queue(p, m, d, slot, q, pool):
     else:
         m[m[M_STEPS] + S_WIDTH * after + S_Q_PREV] = slot
     m[q + Q_LENGTH] += 1
+    if p[n + N_DEMAND_COUNT]:
+        m[q + Q_JOINT] += 1
 
 
 @compiled
 def leave_queue(p, m, slot):
+    """Take a step out of what it waits in: a queue, in which the next of its batch takes its place, or a batch."""
+    s = m[M_STEPS] + S_WIDTH * slot
+    if m[s + S_QUEUED] == 0:
+        return
+    if m[s + S_QUEUED] != IN_QUEUE:
+        _leave_batch(p, m, slot)
+    elif m[s + S_BATCH_NEXT] >= 0:
+        _hand_on(p, m, slot)
+    else:
+        _unqueue(p, m, slot)
+
+
+@compiled
+def _leave_batch(p, m, slot):
+    """Take a step out of those that wait for a batch to fill, or behind the first of their batch."""
+    s = m[M_STEPS] + S_WIDTH * slot
+    before = -1
+    if m[s + S_QUEUED] == FOLLOWING:
+        other = m[s + S_LEADER] - 1
+    else:
+        node = m[s + S_NODE]
+        b = m[M_BATCHES] + 3 * node
+        other = m[b] - 1
+        m[b + 2] -= 1
+    while other != slot:
+        before, other = other, m[m[M_STEPS] + S_WIDTH * other + S_BATCH_NEXT]
+    after = m[s + S_BATCH_NEXT]
+    if before >= 0:
+        m[m[M_STEPS] + S_WIDTH * before + S_BATCH_NEXT] = after
+    if m[s + S_QUEUED] == GATHERING:
+        n = p[P_NODES] + N_WIDTH * node
+        if after < 0:
+            m[b + 1] = before + 1
+        if before < 0:
+            m[b] = after + 1
+            if after >= 0 and p[n + N_BATCH_WAIT] >= 0:
+                f = m[M_STEPS] + S_WIDTH * after
+                due = max(m[M_NOW], m[f + S_READY] + p[n + N_BATCH_WAIT])
+                schedule(m, due, E_BATCH, after, m[f] * 64 + (m[f + S_ATTEMPT] & 63))
+    m[s + S_QUEUED], m[s + S_BATCH_NEXT], m[s + S_LEADER] = 0, -1, 0
+
+
+@compiled
+def _hand_on(p, m, slot):
+    """Let the next step of a batch take the place of its first one in the queue."""
+    s = m[M_STEPS] + S_WIDTH * slot
+    first = m[s + S_BATCH_NEXT]
+    f = m[M_STEPS] + S_WIDTH * first
+    q = m[M_POOLS] + Q_WIDTH * p[p[P_NODES] + N_WIDTH * m[s + S_NODE] + N_POOL]
+    before, after = m[s + S_Q_PREV], m[s + S_Q_NEXT]
+    m[f + S_Q_PREV], m[f + S_Q_NEXT], m[f + S_QUEUED], m[f + S_LEADER] = before, after, IN_QUEUE, 0
+    m[f + S_SEQ], m[f + S_PRIORITY] = m[s + S_SEQ], m[s + S_PRIORITY]
+    if before < 0:
+        m[q + Q_HEAD] = first
+    else:
+        m[m[M_STEPS] + S_WIDTH * before + S_Q_NEXT] = first
+    if after < 0:
+        m[q + Q_TAIL] = first
+    else:
+        m[m[M_STEPS] + S_WIDTH * after + S_Q_PREV] = first
+    follower = m[f + S_BATCH_NEXT]
+    while follower >= 0:
+        m[m[M_STEPS] + S_WIDTH * follower + S_LEADER] = first + 1
+        follower = m[m[M_STEPS] + S_WIDTH * follower + S_BATCH_NEXT]
+    m[s + S_QUEUED], m[s + S_BATCH_NEXT] = 0, -1
+
+
+@compiled
+def _unqueue(p, m, slot):
     """Take a step out of the queue that it waits in."""
     s = m[M_STEPS] + S_WIDTH * slot
-    if not m[s + S_QUEUED]:
-        return
     q = m[M_POOLS] + Q_WIDTH * p[p[P_NODES] + N_WIDTH * m[s + S_NODE] + N_POOL]
     before, after = m[s + S_Q_PREV], m[s + S_Q_NEXT]
     if before < 0:
@@ -162,6 +284,8 @@ def leave_queue(p, m, slot):
         m[m[M_STEPS] + S_WIDTH * after + S_Q_PREV] = before
     m[s + S_QUEUED] = 0
     m[q + Q_LENGTH] -= 1
+    if p[p[P_NODES] + N_WIDTH * m[s + S_NODE] + N_DEMAND_COUNT]:
+        m[q + Q_JOINT] -= 1
 
 
 @compiled
@@ -178,7 +302,7 @@ def _interrupt(p, m, d, slot, q, pool):
             other = m[M_STEPS] + S_WIDTH * busy
             node = p[P_NODES] + N_WIDTH * m[other + S_NODE]
             # A timeout of the attempt goes on while it is interrupted, so such an attempt is not.
-            if p[node + N_TIMEOUT] < 0 and m[other + S_PRIORITY] < least:
+            if p[node + N_TIMEOUT] < 0 and p[node + N_DEMAND_COUNT] == 0 and m[other + S_PRIORITY] < least:
                 victim, least = busy, m[other + S_PRIORITY]
     if victim < 0:
         return
@@ -188,9 +312,71 @@ def _interrupt(p, m, d, slot, q, pool):
     calendar = m[r + R_CALENDAR] if m[q + Q_PAUSE] else -1
     m[v + S_LEFT] -= open_between(p, calendar, m[r + R_BUSY], m[M_NOW])
     m[v + S_TOKEN] += 1
-    leave_queue(p, m, slot)
+    m[v + S_PAUSED] = m[M_NOW]
+    _unqueue(p, m, slot)
     _begin(p, m, d, slot, unit)
     _queue(p, m, d, victim, q, pool)
+
+
+@compiled
+def _wake_later(p, m, pool):
+    """Look again at a queue when the next one who is needed, and idle, comes on duty."""
+    q = m[M_POOLS] + Q_WIDTH * pool
+    soonest = _next_on_duty(p, m, q)
+    if m[q + Q_JOINT]:
+        slot = m[q + Q_HEAD]
+        while slot >= 0:
+            s = m[M_STEPS] + S_WIDTH * slot
+            n = p[P_NODES] + N_WIDTH * m[s + S_NODE]
+            for number in range(1, p[n + N_DEMAND_COUNT]):
+                other = p[p[P_DEMANDS] + p[n + N_DEMANDS] + 2 * number]
+                soonest = min(soonest, _next_on_duty(p, m, m[M_POOLS] + Q_WIDTH * other))
+            slot = m[s + S_Q_NEXT]
+    if soonest < FOREVER and (m[q + Q_WAKE] <= m[M_NOW] or soonest < m[q + Q_WAKE]):
+        m[q + Q_WAKE] = soonest
+        schedule(m, soonest, E_WAKE, pool, 0)
+
+
+@compiled
+def _next_on_duty(p, m, q):
+    """Return when the next idle resource comes on duty that is not."""
+    soonest = FOREVER
+    idle = m[q + Q_IDLE]
+    while idle >= 0:
+        r = m[M_UNITS] + R_WIDTH * idle
+        opens = next_open(p, m[r + R_CALENDAR], m[M_NOW])
+        if opens > m[M_NOW]:
+            soonest = min(soonest, opens)
+        idle = m[r + R_NEXT]
+    return soonest
+
+
+@compiled
+def _overtake(m, q, slot):
+    """Note who came before a step that is served now."""
+    if m[q + Q_DISCIPLINE] == 0:
+        return
+    seq = m[m[M_STEPS] + S_WIDTH * slot + S_SEQ]
+    other = m[q + Q_HEAD]
+    while other >= 0:
+        o = m[M_STEPS] + S_WIDTH * other
+        if m[o + S_SEQ] < seq and m[o + S_OVERTAKEN] < 0:
+            m[o + S_OVERTAKEN] = m[M_NOW]
+        other = m[o + S_Q_NEXT]
+
+
+@compiled
+def _first_that_may(p, m, q):
+    """Return the first step of a queue whose resources are all there, and the one that it begins with; -1 for none."""
+    slot = m[q + Q_HEAD]
+    while slot >= 0:
+        s = m[M_STEPS] + S_WIDTH * slot
+        if p[p[P_NODES] + N_WIDTH * m[s + S_NODE] + N_DEMAND_COUNT] == 0 or _may_begin(p, m, slot):
+            unit = _idle_unit(p, m, q)
+            if unit >= 0:
+                return slot, unit
+        slot = m[s + S_Q_NEXT]
+    return -1, -1
 
 
 @compiled
@@ -198,29 +384,35 @@ def dispatch(p, m, d, pool):
     """Let idle resources serve who waits; where none is on duty, look again when one is."""
     q = m[M_POOLS] + Q_WIDTH * pool
     while m[q + Q_LENGTH] > 0 and m[q + Q_IDLE_COUNT] > 0:
-        unit = _idle_unit(p, m, q)
+        if m[q + Q_JOINT]:
+            slot, unit = _first_that_may(p, m, q)
+        else:
+            slot, unit = m[q + Q_HEAD], _idle_unit(p, m, q)
         if unit < 0:
-            soonest = FOREVER
-            idle = m[q + Q_IDLE]
-            while idle >= 0:
-                r = m[M_UNITS] + R_WIDTH * idle
-                soonest = min(soonest, next_open(p, m[r + R_CALENDAR], m[M_NOW]))
-                idle = m[r + R_NEXT]
-            if m[q + Q_WAKE] <= m[M_NOW] or soonest < m[q + Q_WAKE]:
-                m[q + Q_WAKE] = soonest
-                schedule(m, soonest, E_WAKE, pool, 0)
+            _wake_later(p, m, pool)
             return
-        slot = m[q + Q_HEAD]
-        leave_queue(p, m, slot)
-        if m[q + Q_DISCIPLINE] != 0:
-            seq = m[m[M_STEPS] + S_WIDTH * slot + S_SEQ]
-            other = m[q + Q_HEAD]
-            while other >= 0:
-                o = m[M_STEPS] + S_WIDTH * other
-                if m[o + S_SEQ] < seq and m[o + S_OVERTAKEN] < 0:
-                    m[o + S_OVERTAKEN] = m[M_NOW]
-                other = m[o + S_Q_NEXT]
+        _unqueue(p, m, slot)
+        _overtake(m, q, slot)
         _begin(p, m, d, slot, unit)
+
+
+@compiled
+def serve(p, m, d, pool):
+    """Let those be served who wait for a role: first those who need others beside it."""
+    q = m[M_POOLS] + Q_WIDTH * pool
+    for number in range(m[q + Q_OTHER_COUNT]):
+        dispatch(p, m, d, p[m[q + Q_OTHERS] + number])
+    dispatch(p, m, d, pool)
+
+
+@compiled
+def serve_all(p, m, d, pool, node):
+    """Let those be served who wait for what a step of a node has given back."""
+    n = p[P_NODES] + N_WIDTH * node
+    if p[n + N_DEMAND_COUNT] == 0:
+        serve(p, m, d, pool)
+    for number in range(p[n + N_DEMAND_COUNT]):
+        serve(p, m, d, p[p[P_DEMANDS] + p[n + N_DEMANDS] + 2 * number])
 
 
 @compiled
@@ -233,7 +425,11 @@ def ask_for(p, m, d, slot):
         _begin(p, m, d, slot, -1)
         return True
     q = m[M_POOLS] + Q_WIDTH * pool
-    if m[q + Q_LENGTH] == 0 and m[q + Q_IDLE_COUNT] > 0:
+    for number in range(m[q + Q_OTHER_COUNT]):  # who needs this role and others came before
+        dispatch(p, m, d, p[m[q + Q_OTHERS] + number])
+    needs_more = p[n + N_DEMAND_COUNT] > 0
+    free = _may_begin(p, m, slot) if needs_more else m[q + Q_LENGTH] == 0 and m[q + Q_IDLE_COUNT] > 0
+    if free:
         unit = _idle_unit(p, m, q)
         if unit >= 0:
             # Who interrupts must know what the work matters that it finds.
@@ -244,7 +440,7 @@ def ask_for(p, m, d, slot):
     if m[q + Q_LIMIT] >= 0 and m[q + Q_LENGTH] >= m[q + Q_LIMIT]:
         return False
     _queue(p, m, d, slot, q, pool)
-    if m[q + Q_DISCIPLINE] == 3:
+    if m[q + Q_DISCIPLINE] == 3 and not needs_more:
         _interrupt(p, m, d, slot, q, pool)
     if m[q + Q_IDLE_COUNT] > 0:
         dispatch(p, m, d, pool)
@@ -252,15 +448,10 @@ def ask_for(p, m, d, slot):
 
 
 @compiled
-def release(p, m, slot):
-    """Give back the resource of an attempt that has ended; return its role, -1 for none."""
-    s = m[M_STEPS] + S_WIDTH * slot
-    unit = m[s + S_UNIT]
-    if unit < 0:
-        return -1
+def _give_back(m, unit):
+    """Let a resource be idle again."""
     r = m[M_UNITS] + R_WIDTH * unit
-    pool = m[r + R_POOL]
-    q = m[M_POOLS] + Q_WIDTH * pool
+    q = m[M_POOLS] + Q_WIDTH * m[r + R_POOL]
     m[r + R_STEP] = -1
     m[r + R_NEXT] = -1
     if m[q + Q_IDLE_LAST] >= 0 and m[q + Q_IDLE_COUNT] > 0:
@@ -269,4 +460,24 @@ def release(p, m, slot):
         m[q + Q_IDLE] = unit
     m[q + Q_IDLE_LAST] = unit
     m[q + Q_IDLE_COUNT] += 1
-    return pool
+
+
+@compiled
+def release(p, m, slot):
+    """Give back the resources of an attempt that has ended; return the first one's role, -1 for none."""
+    unit = m[m[M_STEPS] + S_WIDTH * slot + S_UNIT]
+    if unit < 0:
+        return -1
+    r = m[M_UNITS] + R_WIDTH * unit
+    other = m[r + R_ALSO]
+    m[r + R_ALSO] = -1
+    _give_back(m, unit)
+    while other >= 0:
+        o = m[M_UNITS] + R_WIDTH * other
+        calendar = m[o + R_CALENDAR] if m[m[M_POOLS] + Q_WIDTH * m[o + R_POOL] + Q_PAUSE] else -1
+        m[o + R_HELPED] += open_between(p, calendar, m[o + R_BUSY], m[M_NOW])
+        after = m[o + R_ALSO]
+        m[o + R_ALSO] = -1
+        _give_back(m, other)
+        other = after
+    return m[r + R_POOL]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from orchkit.errors import ScenarioError, nearest
 from orchkit.model.definition import Workflow, all_nodes
-from orchkit.model.nodes import Activity, ForEach, Gateway, Task, Wait, While
+from orchkit.model.nodes import Activity, ForEach, Gateway, Node, Task, Wait, While
 from orchkit.simulation.scenario import Scenario
 
 __all__ = ["check_names"]
@@ -42,15 +42,43 @@ def check_names(workflow: Workflow, scenario: Scenario, others: Iterable[Workflo
                 message = f"{part}: {name!r} is {what} of {workflow.name!r}.{nearest(name, fitting)}"
                 raise ScenarioError(message, node=name)
     roles = {node.role for node in nodes.values() if isinstance(node, Task) and node.role is not None}
+    _check_requires(scenario, roles)
+    roles |= {role for needed in scenario.requires.values() for role in needed}
     for role in scenario.resources:
         if role not in roles:
             hint = nearest(role, roles) or f" Roles of its tasks: {', '.join(sorted(roles)) or 'none'}."
             message = f"resources: no task of {workflow.name!r} has the role {role!r}.{hint}"
             raise ScenarioError(message)
-    for part in ("batches", "requires"):
-        if getattr(scenario, part):
-            message = f"{part}: this version does not simulate them yet; leave {part} out."
-            raise ScenarioError(message)
+    _check_batches(scenario, nodes)
+
+
+def _check_requires(scenario: Scenario, roles: set[str]) -> None:
+    for name, needed in scenario.requires.items():
+        for role, count in needed.items():
+            if role not in scenario.resources and role not in roles:
+                hint = nearest(role, [*scenario.resources, *roles])
+                message = f"requires: {name}: nobody has the role {role!r}.{hint} Add it to the scenario's resources."
+                raise ScenarioError(message, node=name)
+            if role in scenario.resources and count > scenario.resources[role].count:
+                there = scenario.resources[role].count
+                message = f"requires: {name}: it needs {count} of {role!r} at once, and there are {there}."
+                raise ScenarioError(message, node=name)
+
+
+def _check_batches(scenario: Scenario, nodes: Mapping[str, Node]) -> None:
+    for name in scenario.batches:
+        task = nodes[name]
+        own = task.role if isinstance(task, Task) else None
+        roles = scenario.requires.get(name, {} if own is None else {own: 1})
+        limited = any(scenario.resources[role].queue_limit is not None for role in roles if role in scenario.resources)
+        for what, is_there in (
+            ("a deadline", isinstance(task, Task) and task.deadline_s is not None),
+            ("a patience", name in scenario.patience),
+            ("a role with a queue_limit", limited),
+        ):
+            if is_there:
+                message = f"batches: {name}: it has {what}, with which steps that are done together are not simulated."
+                raise ScenarioError(message, node=name)
 
 
 def _all_workflows(*workflows: Workflow) -> list[Workflow]:

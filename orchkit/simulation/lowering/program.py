@@ -46,6 +46,10 @@ class Lowered:
         The types of the values of an attribute, where there are few.
     places
         The number of each graph and of its first flow, by digest of the workflow and name of the scope.
+    others
+        For each role, where and how many those are in whose queues steps wait that need it too.
+    helpers
+        By node, what those who are needed beside the first cost: per hour, and per step.
     """
 
     program: NDArray[np.int64]
@@ -55,11 +59,14 @@ class Lowered:
     units: list[tuple[str, str]]
     pools: list[tuple[str, Resource, int]]
     unit_calendars: list[int]
+    pool_calendars: list[int]
     attributes: dict[str, int]
     kinds: dict[str, set[type]]
     texts: list[str | None]
     node_pools: NDArray[np.int64]
     places: dict[tuple[str, str], tuple[int, int]]
+    others: list[tuple[int, int]]
+    helpers: NDArray[np.float64]
 
 
 def lower(
@@ -127,21 +134,8 @@ def _put_together(
     numbers, work, staff = graphs.numbers, graphs.work, graphs.work.staff
     header = [0] * at.P_HEADER
     start_us = moment_us(scenario.start)
-    arrivals: list[int] = []
     header[at.P_START] = start_us
-    match scenario.arrivals:
-        case Distribution():
-            header[at.P_ARRIVALS] = numbers.distribution(scenario.arrivals, "arrivals")
-        case ArrivalTimes():
-            arrivals = [round(moment * at.MICRO) for moment in scenario.arrivals.after_s]
-            header[at.P_ARRIVAL_KIND], header[at.P_ARRIVAL_COUNT] = 1, len(arrivals)
-        case Profile():
-            header[at.P_ARRIVAL_KIND], header[at.P_ARRIVALS] = 2, len(numbers.numbers)
-            numbers.numbers += [rate / 3_600 / at.MICRO for rate in scenario.arrivals.per_hour]
-            header[at.P_ARRIVAL_COUNT] = numbers.distribution(exponential(1), "arrivals")
-        case _:
-            message = "arrivals: when do cases arrive? Add it to the scenario: arrivals=ok.exponential('12 min')."
-            raise ScenarioError(message)
+    arrivals = _arrivals(scenario, numbers, header)
     calendars, spans = staff.lower_calendars(start_us)
     program = [*header]
     tables = (
@@ -169,6 +163,13 @@ def _put_together(
     program += conditions.code
     program[at.P_ATTRIBUTES], program[at.P_ATTRIBUTE_COUNT] = len(program), len(numbers.drawn)
     program += numbers.drawn
+    program[at.P_DEMANDS] = len(program)
+    program += work.demands
+    others, helpers = _joint(graphs)
+    places = []
+    for pools in others:
+        places.append((len(program), len(pools)))
+        program += pools
     if any(known):
         program[at.P_KNOWN], program[at.P_KNOWN_CASES] = len(numbers.numbers), len(known)
         numbers.numbers += [
@@ -187,9 +188,47 @@ def _put_together(
         staff.units,
         staff.pools,
         staff.unit_calendars,
+        staff.pool_calendars,
         numbers.attributes,
         {name: {*map(type, values)} for name, values in conditions.attributes.items() if values is not None},
         numbers.texts,
         np.array([row[at.N_POOL] for row in graphs.nodes], dtype=np.int64),
         graphs.places,
+        places,
+        helpers,
     )
+
+
+def _arrivals(scenario: Scenario, numbers: Numbers, header: list[int]) -> list[int]:
+    """Note in the header how cases arrive; return the moments, where they are given."""
+    match scenario.arrivals:
+        case Distribution():
+            header[at.P_ARRIVALS] = numbers.distribution(scenario.arrivals, "arrivals")
+        case ArrivalTimes(after_s):
+            header[at.P_ARRIVAL_KIND], header[at.P_ARRIVAL_COUNT] = 1, len(after_s)
+            return [round(moment * at.MICRO) for moment in after_s]
+        case Profile(per_hour):
+            header[at.P_ARRIVAL_KIND], header[at.P_ARRIVALS] = 2, len(numbers.numbers)
+            numbers.numbers += [rate / 3_600 / at.MICRO for rate in per_hour]
+            header[at.P_ARRIVAL_COUNT] = numbers.distribution(exponential(1), "arrivals")
+        case _:
+            message = "arrivals: when do cases arrive? Add it to the scenario: arrivals=ok.exponential('12 min')."
+            raise ScenarioError(message)
+    return []
+
+
+def _joint(graphs: Graphs) -> tuple[list[list[int]], NDArray[np.float64]]:
+    """Return, for each role, those in whose queues steps wait that need it too; and what helpers of a node cost."""
+    work, staff = graphs.work, graphs.work.staff
+    others: list[list[int]] = [[] for _ in staff.pools]
+    helpers = np.zeros((max(1, len(graphs.nodes)), 2))
+    for node, row in enumerate(graphs.nodes):
+        first, count = row[at.N_DEMANDS], row[at.N_DEMAND_COUNT]
+        pairs = [work.demands[first + 2 * place : first + 2 * place + 2] for place in range(count)]
+        for place, (pool, needed) in enumerate(pairs):
+            if place and row[at.N_POOL] not in others[pool]:
+                others[pool].append(row[at.N_POOL])
+            resource = staff.pools[pool][1]
+            beside = needed - (place == 0)
+            helpers[node] += (beside * resource.cost_per_hour, beside * resource.cost_per_step)
+    return others, helpers

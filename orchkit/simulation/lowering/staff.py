@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -13,6 +14,9 @@ from orchkit.simulation.kernel import layout as at
 from orchkit.simulation.scenario import Resource, Scenario
 
 __all__ = ["Staff", "moment_us"]
+
+
+_LONGEST = timedelta(days=364 * 40)
 
 
 @dataclass(slots=True)
@@ -27,43 +31,57 @@ class Staff:
         Role, resource and number of its first unit.
     unit_calendars
         The calendar of each resource; -1 for always.
+    pool_calendars
+        The same of each role: when any of its resources is on duty.
+    calendars
+        The first role that has it, and the calendars of which it is made.
     """
 
     scenario: Scenario
     units: list[tuple[str, str]] = field(default_factory=list)
     pools: list[tuple[str, Resource, int]] = field(default_factory=list)
     unit_calendars: list[int] = field(default_factory=list)
-    calendars: list[Calendar] = field(default_factory=list)
+    pool_calendars: list[int] = field(default_factory=list)
+    calendars: list[tuple[str, Sequence[Calendar]]] = field(default_factory=list)
 
     def lower_resources(self) -> None:
         """Give each resource of each role its number."""
         for role, resource in self.scenario.resources.items():
             self.pools.append((role, resource, len(self.units)))
             members = resource.members or {f"{role}_{number + 1}": None for number in range(resource.count)}
-            for name, own in members.items():
+            own = [calendar or resource.calendar for calendar in members.values()]
+            for name, calendar in zip(members, own, strict=True):
                 self.units.append((role, str(name)))
-                self.unit_calendars.append(self._calendar(own or resource.calendar))
+                self.unit_calendars.append(self._calendar(role, [calendar]))
+            self.pool_calendars.append(self._calendar(role, own))
 
-    def _calendar(self, calendar: Calendar | None) -> int:
-        if calendar is None:
-            return -1
-        for number, known in enumerate(self.calendars):
-            if known == calendar:
+    def _calendar(self, role: str, calendars: Iterable[Calendar | None]) -> int:
+        """Return the number of the times at which anybody with one of these calendars is on duty; -1 for always."""
+        several: list[Calendar] = []
+        for calendar in calendars:
+            if calendar is None:
+                return -1
+            if calendar not in several:
+                several.append(calendar)
+        for number, (_, known) in enumerate(self.calendars):
+            if known == several:
                 return number
-        self.calendars.append(calendar)
+        self.calendars.append((role, several))
         return len(self.calendars) - 1
 
     def lower_calendars(self, start_us: int) -> tuple[list[list[int]], list[int]]:
         """Return a row for each calendar, and the spans that they refer to."""
         rows, spans = [], list[int]()
-        for calendar in self.calendars:
-            days = [datetime.combine(day, datetime.min.time(), self.scenario.start.tzinfo) for day in calendar.holidays]
-            latest = max([self.scenario.start, *days, *(back for _, back in calendar.absences)])
-            base = self.scenario.start - timedelta(days=7)
+        base = self.scenario.start - timedelta(days=7)
+        for role, several in self.calendars:
+            latest = max(self._last_exception(calendar) for calendar in several)
             period = timedelta(days=364 * ((latest - base).days // 364 + 1))
-            found = calendar.intervals(base, base + period)
+            if period > _LONGEST:
+                message = f"resources: {role}: calendar: an absence or holiday is more than 40 years ahead ({latest})."
+                raise ScenarioError(message)
+            found = _merged(span for calendar in several for span in calendar.intervals(base, base + period))
             if not found:
-                message = "calendar: holidays and absences leave no time at all: it never opens."
+                message = f"resources: {role}: calendar: holidays and absences leave no time at all: it never opens."
                 raise ScenarioError(message)
             base_us, done = start_us - 7 * 86_400 * at.MICRO, 0
             period_us = round(period.total_seconds() * at.MICRO)
@@ -79,9 +97,25 @@ class Staff:
             rows.append(row)
         return rows, spans
 
+    def _last_exception(self, calendar: Calendar) -> datetime:
+        """Return the end of the last holiday or absence after the start; the start where there is none."""
+        zone = self.scenario.start.tzinfo
+        days = (datetime.combine(day, datetime.max.time(), zone) for day in calendar.holidays)
+        return max([self.scenario.start, *days, *(back for _, back in calendar.absences)])
+
     def pool_of(self, role: str | None) -> int:
         """Return the number of a role; -1 where its resources are not limited."""
         return next((number for number, (name, _, _) in enumerate(self.pools) if name == role), -1)
+
+
+def _merged(spans: Iterable[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
+    merged: list[tuple[datetime, datetime]] = []
+    for opens, closes in sorted(spans):
+        if merged and opens <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(closes, merged[-1][1]))
+        else:
+            merged.append((opens, closes))
+    return merged
 
 
 def moment_us(moment: datetime) -> int:

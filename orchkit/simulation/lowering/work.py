@@ -13,6 +13,7 @@ from orchkit.simulation.kernel import layout as at
 from orchkit.simulation.lowering.numbers import Numbers
 from orchkit.simulation.lowering.staff import Staff
 from orchkit.simulation.scenario import Scenario
+from orchkit.units import seconds
 
 __all__ = ["Work", "micros"]
 
@@ -34,6 +35,8 @@ class Work:
         A row a way to fail.
     types
         Types of errors, by code.
+    demands
+        Of tasks that need several at once: pairs of a role and how many.
     """
 
     scenario: Scenario
@@ -41,6 +44,7 @@ class Work:
     staff: Staff
     failures: list[list[int]] = field(default_factory=list)
     types: list[str] = field(default_factory=lambda: list(at.TYPE_NAMES))
+    demands: list[int] = field(default_factory=list)
 
     def lower_task(self, workflow: Workflow, task: Task, row: list[int]) -> None:
         """Fill the row of a task."""
@@ -58,7 +62,11 @@ class Work:
             )
             raise ScenarioError(message, node=task.name)
         row[at.N_WORK] = self.numbers.distribution(work, f"durations: {task.name}")
-        row[at.N_POOL] = self.staff.pool_of(task.role)
+        self._lower_demands(task, row)
+        batch = self.scenario.batches.get(task.name)
+        if batch is not None:
+            row[at.N_BATCH] = batch.size
+            row[at.N_BATCH_WAIT] = -1 if batch.max_wait is None else micros(seconds(batch.max_wait))
         for part, position in (("patience", at.N_PATIENCE), ("setups", at.N_SETUP), ("priorities", at.N_PRIORITY)):
             value = getattr(self.scenario, part).get(task.name)
             if value is not None:
@@ -70,6 +78,16 @@ class Work:
             after = -1 if way.after is None else self.numbers.distribution(way.after, f"failures: {task.name}")
             self.failures.append([code, after, self.numbers.number(way.probability)])
         row[at.N_TIMEOUT_CLASS] = _class_of(task, "Timeout", at.TIMED_OUT)
+
+    def _lower_demands(self, task: Task, row: list[int]) -> None:
+        needed = self.scenario.requires.get(task.name, {} if task.role is None else {task.role: 1})
+        limited = [
+            (self.staff.pool_of(role), count) for role, count in needed.items() if role in self.scenario.resources
+        ]
+        row[at.N_POOL] = limited[0][0] if limited else -1
+        if sum(count for _, count in limited) > 1:
+            row[at.N_DEMANDS], row[at.N_DEMAND_COUNT] = len(self.demands), len(limited)
+            self.demands += [value for pair in limited for value in pair]
 
     def lower_wait(self, wait: Wait, row: list[int]) -> None:
         """Fill the row of a wait."""
