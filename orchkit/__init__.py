@@ -99,7 +99,7 @@ if TYPE_CHECKING:
         workflow,
         write_workflow,
     )
-    from orchkit.operations import backtest, log_lines
+    from orchkit.operations import AlertState, Watch, backtest, evaluate, log_lines, watch
     from orchkit.simulation.attributes import attributes_of
     from orchkit.simulation.calendars import Calendar, office_hours
     from orchkit.simulation.distributions import (
@@ -256,7 +256,14 @@ _NAMES = {
     ),
     "orchkit.view": ("charts",),  # see it
     "orchkit.view.charts": ("Chart",),
-    "orchkit.operations": ("backtest", "log_lines"),  # be told
+    "orchkit.operations": (  # be told
+        "AlertState",
+        "Watch",
+        "backtest",
+        "evaluate",
+        "log_lines",
+        "watch",
+    ),
     "orchkit.errors": (  # what may go wrong
         "CheckError",
         "EngineClosed",

@@ -1,7 +1,8 @@
 """The command line: models, stores and the demo from a shell.
 
-Exit codes: 0 all is well; 1 there are errors in a workflow, a run did not complete, or the demo's books do not
-balance; 2 wrong use, or an error that the message explains. Commands that show a frame take ``--json``: a line a row.
+Exit codes: 0 all is well; 1 there are errors in a workflow, a run did not complete, an alert fires, or the demo's books
+do not balance; 2 wrong use, or an error that the message explains. Commands that show a frame take ``--json``: a line a
+row.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from orchkit.cli_operations import add_commands
 from orchkit.cli_output import show as show_frame
 from orchkit.errors import OrchkitError, RunNotFound
 from orchkit.log import EventLog
-from orchkit.model import read_workflow
-from orchkit.operations import log_lines
+from orchkit.model import Workflow, read_workflow
+from orchkit.operations import backtest, log_lines
 from orchkit.store import Store
 from orchkit.view.diagram import draw as draw_workflow
 
@@ -152,6 +153,27 @@ def failures(store: StoreFile, *, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def alerts(
+    store: StoreFile,
+    *,
+    firing: Annotated[bool, typer.Option("--firing", help="Only those that hold at the end of the store.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show when the alerts of a store's workflows fired; the exit code is 1 where one still does."""
+    with Store(store) as opened:
+        names = opened.sql("SELECT DISTINCT workflow FROM definitions ORDER BY workflow")["workflow"]
+        found = [
+            backtest(Workflow.from_json(opened.latest_definition(name) or ""), _log_of(opened, name)) for name in names
+        ]
+    shown = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["resolved"])
+    if firing:
+        shown = shown[shown["resolved"].isna()]
+    show_frame(f"Alerts of {store}", shown, as_json=as_json)
+    if shown["resolved"].isna().any():
+        raise typer.Exit(1)
+
+
+@app.command()
 def lines(store: StoreFile, *, after: Annotated[int, typer.Option(help="Only after this seq.")] = 0) -> None:
     """Print a line of JSON for each step that has ended."""
     with Store(store) as opened:
@@ -180,7 +202,11 @@ def export(
 
 def _log(store: Path) -> EventLog:
     with Store(store) as opened:
-        frames = opened.log_frames()
+        return _log_of(opened)
+
+
+def _log_of(store: Store, workflow: str | None = None) -> EventLog:
+    frames = store.log_frames(workflow)
     return EventLog(frames.steps, frames.cases)
 
 

@@ -128,3 +128,15 @@ def test_a_run_is_cancelled_and_one_without_its_handlers_is_told(tmp_path):
     assert "A-1: CANCELLED" in run("cancel", tmp_path / "s.duckdb", "A-1", "--reason", "no more")
     result = CliRunner().invoke(app, ["discard", str(tmp_path / "s.duckdb"), "A-1", "--reason", "x"])
     assert "only a dead letter can be discarded" in str(result.exception)
+
+
+def test_alerts_of_a_store_are_shown_and_those_that_fire_give_code_1(tmp_path):
+    alert = ok.Alert("high_failure_rate", "failure_rate > 10%")
+    workflow = ok.workflow("order", [ok.task("ship")], alerts=[alert])
+    with ok.Engine(tmp_path / "s.duckdb", handlers={"ship": lambda ok: 1 / ok}) as engine:
+        engine.run(workflow, {"ok": 1}, case_id="A-1")
+    assert run("alerts", tmp_path / "s.duckdb", "--json").strip() == ""
+    with ok.Engine(tmp_path / "s.duckdb", handlers={"ship": lambda ok: 1 / ok}) as engine:
+        engine.run(workflow, {"ok": 0}, case_id="A-2")
+    (row,) = map(json.loads, run("alerts", tmp_path / "s.duckdb", "--firing", "--json", code=1).splitlines())
+    assert (row["alert"], row["resolved"], row["worst"]) == ("high_failure_rate", None, 0.5)

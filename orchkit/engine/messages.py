@@ -32,6 +32,7 @@ __all__ = [
     "ListItems",
     "ListPlans",
     "Message",
+    "Note",
     "Outcome",
     "Publish",
     "ReleaseItem",
@@ -197,6 +198,18 @@ class ListPlans:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """Something that belongs to no run is to be kept in the history."""
+
+    kind: str
+    name: str
+    status: str
+    payload: Mapping[str, Any]
+    workflow: str = ""
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HandlersAdded:
     """Steps whose handler was missing may begin."""
 
@@ -219,6 +232,7 @@ Message = (
     | ChangeSchedule
     | Deploy
     | ListPlans
+    | Note
 )
 
 

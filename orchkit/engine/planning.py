@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import concurrent.futures
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from orchkit.engine.messages import AddSchedule, ChangeSchedule, Deploy, ListPlans, Message
+from orchkit.engine.messages import AddSchedule, ChangeSchedule, Deploy, ListPlans, Message, Note
 from orchkit.engine.plans import check_triggers
 from orchkit.engine.who import user
 from orchkit.errors import WorkflowError
@@ -33,6 +34,18 @@ _COLUMNS = [
 
 class Planning:
     """The part of an engine that starts runs by itself."""
+
+    def note(
+        self,
+        kind: str,
+        name: str,
+        status: str,
+        payload: Mapping[str, Any],
+        workflow: str = "",
+        by: str | None = None,
+    ) -> None:
+        """Keep something that belongs to no run in the history, such as an alert that fires."""
+        self._post(Note(kind, name, status, payload, workflow, by)).result()
 
     def _post(self, message: Message) -> concurrent.futures.Future[Any]:
         raise NotImplementedError

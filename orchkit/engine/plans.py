@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from orchkit.engine.inputs import checked_inputs
-from orchkit.engine.messages import AddSchedule, ChangeSchedule, Deploy, Publish, StartRun, run_id_of
+from orchkit.engine.messages import AddSchedule, ChangeSchedule, Deploy, Note, Publish, StartRun, run_id_of
 from orchkit.engine.values import as_json
 from orchkit.errors import ExpressionError, InputError, ScheduleNotFound, WorkflowError, nearest
 from orchkit.events import CancelAsked
@@ -360,6 +360,11 @@ class Plans:
 
     # History ---------------------------------------------------------------------
 
+    def note(self, message: Note) -> None:
+        """Keep what belongs to no run."""
+        told = (message.status, message.payload, message.by)
+        self._write(message.kind, message.name, None, *told, called=message.workflow)
+
     def _note(self, plan: Plan, status: str, payload: Mapping[str, Any], by: str | None = None) -> None:
         self._write(SCHEDULE, plan.schedule.name, plan.workflow, status, payload, by)
 
@@ -372,12 +377,13 @@ class Plans:
         payload: Mapping[str, Any],
         by: str | None,
         trace: str | None = None,
+        called: str = "",
     ) -> None:
         core = self._core
         row = HistoryRow(
             run_id_of(kind, name),
             name,
-            "" if workflow is None else workflow.name,
+            called if workflow is None else workflow.name,
             "" if workflow is None else workflow.digest,
             None,
             None,

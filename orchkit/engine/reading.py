@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -92,10 +93,10 @@ class Reading:
         """Return the steps of a run, a row an attempt."""
         return self._store.log_frames(run_id=run_id).steps
 
-    def log(self, workflow: Workflow | str | None = None) -> EventLog:
-        """Return the event log of all runs, or of one workflow's."""
+    def log(self, workflow: Workflow | str | None = None, *, since: datetime | None = None) -> EventLog:
+        """Return the event log of all runs, or of one workflow's; ``since``: without the runs that ended before."""
         name = workflow.name if isinstance(workflow, Workflow) else workflow
-        frames = self._store.log_frames(workflow=name)
+        frames = self._store.log_frames(workflow=name, since=since)
         return EventLog(frames.steps, frames.cases)
 
     def sql(self, query: str, parameters: Sequence[Any] | None = None) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 
@@ -134,15 +135,16 @@ def log_frames(
     cursor: duckdb.DuckDBPyConnection,
     workflow: str | None,
     run_id: str | None,
+    since: datetime | None,
     *,
     scopes: bool,
 ) -> LogFrames:
-    """Return the attempts and the cases, of all runs, of a workflow's, or of one."""
+    """Return the attempts and the cases, of all runs, of a workflow's, or of one; without those that ended before."""
     kinds = [*_ATTEMPTED, "scope"] if scopes else [*_ATTEMPTED]
-    steps = frame_of(cursor, STEPS, [workflow, run_id, kinds])
+    steps = frame_of(cursor, STEPS, [workflow, run_id, since, since, kinds])
     if not steps["compensates"].notna().any():
         steps = steps.drop(columns="compensates")
-    cases = frame_of(cursor, CASES, [workflow, run_id])
+    cases = frame_of(cursor, CASES, [workflow, run_id, since, since])
     return LogFrames(steps, _with_attributes(cases))
 
 

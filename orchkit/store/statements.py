@@ -144,6 +144,13 @@ FAILED_STEPS = """
 STEPS = f"""
     WITH chosen AS MATERIALIZED (
         SELECT * FROM runs WHERE workflow = coalesce(?, workflow) AND run_id = coalesce(?, run_id)
+            AND (
+                ?::TIMESTAMPTZ IS NULL
+                OR run_id NOT IN (
+                    SELECT run_id FROM history WHERE kind = 'run'
+                    GROUP BY run_id HAVING arg_max(status, seq) IN ({_ENDED}) AND max(occurred_at) < ?
+                )
+            )
     ),
     attempts AS (
         SELECT
@@ -179,6 +186,13 @@ STEPS = f"""
 CASES = f"""
     WITH chosen AS MATERIALIZED (
         SELECT *, rowid AS place FROM runs WHERE workflow = coalesce(?, workflow) AND run_id = coalesce(?, run_id)
+            AND (
+                ?::TIMESTAMPTZ IS NULL
+                OR run_id NOT IN (
+                    SELECT run_id FROM history WHERE kind = 'run'
+                    GROUP BY run_id HAVING arg_max(status, seq) IN ({_ENDED}) AND max(occurred_at) < ?
+                )
+            )
     ),
     states AS ({_STATES}),
     inputs AS (

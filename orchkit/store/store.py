@@ -265,6 +265,7 @@ class Store:
         workflow: str | None = None,
         *,
         run_id: str | None = None,
+        since: datetime | None = None,
         scopes: bool = False,
     ) -> LogFrames:
         """Return what an event log is made of.
@@ -273,6 +274,8 @@ class Store:
         ----------
         workflow, run_id
             Only this workflow's runs, only this run.
+        since
+            Without the runs that ended before.
         scopes
             Whether scopes have rows too, not only tasks, waits, calls and compensations.
 
@@ -284,7 +287,7 @@ class Store:
             ``inputs.status``, and the like.
         """
         with self._database.reading() as cursor:
-            return queries.log_frames(cursor, workflow, run_id, scopes=scopes)
+            return queries.log_frames(cursor, workflow, run_id, since, scopes=scopes)
 
     def sql(self, query: str, parameters: Parameters = None) -> pd.DataFrame:
         """Return the answer to a query, which may only read, and only the store.
