@@ -99,7 +99,21 @@ if TYPE_CHECKING:
         workflow,
         write_workflow,
     )
-    from orchkit.operations import AlertState, Watch, backtest, evaluate, log_lines, watch
+    from orchkit.operations import (
+        AlertState,
+        Diff,
+        Trace,
+        Tracing,
+        Watch,
+        backtest,
+        diff,
+        evaluate,
+        export_spans,
+        log_lines,
+        trace,
+        tracing,
+        watch,
+    )
     from orchkit.simulation.attributes import attributes_of
     from orchkit.simulation.calendars import Calendar, office_hours
     from orchkit.simulation.distributions import (
@@ -258,10 +272,17 @@ _NAMES = {
     "orchkit.view.charts": ("Chart",),
     "orchkit.operations": (  # be told
         "AlertState",
+        "Diff",
+        "Trace",
+        "Tracing",
         "Watch",
         "backtest",
+        "diff",
         "evaluate",
+        "export_spans",
         "log_lines",
+        "trace",
+        "tracing",
         "watch",
     ),
     "orchkit.errors": (  # what may go wrong

@@ -29,6 +29,7 @@ from orchkit.engine.messages import (
     ListItems,
     ListPlans,
     Message,
+    MigrateRun,
     Note,
     Outcome,
     Publish,
@@ -38,7 +39,6 @@ from orchkit.engine.messages import (
     StartRun,
     Work,
     run_id_of,
-    trace_of,
 )
 from orchkit.engine.people import DUE, HUMAN, TIMEOUT, People
 from orchkit.engine.plans import Plans
@@ -74,6 +74,7 @@ from orchkit.model.expressions import parse, render
 from orchkit.model.nodes import Task, Wait, WaitKind
 from orchkit.model.states import ErrorClass, RunStatus, StepStatus
 from orchkit.store import DefinitionRow, HistoryRow, Redactor, RunRow, StoredRow
+from orchkit.trace_context import span_of, trace_of
 
 __all__ = ["Core"]
 
@@ -119,6 +120,7 @@ class Core:
             ListItems: lambda _: None,
             ListPlans: lambda _: None,
             Note: self.plans.note,
+            MigrateRun: self.revival.migrate,
             AddSchedule: self.plans.add,
             ChangeSchedule: self.plans.change,
             Deploy: self.plans.deploy,
@@ -242,9 +244,14 @@ class Core:
         )
         active.began[""] = self._now
         begun = start(workflow, message.inputs, run_id=message.run_id)
-        if parent is not None:  # the history tells all, so that the table of runs can be made from it
+        span = message.span
+        if above is not None and message.parent is not None and message.parent[1] in above.state.steps:
+            span = span_of(*message.parent, above.state.steps[message.parent[1]].attempt)
+        # The history tells all, so that the table of runs can be made from it.
+        told = {name: value for name, value in (("parent", parent), ("parent_span", span)) if value is not None}
+        if told:
             first, *rest = begun.records
-            begun = replace(begun, records=[replace(first, payload={**(first.payload or {}), "parent": parent}), *rest])
+            begun = replace(begun, records=[replace(first, payload={**(first.payload or {}), **told}), *rest])
         self._apply(active, begun)
 
     def start_once(self, message: StartRun) -> bool:
@@ -416,6 +423,7 @@ class Core:
             attempt=step.attempt,
             variables=variables,
             idempotency_key=self._key(active, step_id, task, variables),
+            trace_id=active.trace or "",
             systems=self.settings.systems,
             secrets=self.settings.secrets,
         )

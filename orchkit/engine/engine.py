@@ -43,6 +43,7 @@ from orchkit.model.definition import Workflow, all_nodes
 from orchkit.model.nodes import Task
 from orchkit.model.states import ErrorClass
 from orchkit.store import Store
+from orchkit.trace_context import parse_traceparent, span_of
 from orchkit.units import Duration, seconds
 
 __all__ = ["Engine"]
@@ -135,7 +136,12 @@ class Engine(Awaiting, Operating, Planning):
     # Starting ------------------------------------------------------------------
 
     def start(
-        self, workflow: Workflow | str, inputs: Mapping[str, Any] | None = None, *, case_id: str | None = None
+        self,
+        workflow: Workflow | str,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        case_id: str | None = None,
+        traceparent: str | None = None,
     ) -> Run:
         """Start a run and return it once its start is durable; the same case gives the same run.
 
@@ -147,6 +153,8 @@ class Engine(Awaiting, Operating, Planning):
             Variables to begin with, JSON values; checked against the workflow's ``inputs``.
         case_id
             The user's key; made up where there is none.
+        traceparent
+            Of who asks, as W3C has it: the run belongs to that trace.
 
         Raises
         ------
@@ -155,19 +163,25 @@ class Engine(Awaiting, Operating, Planning):
         HandlerNotFound
             A Python task without its function.
         """
-        return self._start(workflow, inputs, case_id).result()
+        return self._start(workflow, inputs, case_id, traceparent).result()
 
     def run(
-        self, workflow: Workflow | str, inputs: Mapping[str, Any] | None = None, *, case_id: str | None = None
+        self,
+        workflow: Workflow | str,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        case_id: str | None = None,
+        traceparent: str | None = None,
     ) -> Run:
         """Start a run, wait until it has ended, and return it; see `start`."""
-        return self.start(workflow, inputs, case_id=case_id).wait()
+        return self.start(workflow, inputs, case_id=case_id, traceparent=traceparent).wait()
 
     def _start(
         self,
         workflow: Workflow | str,
         inputs: Mapping[str, Any] | None,
         case_id: str | None,
+        caller: str | None = None,
     ) -> concurrent.futures.Future[Run]:
         if isinstance(workflow, str):
             workflow = self.current(workflow)
@@ -181,8 +195,10 @@ class Engine(Awaiting, Operating, Planning):
         values = checked_inputs(workflow, plain(dict(inputs or {})))
         case = str(case_id) if case_id is not None else uuid.uuid4().hex[:12]
         run_id = run_id_of(workflow.name, case)
+        asks = parse_traceparent(caller)
+        told = (None, None) if asks is None else (asks.trace_id, asks.span_id)
         started: concurrent.futures.Future[Run] = concurrent.futures.Future()
-        posted = self._post(StartRun(run_id, case, workflow, values))
+        posted = self._post(StartRun(run_id, case, workflow, values, None, *told))
         run = Run(run_id, case, workflow, self)
         posted.add_done_callback(lambda done: _pass_on(done, started, run))
         return started
@@ -291,7 +307,14 @@ class Engine(Awaiting, Operating, Planning):
         failure = Failure(ErrorClass.PERMANENT, "CallbackFailed", message)
         self._post(CompleteWait(id_of(run), callback, failure=failure)).result()
 
-    def publish(self, event: str, payload: Any = None, *, message_id: str | None = None) -> int:  # noqa: ANN401 -- JSON
+    def publish(
+        self,
+        event: str,
+        payload: Any = None,  # noqa: ANN401 -- JSON
+        *,
+        message_id: str | None = None,
+        traceparent: str | None = None,
+    ) -> int:
         """Send an event to every run that waits for it now, start those that it starts, and return how many took it.
 
         Parameters
@@ -303,6 +326,8 @@ class Engine(Awaiting, Operating, Planning):
             is the payload.
         message_id
             An event of the same id is taken once, also after a restart.
+        traceparent
+            Of who asks, as W3C has it: the runs that it starts belong to that trace.
 
         Examples
         --------
@@ -314,23 +339,29 @@ class Engine(Awaiting, Operating, Planning):
         ...     taken, runs[1].wait().variables["payment"]["amount"], runs[0].status.value
         (1, 7, 'WAITING')
         """
-        return int(self._post(self._event(event, payload, message_id)).result())
+        return int(self._post(self._event(event, payload, message_id, caller=traceparent)).result())
 
     def _publish_from(self, event: str, payload: Any, message_id: str, source: tuple[str, str]) -> int:  # noqa: ANN401
         """Publish what a step of a run publishes."""
-        return int(self._post(self._event(event, payload, message_id, source)).result())
+        return int(self._post(self._event(event, payload, message_id, source=source)).result())
 
     def _event(
         self,
         event: str,
         payload: Any,  # noqa: ANN401 -- JSON
         message_id: str | None,
+        *,
         source: tuple[str, str] | None = None,
+        caller: str | None = None,
     ) -> Publish:
+        asks = parse_traceparent(caller)
         live = None if source is None else self._loop.live.get(source[0])
-        trace = uuid.uuid4().hex if live is None else live.active.trace
+        trace, span = (uuid.uuid4().hex, None) if asks is None else (asks.trace_id, asks.span_id)
+        if live is not None and source is not None:
+            step = live.active.state.steps.get(source[1])
+            trace, span = live.active.trace or trace, span_of(*source, 1 if step is None else step.attempt)
         named = message_id is not None
-        return Publish(event, plain(payload), message_id or uuid.uuid4().hex, named, source, trace)
+        return Publish(event, plain(payload), message_id or uuid.uuid4().hex, named, source, trace, span)
 
     def cancel(self, run: Run | str, reason: str = "cancelled") -> None:
         """Ask a run to end; sagas are compensated first.

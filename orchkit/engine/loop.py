@@ -106,7 +106,12 @@ class Loop:
         for row, rows in store.open_runs():
             if row.digest not in definitions:
                 definitions[row.digest] = Workflow.from_json(store.definition(row.digest))
-            folded = fold(definitions[row.digest], rows, parent_of(row))
+            folded = fold(
+                definitions[row.digest],
+                rows,
+                parent_of(row),
+                lambda digest: Workflow.from_json(store.definition(digest)),
+            )
             self.core.adopt(folded.active, folded.transitions, self._clock.now())
             self.live[row.run_id] = Live(folded.active)
             found.append(row.run_id)

@@ -32,6 +32,7 @@ __all__ = [
     "ListItems",
     "ListPlans",
     "Message",
+    "MigrateRun",
     "Note",
     "Outcome",
     "Publish",
@@ -41,7 +42,6 @@ __all__ = [
     "StartRun",
     "Work",
     "run_id_of",
-    "trace_of",
 ]
 
 # Messages: what the core is told -------------------------------------------------
@@ -49,7 +49,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class StartRun:
-    """Begin a run, unless one of this id exists."""
+    """Begin a run, unless one of this id exists; ``trace`` and ``span`` are the caller's, where there are any."""
 
     run_id: str
     case_id: str
@@ -57,6 +57,7 @@ class StartRun:
     inputs: Mapping[str, Any]
     parent: tuple[str, str] | None = None
     trace: str | None = None
+    span: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ class Publish:
     is_named: bool = False
     source: tuple[str, str] | None = None
     trace: str | None = None
+    span: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,18 @@ class ReplayRun:
     from_start: bool = False
     by: str | None = None
     reason: str | None = None
+    workflow: Workflow | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MigrateRun:
+    """A run shall go on in another version, or somebody wants to know whether it can: then ``is_preview``."""
+
+    run_id: str
+    workflow: Workflow
+    by: str | None = None
+    reason: str | None = None
+    is_preview: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +247,7 @@ Message = (
     | Deploy
     | ListPlans
     | Note
+    | MigrateRun
 )
 
 
@@ -274,11 +289,6 @@ def run_id_of(workflow: str, case_id: str) -> str:
     True
     """
     return hashlib.blake2b(f"{workflow}\0{case_id}".encode(), digest_size=8).hexdigest()
-
-
-def trace_of(run_id: str) -> str:
-    """Return the id of the trace that a run begins: 32 hexadecimal digits, as W3C Trace Context has them."""
-    return hashlib.blake2b(run_id.encode(), digest_size=16, person=b"trace").hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,22 @@ from typing import Any
 import pandas as pd
 
 from orchkit.engine import dead_letters, work_items
-from orchkit.engine.messages import ClaimItem, CompleteItem, DiscardRun, ListItems, Message, ReleaseItem, ReplayRun
+from orchkit.engine.messages import (
+    ClaimItem,
+    CompleteItem,
+    DiscardRun,
+    ListItems,
+    Message,
+    MigrateRun,
+    ReleaseItem,
+    ReplayRun,
+)
 from orchkit.engine.run import Run
 from orchkit.engine.values import plain
 from orchkit.engine.who import user
 from orchkit.errors import OrchkitError
 from orchkit.events import Failure
+from orchkit.model.definition import Workflow
 from orchkit.model.states import ErrorClass
 from orchkit.store import Store
 
@@ -79,6 +89,7 @@ class Operating:
         variables: Mapping[str, Any] | None = None,
         *,
         from_start: bool = False,
+        to: Workflow | None = None,
         by: str | None = None,
         reason: str | None = None,
     ) -> Run:
@@ -97,6 +108,9 @@ class Operating:
         from_start
             Whether to begin anew; ``variables`` are then inputs in the place of the first ones. Runs that were
             cancelled or compensated can be started again too.
+        to
+            Another version of its workflow, in which it goes on; where it goes on from where it failed, its state must
+            map, as for `migrate`.
         by, reason
             Who has decided it, and why, for the history; the user of this machine where nobody is named.
 
@@ -111,7 +125,8 @@ class Operating:
         """
         run_id = run if isinstance(run, str) else run.id
         with self._deciding:
-            self._post(ReplayRun(run_id, plain(dict(variables or {})), from_start, by or user(), reason)).result()
+            values = plain(dict(variables or {}))
+            self._post(ReplayRun(run_id, values, from_start, by or user(), reason, to)).result()
         return self.get(run_id)
 
     def discard(self, run: Run | str, reason: str, *, by: str | None = None) -> None:
@@ -171,6 +186,43 @@ class Operating:
             problems = [_problem(answer) for answer in posted]
         accepted = [problem is None for problem in problems]
         return pd.DataFrame({"run_id": ids, "accepted": accepted, "problem": problems})
+
+    # Versions ----------------------------------------------------------------------
+
+    def migrate(self, run: Run | str, to: Workflow, *, by: str | None = None, reason: str | None = None) -> None:
+        """Let a run that goes on do so in another version of its workflow, where its state maps.
+
+        Each step that is open must be a node of the same kind in the same scope of the new version; a token that waits
+        at a join must wait there for the same flows; what a saga may have to undo must have a compensation. What has
+        been done counts as done. `preview_migration` tells beforehand.
+
+        Raises
+        ------
+        RunError
+            It does not map, or the run has ended.
+
+        Examples
+        --------
+        >>> from orchkit import Engine, task, wait_for, workflow
+        >>> one = workflow("order", [wait_for(callback="paid"), task("ship")])
+        >>> two = workflow("order", [wait_for(callback="paid"), task("check"), task("ship")], version="2")
+        >>> with Engine(handlers={"ship": lambda: "sent", "check": lambda: "good"}) as engine:
+        ...     run = engine.start(one, case_id="A-1")
+        ...     engine.preview_migration(run, two)
+        ...     engine.migrate(run, two, by="Ada", reason="All are checked from now on.")
+        ...     engine.complete(run, "paid")
+        ...     engine.get(run.id).wait().steps()["activity"].tolist()
+        []
+        ['paid', 'check', 'ship']
+        """
+        run_id = run if isinstance(run, str) else run.id
+        self._post(MigrateRun(run_id, to, by or user(), reason)).result()
+
+    def preview_migration(self, run: Run | str, to: Workflow) -> list[str]:
+        """Return what is in the way of a run's migration, a sentence each; see `migrate`."""
+        run_id = run if isinstance(run, str) else run.id
+        found: list[str] = self._post(MigrateRun(run_id, to, is_preview=True)).result()
+        return found
 
     # Work items --------------------------------------------------------------------
 

@@ -341,7 +341,7 @@ class Plans:
                 continue
             case = case or f"{message.name}@{_iso(self._core._now)}"
             run_id = run_id_of(workflow.name, case)
-            if self._core.start_once(StartRun(run_id, case, workflow, inputs, trace=message.trace)):
+            if self._core.start_once(StartRun(run_id, case, workflow, inputs, trace=message.trace, span=message.span)):
                 started.append(run_id)
         return started
 

@@ -47,7 +47,12 @@ class Reading:
         if row is None:
             message = f"There is no run {run_id!r}: engine.runs() lists them."
             raise RunNotFound(message, run_id=run_id)
-        return Run(run_id, row.case_id, Workflow.from_json(self._store.definition(row.digest)), self)  # type: ignore[arg-type]
+        # A run may have migrated to another version than the one that it was started with.
+        last = self._store.sql("SELECT arg_max(digest, seq) FROM history WHERE run_id = ?", [run_id]).iloc[0, 0]
+        return Run(run_id, row.case_id, self._definition(str(last)), self)  # type: ignore[arg-type]
+
+    def _definition(self, digest: str) -> Workflow:
+        return Workflow.from_json(self._store.definition(digest))
 
     def find(self, workflow: Workflow | str, case_id: str) -> Run:
         """Return the run of a case.
@@ -82,7 +87,7 @@ class Reading:
         for row, rows in self._store.open_runs():
             if row.digest not in found:
                 found[row.digest] = Workflow.from_json(self._store.definition(row.digest))
-            runs.append(live_run(found[row.digest], row, rows))
+            runs.append(live_run(found[row.digest], row, rows, self._definition))
         return runs
 
     def history(self, run_id: str) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,6 +28,7 @@ from orchkit.events import (
     TimerPurpose,
 )
 from orchkit.machine import Transition, advance, start
+from orchkit.migration import migrated
 from orchkit.model.definition import Workflow
 from orchkit.model.states import ErrorClass, RunStatus
 from orchkit.replay import DISCARDED
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
     from orchkit.events import State
     from orchkit.store import RunRow, StoredRow
 
-__all__ = ["Folded", "LiveRun", "fold", "live_run", "parent_of"]
+MIGRATED = "MIGRATED"
+
+__all__ = ["MIGRATED", "Folded", "LiveRun", "fold", "live_run", "parent_of"]
 
 
 class Row(Protocol):
@@ -100,12 +103,14 @@ class LiveRun:
     rows: tuple[StoredRow, ...]
 
 
-def live_run(workflow: Workflow, row: RunRow, rows: Iterable[StoredRow]) -> LiveRun:
+def live_run(
+    workflow: Workflow, row: RunRow, rows: Iterable[StoredRow], find: Callable[[str], Workflow] | None = None
+) -> LiveRun:
     """Return a run that has not ended from its rows in the store."""
     listed = tuple(rows)
     parent = parent_of(row)
-    state = fold(workflow, listed, parent).active.state
-    return LiveRun(row.run_id, row.case_id, workflow, state, parent, listed)
+    active = fold(workflow, listed, parent, find).active
+    return LiveRun(row.run_id, row.case_id, active.workflow, active.state, parent, listed)
 
 
 def parent_of(row: RunRow) -> tuple[str, str] | None:
@@ -116,8 +121,13 @@ def parent_of(row: RunRow) -> tuple[str, str] | None:
     return run_id, step_id
 
 
-def fold(workflow: Workflow, rows: Iterable[Row], parent: tuple[str, str] | None = None) -> Folded:
-    """Fold a run's rows, ordered by ``seq``, into its state."""
+def fold(
+    workflow: Workflow,
+    rows: Iterable[Row],
+    parent: tuple[str, str] | None = None,
+    find: Callable[[str], Workflow] | None = None,
+) -> Folded:
+    """Fold a run's rows, ordered by ``seq``, into its state; ``find`` gives the definitions that it has migrated to."""
     listed = list(rows)
     first = listed[0]
     decide = recorded(_payload(row)["decision"] for row in listed if row.kind == Kind.GATEWAY)
@@ -140,6 +150,12 @@ def fold(workflow: Workflow, rows: Iterable[Row], parent: tuple[str, str] | None
             item = item_of_row(workflow, row, _payload(row), active.items.pop(row.step_id, None))
             if item is not None:
                 active.items[row.step_id] = item
+        if row.kind == Kind.DECISION and "to" in _payload(row) and find is not None:
+            to = find(_payload(row)["to"])
+            if _payload(row).get("anew"):
+                active.state.graves, active.state.letters = {}, ()
+            active.state = migrated(workflow, to, active.state)
+            active.workflow = workflow = to
         event = _event(row)
         if event is None:
             continue
@@ -178,6 +194,8 @@ def _event(row: Row) -> Event | None:
             return TimerFired(step_id, TimerPurpose(_payload(row)["purpose"]))
         case Kind.DECISION:
             told = _payload(row)
+            if row.status == MIGRATED:
+                return None
             if row.status == DISCARDED:
                 return DiscardAsked(told["reason"])
             return ReplayAsked(told["variables"], bool(told.get("from_start")))

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from orchkit.engine.inputs import checked_inputs
-from orchkit.engine.messages import Active, DiscardRun, ReplayRun
-from orchkit.engine.recovery import Folded, fold, parent_of
+from orchkit.engine.messages import Active, DiscardRun, MigrateRun, ReplayRun
+from orchkit.engine.recovery import MIGRATED, Folded, fold, parent_of
 from orchkit.errors import RunError, RunNotFound
-from orchkit.events import ChildEnded, DiscardAsked, ReplayAsked, StartChild
+from orchkit.events import ChildEnded, DiscardAsked, Kind, Record, ReplayAsked, StartChild
 from orchkit.machine import advance
+from orchkit.migration import migrated, problems_of
 from orchkit.model.definition import Workflow
 from orchkit.model.states import RunStatus
 
@@ -42,6 +43,8 @@ class Revival:
         named = self._ended(message.run_id)
         self._refuse(named.active, message)
         active = named.active
+        if message.workflow is not None and message.workflow != active.workflow:
+            self._move(active, message, message.workflow)
         if not message.from_start:
             active = self._caller(active)
         if active.run_id == message.run_id:
@@ -81,6 +84,20 @@ class Revival:
             self._go_on(active, {**inputs, **mended}, from_start=True)
         return True
 
+    def _move(self, active: Active, message: ReplayRun, new: Workflow) -> None:
+        """Put a run that has ended badly into another version, before it goes on."""
+        problems = problems_of(active.workflow, new, active.state)
+        if message.from_start:
+            problems = [] if active.workflow.name == new.name else problems
+        if problems:
+            text = f"Run {active.run_id!r} cannot go on in version {new.version!r}: {' '.join(problems)}"
+            raise RunError(text, run_id=active.run_id)
+        if message.from_start:  # nothing of what was is taken over
+            active.state.graves, active.state.letters = {}, ()
+        payload = self._take_over(active, new, message.reason)
+        payload |= {"anew": True} if message.from_start else {}
+        self._core._row(active, Record(Kind.DECISION, MIGRATED, payload=payload, resource=message.by))
+
     def _caller(self, active: Active) -> Active:
         """Return the outermost run that failed with this one."""
         while active.parent is not None and active.parent[0] not in self._core.active:
@@ -111,6 +128,41 @@ class Revival:
         core.unsettled.add(active.run_id)
         core._apply(active, transition)
 
+    def migrate(self, message: MigrateRun) -> list[str]:
+        """Let a run go on in another version; return what is in the way of it, where that is all that is asked."""
+        core, new = self._core, message.workflow
+        active = core.active.get(message.run_id)
+        if active is None:
+            active = self._ended(message.run_id).active
+        problems = problems_of(active.workflow, new, active.state)
+        if active.state.finished is not None:
+            problems = ["The run has ended: engine.retry(run, to=…) lets it go on in another version."]
+        if message.is_preview:
+            return problems
+        if problems:
+            text = f"Run {message.run_id!r} cannot go on in version {new.version!r}: {' '.join(problems)}"
+            raise RunError(text, run_id=message.run_id)
+        if active.workflow != new:
+            payload = self._take_over(active, new, message.reason)
+            core._row(active, Record(Kind.DECISION, MIGRATED, payload=payload, resource=message.by))
+            core._work.touched[active.run_id] = active
+            core._unpark()
+        return []
+
+    def _take_over(self, active: Active, new: Workflow, reason: str | None) -> dict[str, Any]:
+        """Put a run into another version, and return what the history keeps of it."""
+        old = active.workflow
+        self._core._save_definition(new)
+        active.state = migrated(old, new, active.state)
+        active.workflow = new
+        payload = {"from": old.digest, "to": new.digest, "version": new.version}
+        return payload if reason is None else {**payload, "reason": reason}
+
+    def _definition(self, digest: str) -> Workflow:
+        if digest not in self._definitions:
+            self._definitions[digest] = Workflow.from_json(self._core.reader.definition(digest))
+        return self._definitions[digest]
+
     def _first_inputs(self, run_id: str) -> dict[str, Any]:
         _, rows = next(self._core.reader.stored_runs([run_id]))
         return dict(_inputs(rows[0].payload))
@@ -124,9 +176,7 @@ class Revival:
         folded = None
         if found is not None and run_id not in core.unsettled:
             row, rows = found
-            if row.digest not in self._definitions:
-                self._definitions[row.digest] = Workflow.from_json(core.reader.definition(row.digest))
-            folded = fold(self._definitions[row.digest], rows, parent_of(row))
+            folded = fold(self._definition(row.digest), rows, parent_of(row), self._definition)
         if folded is None or folded.active.state.finished is None:
             message = f"Run {run_id!r} has not ended: there is nothing to decide."
             raise RunError(message, run_id=run_id)

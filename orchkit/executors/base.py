@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from orchkit.errors import MissingExtraError, WorkflowError, nearest
 from orchkit.model.nodes import Task
+from orchkit.trace_context import span_of, traceparent
 
 __all__ = ["Attempt", "TaskExecutor", "extra", "settings_problem"]
 
@@ -35,6 +36,8 @@ class Attempt:
         Base URLs and secrets by name, for settings such as ``${systems.crm}``.
     heartbeat
         To be called by long work at least every ``task.heartbeat_s``.
+    trace_id
+        Of the trace that the run belongs to.
     """
 
     task: Task
@@ -48,6 +51,12 @@ class Attempt:
     systems: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     heartbeat: Callable[[], None] = _no_heartbeat
+    trace_id: str = ""
+
+    @property
+    def traceparent(self) -> str | None:
+        """The header that says on whose behalf this is done, as W3C has it."""
+        return traceparent(self.trace_id, span_of(self.run_id, self.step_id, self.attempt)) if self.trace_id else None
 
     @property
     def names(self) -> dict[str, Any]:

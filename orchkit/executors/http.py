@@ -37,7 +37,8 @@ class HttpExecutor:
     """Sends the request that a task's settings describe; the result is the answer's JSON, or its text.
 
     Settings: ``url``, and ``method`` (POST with a body, else GET), ``json``, ``params``, ``headers``, ``data``,
-    ``content``, all templates. The header ``Idempotency-Key`` is the same for every attempt. Codes 408, 425, 429,
+    ``content``, all templates. The header ``Idempotency-Key`` is the same for every attempt, ``traceparent`` says
+    which one it is. Codes 408, 425, 429,
     500, 502, 503, 504 and broken connections are transient, other codes of 400 or more permanent; ``Retry-After``
     (seconds or a date) is the least delay before the next attempt. No answer within the task's timeout (30 s where it
     has none) is a timeout.
@@ -58,6 +59,8 @@ class HttpExecutor:
         body = {key: settings[key] for key in ("json", "data", "content") if key in settings}
         method = str(settings.get("method", "POST" if body else "GET")).upper()
         headers = {"Idempotency-Key": attempt.idempotency_key}
+        if attempt.traceparent is not None:
+            headers["traceparent"] = attempt.traceparent
         headers |= {str(key): str(value) for key, value in dict(settings.get("headers", {})).items()}
         timeout_s = attempt.task.timeout_s or _DEFAULT_TIMEOUT_S
         return functools.partial(

@@ -3,6 +3,24 @@
 from orchkit.operations.alerts import backtest, evaluate
 from orchkit.operations.conditions import Condition
 from orchkit.operations.log_lines import log_lines
+from orchkit.operations.traces import Trace, trace
+from orchkit.operations.tracing import Tracing, export_spans, tracing
+from orchkit.operations.versions import Diff, diff
 from orchkit.operations.watch import AlertState, Watch, watch
 
-__all__ = ["AlertState", "Condition", "Watch", "backtest", "evaluate", "log_lines", "watch"]
+__all__ = [
+    "AlertState",
+    "Condition",
+    "Diff",
+    "Trace",
+    "Tracing",
+    "Watch",
+    "backtest",
+    "diff",
+    "evaluate",
+    "export_spans",
+    "log_lines",
+    "trace",
+    "tracing",
+    "watch",
+]

@@ -124,7 +124,7 @@ def test_what_happens_when_the_last_run_still_goes_on(overlap, cases, statuses, 
 def test_a_paused_schedule_starts_nothing_also_after_a_restart(tmp_path):
     clock = VirtualClock("2027-01-01T00:00:00+00:00", skip=False)
     with ok.Engine(tmp_path / "s.duckdb", HANDLERS, clock=clock) as engine:
-        engine.schedule(TICK, every="1 h", catch_up="all", by="Ada")
+        engine.schedule(TICK, every="1 h", catch_up="all", overlap="allow", by="Ada")
         run_until(engine, clock, clock.now() + 7200)
         engine.pause_schedule("tick", by="Ada")
         clock.advance("3 h")
@@ -185,7 +185,7 @@ VERSIONED = """
 workflow: tick
 version: '{}'
 triggers:
-  - schedule: {{every: {}, inputs: {{at: '${{schedule.due}}'}}}}
+  - schedule: {{every: {}, overlap: allow, inputs: {{at: '${{schedule.due}}'}}}}
 steps: [{{task: work}}]
 """
 
