@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from orchkit.analysis.blocks import Blocks, blocks_of
 from orchkit.analysis.kpis import Figures, figures, mean_interval
 from orchkit.analysis.measures import RATIOS, WorkingHours
 from orchkit.errors import LogError
@@ -37,6 +38,7 @@ _COLUMNS = [
 _PERCENTILES = {"cycle_time_p50": 50, "cycle_time_p95": 95}
 _INTERVAL = (2.5, 97.5)
 _CELLS = 4_000_000  # of a table of resamples and cases that are held at once
+_ROUNDING, _ROUNDING_S = 1e-6, 1e-5
 _LEAST = 2  # of replications, or cases, that tell something about their spread
 
 
@@ -87,9 +89,14 @@ def compare(
         The cases of both logs are drawn anew, with replacement; the interval holds the middle 95 % of the
         differences (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3). The effect size
         is the difference by the pooled standard deviation of the cases (Cohen's d).
+    ``blocks``
+        What belongs to a whole period (throughput, queues, utilization) is bootstrapped too, by blocks of time instead
+        of cases: weeks, or days where there are fewer than eight weeks (Künsch, The Annals of Statistics 17, 1989).
     ``none``
-        One log tells nothing about the spread of what belongs to its whole period (throughput, queues,
-        utilization): the difference stands alone.
+        The log tells nothing about the spread: the difference stands alone.
+
+    Differences of less than a millionth, and of less than 10 microseconds of durations, are noise of rounding: they are
+    0, and have no effect.
 
     An interval is about one figure. Of a hundred figures without any true difference, some five exclude 0.
 
@@ -130,6 +137,12 @@ class _Side:
     figures: Figures
     flows: pd.DataFrame
     size: int
+    log: EventLog
+
+    @property
+    def blocks(self) -> Blocks:
+        """The figures of the whole period, by blocks of time."""
+        return blocks_of(self.log, self.figures.measures)
 
     def flow_table(self, names: pd.Index) -> Any:  # noqa: ANN401 -- scipy has no types
         """Return how often each case goes along each flow, as a sparse matrix."""
@@ -150,7 +163,7 @@ def _side(name: str, log: EventLog, sla_s: float | None, calendar: WorkingHours 
     known = np.array(log.activities)
     source, target = np.divmod(flows["pair"].to_numpy(), len(known))
     flows["flow"] = [f"{known[one]} -> {known[other]}" for one, other in zip(source, target, strict=True)]
-    return _Side(figures(log, sla_s, calendar), flows, len(log))
+    return _Side(figures(log, sla_s, calendar), flows, len(log), log)
 
 
 def _flow_names(before: _Side, after: _Side) -> pd.Index:
@@ -189,7 +202,7 @@ def _paired_row(
 ) -> dict[str, Any]:
     known = ~np.isnan(before) & ~np.isnan(after)
     before, after = before[known], after[known]
-    mean, error, half = mean_interval(after - before)
+    mean, error, half = mean_interval(_without_noise(after - before, before, after, unit))
     spread = error * np.sqrt(len(before))
     return {
         "measure": measure,
@@ -212,13 +225,24 @@ def _bootstrapped(before: _Side, after: _Side, resamples: int, seed: int) -> lis
     spreads = [_spreads(side, names) for side in (before, after)]
     points = [_points(side, names) for side in (before, after)]
     units = before.figures.units | after.figures.units | dict.fromkeys(names, "per case")
+    in_blocks = [side.blocks for side in (before, after)]
     rows = []
     for name, unit in units.items():
         if name not in points[0] or name not in points[1]:
             continue
-        difference = points[1][name] - points[0][name]
+        one, other = np.array([points[0][name]]), np.array([points[1][name]])
+        difference = float(_without_noise(other - one, one, other, unit)[0])
         low = high = effect = np.nan
-        if name in drawn[0] and name in drawn[1]:
+        by_blocks = all(name in one.figures for one in in_blocks)
+        if by_blocks:
+            found = [
+                _block_draws(one, name, point[name], resamples, rng)
+                for one, point in zip(in_blocks, points, strict=True)
+            ]
+            low, high = np.percentile(found[1] - found[0], _INTERVAL)
+            pooled = float(np.sqrt(np.mean([one.figures[name].var(ddof=1) for one in in_blocks])))
+            effect = _effect(difference, pooled)
+        elif name in drawn[0] and name in drawn[1]:
             differences = drawn[1][name] - drawn[0][name]
             differences = differences[~np.isnan(differences)]
             if len(differences):
@@ -236,7 +260,7 @@ def _bootstrapped(before: _Side, after: _Side, resamples: int, seed: int) -> lis
                 "high": high,
                 "effect_size": effect,
                 "unit": unit,
-                "method": "none" if np.isnan(low) else "bootstrap",
+                "method": "none" if np.isnan(low) else "blocks" if by_blocks else "bootstrap",
             }
         )
     return rows
@@ -318,6 +342,26 @@ def _spreads(side: _Side, names: pd.Index) -> dict[str, float]:
     flows = side.flow_table(names)
     mean, square = flows.sum(axis=0) / side.size, (flows * flows).sum(axis=0) / side.size
     return found | dict(zip(names, np.sqrt(np.maximum(square - mean**2, 0)), strict=True))
+
+
+def _block_draws(
+    blocks: Blocks, name: str, point: float, resamples: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Return a figure of so many resamples of the blocks, scaled to the figure of the whole."""
+    chosen = rng.integers(0, len(blocks.lengths_s), (resamples, len(blocks.lengths_s)))
+    lengths, values = blocks.lengths_s[chosen], blocks.figures[name]
+    whole = (values * blocks.lengths_s).sum() / blocks.lengths_s.sum()
+    scale = point / whole if whole > 0 else 1.0
+    return np.asarray(scale * (values[chosen] * lengths).sum(axis=1) / lengths.sum(axis=1), dtype=np.float64)
+
+
+def _without_noise(
+    difference: NDArray[np.float64], before: NDArray[np.float64], after: NDArray[np.float64], unit: str
+) -> NDArray[np.float64]:
+    """Return differences, 0 where they are nothing but rounding: times are in microseconds, and their sums float."""
+    size = np.maximum(np.abs(before), np.abs(after))
+    noise = np.maximum(size * _ROUNDING, _ROUNDING_S if unit == "s" else 0.0)
+    return np.where(np.abs(difference) <= noise, 0.0, difference)
 
 
 def _effect(difference: float, spread: float) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, fields, is_dataclass, replace
@@ -17,20 +16,16 @@ from orchkit.analysis.kpis import Figures, figures, mean_interval
 from orchkit.errors import ScenarioError, nearest
 from orchkit.simulation.scenario import Resource, Scenario
 from orchkit.simulation.simulate import simulate
+from orchkit.simulation.targets import Target, read_target
 from orchkit.units import Duration, seconds
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from orchkit.model.definition import Workflow
 
 __all__ = ["Staffing", "staff", "sweep", "with_setting"]
 
 _WEEK_H = 168.0
 _LONG_S = 2.0
-_TARGET = re.compile(
-    r"\s*(?:(?P<of>mean|p\d{1,2})\s*\(\s*(?P<inner>[\w.]+)\s*\)|(?P<plain>[\w.]+))\s*(?P<sign><=|>=|<|>)\s*(?P<limit>.+?)\s*"
-)
 
 
 def sweep(  # noqa: PLR0913 -- the words of simulate, and what is varied
@@ -92,28 +87,43 @@ def sweep(  # noqa: PLR0913 -- the words of simulate, and what is varied
     combinations = [dict(zip(tried, values, strict=True)) for values in itertools.product(*tried.values())]
     scenarios = [_with_settings(scenario, combination) for combination in combinations]
     limit = sla if sla is not None else scenario.sla
+    trial = _Trial(workflow, limit, cases, until, replications, warm_up, seed, executor)
     tables = []
-    delay = 0 if progress else _LONG_S
-    for combination, changed in zip(
-        combinations,
-        tqdm(scenarios, unit="scenario", delay=delay, disable=progress is False),
-        strict=True,
-    ):
-        log = simulate(
-            workflow,
-            changed,
-            cases=cases,
-            until=until,
-            replications=replications,
-            warm_up=warm_up,
-            seed=seed,
-            executor=executor,
-            progress=False,
-        )
-        found = figures(log, None if limit is None else seconds(limit))
+    bar = tqdm(scenarios, unit="scenario", delay=0 if progress else _LONG_S, disable=progress is False)
+    for combination, changed in zip(combinations, bar, strict=True):
+        found = trial.run(changed)
         tables.append(_table(found).assign(**{path: [value] * len(found.units) for path, value in combination.items()}))
     table = pd.concat(tables, ignore_index=True)
     return table[[*tried, *(name for name in table if name not in tried)]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """What all simulations of a study have in common."""
+
+    workflow: Workflow
+    sla: Duration | None
+    cases: int | None
+    until: Duration | None
+    replications: int
+    warm_up: Duration
+    seed: int
+    executor: Executor | None
+
+    def run(self, scenario: Scenario) -> Figures:
+        """Return the figures of a scenario, by replication."""
+        log = simulate(
+            self.workflow,
+            scenario,
+            cases=self.cases,
+            until=self.until,
+            replications=self.replications,
+            warm_up=self.warm_up,
+            seed=self.seed,
+            executor=self.executor,
+            progress=False,
+        )
+        return figures(log, None if self.sla is None else seconds(self.sla))
 
 
 def _table(found: Figures) -> pd.DataFrame:
@@ -181,7 +191,8 @@ class Staffing:
         Of the hours on duty; heads, where no role has a cost.
     evidence
         A row a staffing that was tried, the columns: a role each, ``cost_per_week``, ``value`` of the target's figure,
-        ``low, high`` (95 %), ``met``.
+        ``low, high`` (95 %), ``met``, ``tried_for``: ``everybody`` (as many of each as may be), ``<role> alone`` (how
+        few of it do, with all others there), ``by cost`` (from the cheapest on).
     target
         As it was given.
     """
@@ -194,34 +205,6 @@ class Staffing:
 
     def _repr_html_(self) -> str:
         return str(self.evidence.to_html(index=False))
-
-
-@dataclass(frozen=True, slots=True)
-class _Target:
-    name: str
-    percent: float | None
-    is_most: bool
-    limit: float
-
-    def values(self, found: Figures) -> NDArray[np.float64]:
-        """Return the figure of each replication."""
-        if self.percent is None:
-            if self.name not in found.table:
-                message = f"target: there is no figure {self.name!r}.{nearest(self.name, list(found.units))}"
-                raise ScenarioError(message)
-            return found.table[self.name].to_numpy(dtype=float)
-        columns = {"cycle_time": "cycle_s", "waiting_time": "waiting_s", "processing_time": "processing_s"}
-        if self.name not in columns:
-            message = f"target: percentiles are of {', '.join(columns)}, not of {self.name!r}."
-            raise ScenarioError(message)
-        measures = found.measures
-        ended = measures.cases["ended"].to_numpy() > 0
-        by_replication = measures.cases[columns[self.name]][ended].groupby(measures.replications[ended])
-        return by_replication.quantile(self.percent / 100).to_numpy(dtype=float)
-
-    def is_met(self, low: float, high: float) -> bool:
-        """Tell whether the whole interval is on the right side."""
-        return high < self.limit if self.is_most else low > self.limit
 
 
 def staff(  # noqa: PLR0913 -- the words of simulate, and what is looked for
@@ -246,8 +229,9 @@ def staff(  # noqa: PLR0913 -- the words of simulate, and what is looked for
     workflow, scenario
         What is simulated.
     target
-        A figure of `kpis` and its limit: ``"p95(cycle_time) < 2 h"``, ``"mean(waiting_time) < 10 min"``,
-        ``"sla_breach_rate < 5%"``, ``"throughput > 12"``.
+        A figure of `kpis`, ``<`` or ``>`` (``<=``, ``>=``), and its limit: ``"p95(cycle_time) < 2 h"``,
+        ``"mean(waiting_time) < 10 min"``, ``"sla_breach_rate < 5%"``, ``"throughput > 12"``. Percentiles are of
+        ``cycle_time``, ``waiting_time`` and ``processing_time``; a bare name is the mean.
     roles
         The counts to try for each role; by default 1 to ``most`` of each role of the scenario.
     cases, until, replications, warm_up, seed, executor, progress
@@ -266,9 +250,10 @@ def staff(  # noqa: PLR0913 -- the words of simulate, and what is looked for
 
     Notes
     -----
-    Staffings are tried in the order of their cost, so that the first one that meets the target is the cheapest. More
-    people are taken never to be worse: a staffing with no more of any role than one that misses the target by its whole
-    interval is passed over. The cost is that of the hours on duty in a week (count x cost per hour x hours per week).
+    More people are taken never to be worse. So each role is first cut down alone, with all others there: below what
+    it needs then, nothing is tried. The rest is tried in the order of cost, so that the first staffing that meets the
+    target is the cheapest; one with no more of any role than one that missed is passed over. The cost is that of the
+    hours on duty in a week (count x cost per hour x hours per week). All staffings see the same luck.
 
     Examples
     --------
@@ -279,62 +264,27 @@ def staff(  # noqa: PLR0913 -- the words of simulate, and what is looked for
     >>> found.counts
     {'clerk': 2}
     """
-    aim = _read_target(target)
-    ranges = {
-        role: sorted(counts)
-        for role, counts in (roles or dict.fromkeys(scenario.resources, range(1, most + 1))).items()
-    }
-    for role in ranges:
+    aim = read_target(target)
+    given = roles if roles is not None else dict.fromkeys(scenario.resources, range(1, most + 1))
+    ranges = {role: sorted(set(counts)) for role, counts in given.items()}
+    for role, counts in ranges.items():
         if role not in scenario.resources:
             message = f"staff: the scenario has no role {role!r}.{nearest(role, scenario.resources)}"
+            raise ScenarioError(message)
+        if not counts:
+            message = f"staff: there is nothing to try for {role!r}. Give at least one count."
             raise ScenarioError(message)
     if not ranges:
         message = "staff: the scenario has no resources whose count could change. Give it some: resources={'clerk': 1}."
         raise ScenarioError(message)
-    staffings = sorted(
-        (dict(zip(ranges, counts, strict=True)) for counts in itertools.product(*ranges.values())),
-        key=lambda counts: (_cost(scenario, counts), sum(counts.values())),
-    )
-    rows: list[dict[str, Any]] = []
-    missed: list[dict[str, int]] = []
-    bar = tqdm(unit="staffing", delay=0 if progress else _LONG_S, disable=progress is False)
-    with bar:
-        for counts in staffings:
-            if any(all(counts[role] <= worse[role] for role in ranges) for worse in missed):
-                continue
-            changed = _with_settings(scenario, {f"resources.{role}": count for role, count in counts.items()})
-            log = simulate(
-                workflow,
-                changed,
-                cases=cases,
-                until=until,
-                replications=replications,
-                warm_up=warm_up,
-                seed=seed,
-                executor=executor,
-                progress=False,
-            )
-            bar.update()
-            found = figures(log, None if scenario.sla is None else seconds(scenario.sla))
-            value, _, half = mean_interval(aim.values(found))
-            half = 0.0 if np.isnan(half) else half
-            is_met = aim.is_met(value - half, value + half)
-            cost = _cost(scenario, counts)
-            rows.append(
-                {
-                    **counts,
-                    "cost_per_week": cost,
-                    "value": value,
-                    "low": value - half,
-                    "high": value + half,
-                    "met": is_met,
-                }
-            )
-            if is_met:
-                return Staffing(changed, counts, cost, pd.DataFrame(rows), target)
-            if (value - half > aim.limit) if aim.is_most else (value + half < aim.limit):
-                missed.append(counts)
-    best = min(rows, key=lambda row: row["value"] if aim.is_most else -row["value"])
+    trial = _Trial(workflow, scenario.sla, cases, until, replications, warm_up, seed, executor)
+    with tqdm(unit="staffing", delay=0 if progress else _LONG_S, disable=progress is False) as bar:
+        search = _Search(scenario, aim, trial, bar)
+        found = search.cheapest(ranges)
+    if found is not None:
+        evidence = pd.DataFrame(search.rows)
+        return Staffing(_staffed(scenario, found), found, _cost(scenario, found), evidence, target)
+    best = min(search.rows, key=lambda row: row["value"] if aim.is_most else -row["value"])
     near = ", ".join(f"{role} {best[role]}" for role in ranges)
     message = (
         f"staff: no staffing meets {target!r}. The nearest ({near}) has {best['value']:.6g}. "
@@ -343,26 +293,63 @@ def staff(  # noqa: PLR0913 -- the words of simulate, and what is looked for
     raise ScenarioError(message)
 
 
-def _read_target(text: str) -> _Target:
-    found = _TARGET.fullmatch(text)
-    if found is None:
-        message = f"target: {text!r} cannot be read. Write a figure and its limit: 'p95(cycle_time) < 2 h'."
-        raise ScenarioError(message)
-    name = found["plain"] or found["inner"]
-    percent = float(found["of"][1:]) if found["of"] and found["of"] != "mean" else None
-    return _Target(name, percent, found["sign"].startswith("<"), _limit(found["limit"], text))
+@dataclass(slots=True)
+class _Search:
+    """Staffings that were tried, and what they showed."""
+
+    scenario: Scenario
+    aim: Target
+    trial: _Trial
+    bar: Any
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    missed: list[dict[str, int]] = field(default_factory=list)
+
+    def cheapest(self, ranges: Mapping[str, list[int]]) -> dict[str, int] | None:
+        """Return the cheapest staffing that meets the target; None where none does."""
+        most = {role: counts[-1] for role, counts in ranges.items()}
+        if not self.meets(most, "everybody"):
+            return None
+        # With all others there, a role needs so many at least; fewer cannot do with fewer others either.
+        least = {role: self._least(role, counts, most) for role, counts in ranges.items()}
+        left = [[count for count in counts if count >= least[role]] for role, counts in ranges.items()]
+        staffings = sorted(
+            (dict(zip(ranges, counts, strict=True)) for counts in itertools.product(*left)),
+            key=lambda counts: (_cost(self.scenario, counts), sum(counts.values())),
+        )
+        for counts in staffings:
+            is_worse = any(all(counts[role] <= worse[role] for role in ranges) for worse in self.missed)
+            if not is_worse and self.meets(counts, "by cost"):
+                return counts
+        return most
+
+    def _least(self, role: str, counts: list[int], most: Mapping[str, int]) -> int:
+        low, high = 0, len(counts) - 1
+        while low < high:
+            middle = (low + high) // 2
+            if self.meets({**most, role: counts[middle]}, f"{role} alone"):
+                high = middle
+            else:
+                low = middle + 1
+        return counts[low]
+
+    def meets(self, counts: dict[str, int], tried_for: str) -> bool:
+        """Simulate a staffing, keep what it shows, and tell whether it meets the target."""
+        for row in self.rows:
+            if all(row[role] == count for role, count in counts.items()):
+                return bool(row["met"])
+        value, _, half = mean_interval(self.aim.values(self.trial.run(_staffed(self.scenario, counts))))
+        half = 0.0 if np.isnan(half) else half
+        is_met = self.aim.is_met(value - half, value + half)
+        figures_of = {"cost_per_week": _cost(self.scenario, counts), "value": value, "low": value - half}
+        self.rows.append({**counts, **figures_of, "high": value + half, "met": is_met, "tried_for": tried_for})
+        self.bar.update()
+        if not is_met:
+            self.missed.append(counts)
+        return is_met
 
 
-def _limit(limit: str, text: str) -> float:
-    try:
-        return float(limit[:-1]) / 100 if limit.endswith("%") else float(limit)
-    except ValueError:
-        pass
-    try:
-        return seconds(limit)
-    except ValueError as error:
-        message = f"target: {text!r}: {error}"
-        raise ScenarioError(message) from None
+def _staffed(scenario: Scenario, counts: Mapping[str, int]) -> Scenario:
+    return _with_settings(scenario, {f"resources.{role}": count for role, count in counts.items()})
 
 
 def _cost(scenario: Scenario, counts: Mapping[str, int]) -> float:

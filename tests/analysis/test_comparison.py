@@ -51,13 +51,6 @@ def test_a_log_does_not_differ_from_itself() -> None:
     assert ((known["low"] <= 0) & (known["high"] >= 0)).all()
 
 
-def test_what_belongs_to_a_whole_period_has_no_interval_without_replications() -> None:
-    found = row(compare({"a": lasting([10, 12]), "b": lasting([10, 24])}), "throughput")
-    assert found["method"] == "none"
-    assert np.isnan(found["low"])
-    assert found["difference"] == -5.0  # two cases in 12 minutes, and in 24
-
-
 def test_effect_size_is_in_standard_deviations_of_cases() -> None:
     found = row(compare({"a": lasting([10, 20, 30]), "b": lasting([20, 30, 40])}), "cycle_time")
     assert found["effect_size"] == 1.0
@@ -82,3 +75,41 @@ def test_the_same_seed_gives_the_same_intervals() -> None:
 def test_one_log_cannot_be_compared() -> None:
     with pytest.raises(LogError, match="at least two logs"):
         compare({"a": lasting([1])})
+
+
+def two_weeks(step_h, wait_min, shift_us=0):
+    begun = pd.Timestamp("2024-05-06T00:00Z")
+    enabled = [begun + pd.Timedelta(hours=step_h * number) for number in range(int(24 * 14 / step_h))]
+    started = [at + pd.Timedelta(minutes=wait_min * (1 + number % 2)) for number, at in enumerate(enabled)]
+    return EventLog(
+        pd.DataFrame(
+            {
+                "case_id": [str(number) for number in range(len(enabled))],
+                "activity": "check",
+                "role": "clerk",
+                "resource": "Ann",
+                "enabled": enabled,
+                "started": started,
+                "completed": [at + pd.Timedelta(minutes=20, microseconds=shift_us) for at in started],
+            }
+        )
+    )
+
+
+def test_what_belongs_to_a_period_has_an_interval_by_blocks_of_time():
+    table = compare({"today": two_weeks(1, 5), "half as many": two_weeks(2, 5)}).set_index("name")
+
+    rows = table.loc[["throughput", "queue_length", "utilization.clerk"]]
+    assert rows["method"].tolist() == ["blocks"] * 3
+    assert (rows["low"] <= rows["difference"] + 1e-9).all()
+    assert (rows["high"] < 0).all()
+    assert table.loc["throughput", "difference"] == pytest.approx(-0.5, abs=0.01)
+
+
+def test_rounding_is_no_effect():
+    # A microsecond more of each step.
+    table = compare({"today": two_weeks(1, 5), "the same": two_weeks(1, 5, shift_us=1)}).set_index("name")
+
+    assert table.loc["processing_time", "difference"] == 0
+    assert table.loc["processing_time", "effect_size"] == 0
+    assert table.loc["cycle_time", "difference"] == 0

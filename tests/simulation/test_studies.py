@@ -45,8 +45,9 @@ def test_the_cheapest_staffing_comes_with_its_evidence() -> None:
     assert found.counts == {"clerk": 2}
     assert found.cost_per_week == 2 * 30 * 168
     assert found.scenario.resources["clerk"].cost_per_hour == 30
-    assert found.evidence["clerk"].tolist() == [1, 2]
-    assert found.evidence["met"].tolist() == [False, True]
+    evidence = found.evidence.set_index("clerk")
+    assert evidence["met"].to_dict() == {20: True, 10: True, 5: True, 3: True, 2: True, 1: False}
+    assert evidence["tried_for"].to_dict()[20] == "everybody"
 
 
 def test_percentiles_and_shares_are_targets_too() -> None:
@@ -60,10 +61,33 @@ def test_a_target_out_of_reach_says_how_near_one_comes() -> None:
         staff(ORDER, TODAY, target="cycle_time < 1 min", most=3, cases=50, replications=2)
 
 
+def test_several_roles_are_cut_down_alone_and_then_tried_by_cost() -> None:
+    both = ok.workflow("order", [ok.task("check", role="clerk"), ok.task("pack", role="packer")])
+    today = ok.Scenario(
+        ok.exponential("10 min"),
+        {"check": ok.exponential("9 min"), "pack": ok.exponential("15 min")},
+        {"clerk": ok.Resource(1, cost_per_hour=30), "packer": ok.Resource(1, cost_per_hour=20)},
+    )
+
+    found = staff(both, today, target="mean(waiting_time) < 10 min", most=6, cases=500, replications=5)
+
+    assert found.counts == {"clerk": 2, "packer": 3}
+    assert found.cost_per_week == (2 * 30 + 3 * 20) * 168
+    assert set(found.evidence["tried_for"]) == {"everybody", "clerk alone", "packer alone", "by cost"}
+    assert len(found.evidence) <= 12
+    cheaper = found.evidence[found.evidence["cost_per_week"] < found.cost_per_week]
+    assert not cheaper["met"].any()
+
+
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("fast", "cannot be read"),
+        ("fast", "has no < or >, and cannot be read"),
+        ("1 min < cycle_time < 2 min", "has 2 of < and >"),
+        ("cycle_time = 2 h", "never exactly a limit"),
+        ("max(cycle_time) < 2 h", "'max' is neither 'mean' nor a percentile"),
+        ("cycle_time <", "cannot be read"),
+        ("sla_breach_rate < 5%", "give the scenario one"),
         ("cycle_tim < 2 h", "no figure 'cycle_tim'. Did you mean 'cycle_time'"),
         ("cycle_time < soon", "not a duration"),
         ("p95(throughput) < 2", "percentiles are of"),

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from orchkit.analysis.blocks import load_within
 from orchkit.analysis.intervals import spans
 from orchkit.analysis.measures import case_measures, seconds_of
 from orchkit.analysis.spans import Hours, work_between
@@ -201,22 +202,12 @@ def _course(
         starts_s, ends_s, edges_s = (_worked(calendar, edges_s[0], times) for times in (starts_s, ends_s, edges_s))
     for group in range(count):
         own = groups == group
-        done = _until(starts_s[own], edges_s) - _until(ends_s[own], edges_s)
-        found[group] = np.diff(done) / widths
+        found[group] = load_within(starts_s[own], ends_s[own], edges_s) / widths
     return found
 
 
 def _worked(calendar: Hours, origin_s: float, times_s: NDArray[np.float64]) -> NDArray[np.float64]:
     return work_between(calendar, np.full(len(times_s), origin_s), times_s)
-
-
-def _until(times_s: NDArray[np.float64], edges_s: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return for each edge the seconds that have gone by since each of the times before it, together."""
-    # Seen from the first edge, so that sums of microseconds keep their digits.
-    times, edges = np.sort(times_s) - edges_s[0], edges_s - edges_s[0]
-    before = np.searchsorted(times, edges)
-    sums = np.concatenate([[0.0], np.cumsum(times)])
-    return np.asarray(before * edges - sums[before], dtype=np.float64)
 
 
 def _drawn(course: _Course, title: str, axis: str, unit: str, text: str, roles: int) -> Chart:
