@@ -137,6 +137,7 @@ if TYPE_CHECKING:
     from orchkit.simulation.files import read_scenario, write_scenario
     from orchkit.simulation.fitting import Fit, fit
     from orchkit.simulation.forecasts import Forecast, forecast
+    from orchkit.simulation.replications import simulate
     from orchkit.simulation.scenario import (
         ArrivalTimes,
         Batch,
@@ -149,7 +150,6 @@ if TYPE_CHECKING:
         Scenario,
         arrivals_of,
     )
-    from orchkit.simulation.simulate import simulate
     from orchkit.simulation.studies import Staffing, staff, sweep
     from orchkit.view import charts
     from orchkit.view.charts import Chart
@@ -243,7 +243,7 @@ _NAMES = {
         "Scenario",
         "arrivals_of",
     ),
-    "orchkit.simulation.simulate": ("simulate",),
+    "orchkit.simulation.replications": ("simulate",),
     "orchkit.simulation.studies": ("Staffing", "staff", "sweep"),
     "orchkit.simulation.fitting": ("Fit", "fit"),
     "orchkit.simulation.forecasts": ("Forecast", "forecast"),

@@ -27,7 +27,7 @@ columns that every log has (``started``).
 
 from __future__ import annotations
 
+from orchkit.simulation.replications import simulate
 from orchkit.simulation.scenario import Scenario
-from orchkit.simulation.simulate import simulate
 
 __all__ = ["Scenario", "simulate"]

@@ -23,9 +23,9 @@ from orchkit.simulation.distributions import Distribution, exponential
 from orchkit.simulation.families import Family, best_family
 from orchkit.simulation.loops import loops_of, responses_of
 from orchkit.simulation.presence import calendar_of, count_of, roles_of, week_hour
+from orchkit.simulation.replications import simulate
 from orchkit.simulation.routes import branch_shares
 from orchkit.simulation.scenario import Failure, Profile, Resource, Scenario
-from orchkit.simulation.simulate import simulate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

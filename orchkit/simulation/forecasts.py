@@ -16,7 +16,7 @@ from orchkit.errors import ScenarioError
 from orchkit.events import Kind
 from orchkit.log import EventLog
 from orchkit.model.states import RunStatus
-from orchkit.simulation.simulate import simulate
+from orchkit.simulation.replications import simulate
 from orchkit.simulation.sources import in_flight
 from orchkit.units import Duration, format_duration, seconds
 from orchkit.view.html import table_bundle

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from orchkit.model.definition import Workflow
     from orchkit.simulation.flight import InFlight, OpenCase, OpenRun, OpenStep
     from orchkit.simulation.lowering import Lowered
-    from orchkit.simulation.simulate import Memory
+    from orchkit.simulation.replications import Memory
 
 __all__ = ["Resumption", "outlasted_notes", "resumption"]
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from orchkit.analysis.kpis import Figures, figures, mean_interval
 from orchkit.errors import ScenarioError, nearest
+from orchkit.simulation.progress import Bar
+from orchkit.simulation.replications import simulate
 from orchkit.simulation.scenario import Resource, Scenario
-from orchkit.simulation.simulate import simulate
 from orchkit.simulation.targets import Target, read_target
 from orchkit.units import Duration, seconds
 
@@ -89,7 +89,7 @@ def sweep(  # noqa: PLR0913 -- the words of simulate, and what is varied
     limit = sla if sla is not None else scenario.sla
     trial = _Trial(workflow, limit, cases, until, replications, warm_up, seed, executor)
     tables = []
-    bar = tqdm(scenarios, unit="scenario", delay=0 if progress else _LONG_S, disable=progress is False)
+    bar = Bar(scenarios, unit="scenario", delay=0 if progress else _LONG_S, disable=progress is False)
     for combination, changed in zip(combinations, bar, strict=True):
         found = trial.run(changed)
         tables.append(_table(found).assign(**{path: [value] * len(found.units) for path, value in combination.items()}))
@@ -278,7 +278,7 @@ def staff(  # noqa: PLR0913 -- the words of simulate, and what is looked for
         message = "staff: the scenario has no resources whose count could change. Give it some: resources={'clerk': 1}."
         raise ScenarioError(message)
     trial = _Trial(workflow, scenario.sla, cases, until, replications, warm_up, seed, executor)
-    with tqdm(unit="staffing", delay=0 if progress else _LONG_S, disable=progress is False) as bar:
+    with Bar(unit="staffing", delay=0 if progress else _LONG_S, disable=progress is False) as bar:
         search = _Search(scenario, aim, trial, bar)
         found = search.cheapest(ranges)
     if found is not None:

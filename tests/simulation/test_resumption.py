@@ -20,8 +20,8 @@ from orchkit.simulation.kernel.draws import mix
 from orchkit.simulation.kernel.loop import run
 from orchkit.simulation.kernel.resuming import resume
 from orchkit.simulation.lowering import lower
+from orchkit.simulation.replications import Memory
 from orchkit.simulation.resumption import resumption
-from orchkit.simulation.simulate import Memory
 from tests.semantics.table import table
 from tests.simulation.reference import World
 from tests.simulation.test_agreement import scenario_for

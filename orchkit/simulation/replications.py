@@ -163,9 +163,9 @@ def _replicate(task: _Task, count: int, executor: Executor | None, progress: boo
         }
         found: dict[int, Replication] = {}
         try:
-            from tqdm.auto import tqdm  # noqa: PLC0415 -- only where many are computed
+            from orchkit.simulation.progress import Bar  # noqa: PLC0415 -- tqdm, only where many are computed
 
-            bar = tqdm(total=count, unit="replication", delay=0 if progress else _LONG_S, disable=progress is False)
+            bar = Bar(total=count, unit="replication", delay=0 if progress else _LONG_S, disable=progress is False)
             with bar:
                 for future in as_completed(futures):
                     found[futures[future]] = future.result()
