@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,8 +58,8 @@ class Replication:
     helped: NDArray[np.int64]
 
 
-def log_of(workflow: Workflow, program: Lowered, parts: Sequence[Replication], warm_up_us: int) -> EventLog:
-    """Return the log of replications."""
+def log_of(workflow: Workflow, program: Lowered, parts: list[Replication], warm_up_us: int) -> EventLog:
+    """Return the log of replications; their rows are let go as soon as they are in its columns."""
     # Compiles, or reads what was compiled.
     from orchkit.simulation.kernel.columns import count_rows, fill, place_rows  # noqa: PLC0415
 
@@ -97,6 +97,8 @@ def log_of(workflow: Workflow, program: Lowered, parts: Sequence[Replication], w
         where = (part.rows, part.open_rows, count, position, index, offsets, order)
         fill(p, *where, *columns.arrays, *staff, busy[position])
         busy[position, : len(part.helped)] += part.helped
+        parts[position] = replace(part, rows=part.rows[:0].copy(), open_rows=part.open_rows[:0].copy())
+        del part, where
     del order
     identifiers = _identifiers(numbers)
     cases = _cases(workflow, program, parts, kept, arrived[kept], ended[kept], status[kept], identifiers)

@@ -18,6 +18,7 @@ from orchkit.simulation.kernel import layout as at
 from orchkit.simulation.lowering import Lowered, lower
 from orchkit.simulation.output import Replication, log_of, with_names
 from orchkit.simulation.resumption import Resumption, outlasted_notes, resumption
+from orchkit.simulation.rows import Rows
 from orchkit.simulation.scenario import Scenario
 from orchkit.simulation.sources import in_flight as open_cases
 from orchkit.units import Duration, seconds
@@ -33,7 +34,7 @@ __all__ = ["simulate"]
 
 _EVENTS_AT_ONCE = 200_000
 _MARGIN = 4_096
-_CHUNK = 1 << 16
+_CHUNK = 1 << 13
 _MOST_RESTARTS = 8
 _LONG_S = 2.0
 _DISCIPLINES = ("fifo", "lifo", "priority", "preemptive", "shortest")
@@ -201,8 +202,8 @@ def _attempt(task: _Task, number: int, margin: int, stopped: threading.Event | N
     memory.m[at.M_KEY] = (task.seed * 0x9E3779B97F4A7C1 + (number + 1) * 0x2545F4914F6CDD1) % (1 << 62)
     outlasted = np.zeros(0, dtype=np.bool_) if resumed is None else _take_up(program, memory, resumed)
     begin(p, memory.m, d)
-    rows: list[NDArray[np.int64]] = []
-    ended: list[NDArray[np.int64]] = []
+    rows, ended = Rows(at.ROW_WIDTH), Rows(at.ENDED_WIDTH)
+    known = task.cases < at.FOREVER
     state = 1
     while state:
         if stopped is not None and stopped.is_set():
@@ -211,14 +212,16 @@ def _attempt(task: _Task, number: int, margin: int, stopped: threading.Event | N
         state = run(p, memory.m, d, _EVENTS_AT_ONCE, margin)
         if state == 3:  # noqa: PLR2004 -- as the kernel says
             return None
-        rows.append(memory.drain(at.M_ROWS, at.M_ROW_COUNT, at.ROW_WIDTH))
-        ended.append(memory.drain(at.M_ENDED, at.M_ENDED_COUNT, at.ENDED_WIDTH))
+        ended.add(memory.drain(at.M_ENDED, at.M_ENDED_COUNT, at.ENDED_WIDTH), task.cases if known else 0)
+        fresh = memory.drain(at.M_ROWS, at.M_ROW_COUNT, at.ROW_WIDTH)
+        share = task.cases / max(1, len(ended)) if known else 0
+        rows.add(fresh, int(1.02 * (len(rows) + len(fresh)) * share))
         if state == 2:  # noqa: PLR2004
             memory.grow(margin)
     return Replication(
         number,
-        np.concatenate(rows),
-        np.concatenate(ended),
+        rows.take(),
+        ended.take(),
         *memory.open_rows(),
         memory.now,
         int(memory.m[at.M_KEY]),
@@ -324,10 +327,10 @@ class Memory:
             self._lay_out(sizes)
 
     def drain(self, table: int, count: int, width: int) -> NDArray[np.int64]:
-        """Take the rows out of a table."""
+        """Take the rows out of a table; they are there until the kernel goes on."""
         begin, rows = int(self.m[table]), int(self.m[count])
         self.m[count] = 0
-        return self.m[begin : begin + rows * width].copy().reshape(rows, width)
+        return self.m[begin : begin + rows * width].reshape(rows, width)
 
     def open_rows(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the steps that are still open, as rows of the log, and the cases in flight."""
