@@ -21,6 +21,7 @@ __all__ = ["SETTINGS_NAMES", "Moment", "Reading", "of_level"]
 
 # What settings of tasks see beside the variables: see `orchkit.executors.Attempt.names`.
 SETTINGS_NAMES = frozenset({"systems", "secrets", "run"})
+_KEY_NAMES = SETTINGS_NAMES - {"secrets"}
 
 
 class Moment(Enum):
@@ -117,7 +118,8 @@ def _of_task(level: Level, number: int, task: Task, moment: Moment) -> Iterator[
     for where, text in texts_in(settings):
         yield _template(level, number, f"settings.{where}", text, moment, node=task.name, extra=SETTINGS_NAMES)
     if task.idempotency_key is not None:
-        yield _template(level, number, "idempotency_key", task.idempotency_key, moment, node=task.name)
+        key = task.idempotency_key
+        yield _template(level, number, "idempotency_key", key, moment, node=task.name, extra=_KEY_NAMES)
 
 
 def _of_wait(level: Level, number: int, wait: Wait) -> Iterator[Reading]:

@@ -436,10 +436,11 @@ class Core:
 
     def _key(self, active: Active, step_id: str, task: Task, variables: Mapping[str, Any]) -> str:
         if task.idempotency_key is not None:
+            run = {"id": active.run_id, "case_id": active.case_id, "workflow": active.workflow.name, "step_id": step_id}
             try:
-                return str(render(task.idempotency_key, variables))
+                return str(render(task.idempotency_key, {"systems": self.settings.systems, "run": run, **variables}))
             except ExpressionError:
-                pass  # the executor reports it
+                pass  # checks tell of it; the step's own key keeps attempts together all the same
         return f"{active.run_id}:{step_id}"
 
     def _outcome(self, outcome: Outcome) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import json
+import keyword
 import math
 import re
 import threading
@@ -31,6 +32,11 @@ _MAX_DEPTH = 200
 _MAX_BITS = 10_000
 _MAX_WIDTH = 1_000
 _TEMPLATE = re.compile(r"\$\{((?:[^{}\"']|\"[^\"]*\"|'[^']*'|\{[^{}]*\})*)\}")
+# Keys that are words of Python's, as in ``error.class`` and ``order.from``: marked for its parser, and unmarked after.
+_MARK = "__is_a_key"
+_WORD_AS_KEY = re.compile(
+    r"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|\.(\s*)(%s)\b""" % "|".join(keyword.kwlist)  # noqa: UP031 -- braces abound
+)
 _CONSTANTS: dict[str, object] = {"true": True, "false": False, "null": None}
 
 
@@ -230,7 +236,7 @@ def parse(text: str) -> Expression:
         message = f"an expression has at most {_MAX_LENGTH} characters"
         raise ExpressionError(message)
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        tree = _parsed(text.strip())
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else "it cannot be parsed"
         message = f"{_short(text)!r} is not an expression: {reason}."
@@ -238,6 +244,25 @@ def parse(text: str) -> Expression:
         raise ExpressionError(message, offset=offset) from None
     _refuse_foreign(text, tree)
     return Expression(text, tree, tuple(dict.fromkeys(_free_names(tree))))
+
+
+def _parsed(text: str) -> ast.expr:
+    try:
+        return ast.parse(text, mode="eval").body
+    except SyntaxError:
+        marked = _WORD_AS_KEY.sub(lambda found: found[1] or f".{found[2]}{found[3]}{_MARK}", text)
+        if marked == text:
+            raise
+    try:
+        tree = ast.parse(marked, mode="eval").body
+    except SyntaxError as error:
+        before = marked[: error.offset or 0]
+        error.offset = (error.offset or 0) - len(_MARK) * before.count(_MARK)
+        raise
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            node.attr = node.attr.removesuffix(_MARK)
+    return tree
 
 
 def _refuse_foreign(text: str, tree: ast.expr) -> None:

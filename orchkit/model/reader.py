@@ -133,7 +133,7 @@ class _Reader:
         if "workflow" not in at.value:
             at.fail("The key 'workflow' is missing: a definition begins with 'workflow: <name>'.")
         own = to.name(at.value["workflow"])
-        if "nodes" in at.value and isinstance(at.value["nodes"].value, list):
+        if "nodes" in at.value and _are_records(at.value["nodes"]):
             return self.canonical(at)
         self.chain = (*self.chain, own)
         if "workflows" in at.value:
@@ -472,6 +472,13 @@ def _is_branch(at: Located) -> bool:
 def _moved(at: Located, line: int, column: int, text: str | None = None) -> Located:
     """Return a place to blame elsewhere."""
     return type(at)(text, at.path, line, column, verbatim=text is not None)
+
+
+def _are_records(at: Located) -> bool:
+    """Say whether nodes are written as in the canonical form: a list of mappings with a name each."""
+    return isinstance(at.value, list) and all(
+        isinstance(each.value, dict) and "name" in each.value for each in at.value
+    )
 
 
 def _record_of(at: Located, name: str) -> Located | None:

@@ -128,6 +128,13 @@ def test_every_attempt_has_the_same_idempotency_key():
     assert len(set(keys)) == 1
 
 
+def test_an_idempotency_key_may_name_the_run_and_its_case():
+    workflow = ok.workflow("w", [ok.task("charge", idempotency_key="${run.case_id}/${run.step_id}/${n}")])
+    with ok.Engine(handlers={"charge": lambda idempotency_key: idempotency_key}) as engine:
+        assert engine.run(workflow, {"n": 3}, case_id="A").variables["charge"] == "A/charge#1/3"
+    assert [issue.message for issue in ok.check(workflow) if "reads 'run'" in issue.message] == []
+
+
 def test_a_handler_cannot_change_the_state_of_the_run_through_its_arguments():
     def spoil(order):
         order["total"] = -1

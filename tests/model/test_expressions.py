@@ -18,6 +18,7 @@ VARIABLES = {
     "stock": 5,
     "name": "Ada",
     "done": False,
+    "error": {"class": "permanent", "from": {"in": "Rome"}},
 }
 
 
@@ -52,6 +53,9 @@ VARIABLES = {
         ("get(order, 'discount', 0)", 0),
         ("int('12') + float('0.5')", 12.5),
         ("f'{name}: {qty:03d}'", "Ada: 003"),
+        ("error.class == 'permanent'", True),
+        ("error . class + error.from.in + 'not error.class'", "permanentRomenot error.class"),
+        ("'in' if error.class else 'out'", "in"),
     ],
 )
 def test_an_expression_has_this_value(text, value):
@@ -62,6 +66,9 @@ def test_an_expression_has_this_value(text, value):
     ("text", "says"),
     [
         ("", "is not an expression"),
+        ("class", "is not an expression"),
+        ("class.error", "is not an expression"),
+        ("error.class =", "'error.class =' is not an expression"),
         ("qty =", "is not an expression"),
         ("qty = 3", "is not an expression"),
         ("import os", "is not an expression"),
@@ -198,3 +205,14 @@ def test_the_names_in_templates_are_known():
 def test_any_text_is_an_expression_or_refused(text):
     with contextlib.suppress(ExpressionError):
         parse(text).evaluate({"a": [1, 2], "b": {"q": "x"}, "q": 3})
+
+
+def test_a_key_that_is_a_word_of_pythons_stays_as_it_is_written():
+    expression = parse("error.class == 'a'")
+    assert (expression.text, expression.names) == ("error.class == 'a'", ("error",))
+    with pytest.raises(ExpressionError, match="there is no 'if' in error") as caught:
+        parse("error.if").evaluate(VARIABLES)
+    assert "__" not in caught.value.message
+    with pytest.raises(ExpressionError) as caught:
+        parse("error.class =")
+    assert caught.value.offset == 12

@@ -31,6 +31,14 @@ FAULTY = [
         "Expected info, warning or critical, not the text 'warn'.",
         "warning",
     ),
+    (
+        "workflow: w\nnodes: [ship]\n",
+        2,
+        8,
+        "Expected a mapping of names to kinds, such as 'ship: task', not a list",
+        None,
+    ),
+    ("workflow: w\nnodes:\n  - {ship: task}\n", 3, 3, "Expected a mapping of names to kinds", None),
     # Names
     ("workflow: w\nsteps:\n  - task: ship\n  - task: ship\n", 4, 11, "Two nodes are called 'ship'", None),
     (
