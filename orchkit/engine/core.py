@@ -7,7 +7,7 @@ out its effects: intent before effect. Tests drive the same core in virtual time
 from __future__ import annotations
 
 import heapq
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
@@ -43,11 +43,11 @@ from orchkit.engine.messages import (
 from orchkit.engine.people import DUE, HUMAN, TIMEOUT, People
 from orchkit.engine.plans import Plans
 from orchkit.engine.revival import Revival
+from orchkit.engine.rows import history_row
 from orchkit.engine.slots import WHOLE, Slots
-from orchkit.engine.values import as_json
-from orchkit.errors import ExpressionError, RunError, RunNotFound, WaitNotFound, WorkflowError, nearest
+from orchkit.engine.waits import Waits
+from orchkit.errors import ExpressionError, RunError, RunNotFound, WorkflowError, nearest
 from orchkit.events import (
-    CallbackReceived,
     CancelAsked,
     ChildEnded,
     Event,
@@ -69,19 +69,14 @@ from orchkit.events import (
 )
 from orchkit.executors import Attempt, TaskExecutor
 from orchkit.machine import Transition, advance, start
-from orchkit.model.definition import Workflow, all_nodes
-from orchkit.model.expressions import parse, render
-from orchkit.model.nodes import Task, Wait, WaitKind
+from orchkit.model.definition import Workflow
+from orchkit.model.expressions import render
+from orchkit.model.nodes import Task
 from orchkit.model.states import ErrorClass, RunStatus, StepStatus
-from orchkit.store import DefinitionRow, HistoryRow, Redactor, RunRow, StoredRow
+from orchkit.store import DefinitionRow, Redactor, RunRow, StoredRow
 from orchkit.trace_context import span_of, trace_of
 
 __all__ = ["Core"]
-
-# States of what goes on; the others end an attempt, a scope or the run.
-_ONGOING = frozenset({"PENDING", "RUNNING", "WAITING", "RETRYING", "COMPENSATING"})
-# Rows that tell what came from outside or was decided: they end neither a step nor the run.
-_NOTES = frozenset({Kind.GATEWAY, Kind.TIMER, Kind.CALLBACK, Kind.CANCEL, Kind.DECISION, Kind.WORK_ITEM})
 
 
 class _Reader(Protocol):
@@ -102,7 +97,6 @@ class Core:
         self.redact = Redactor(settings.secrets)
         self.active: dict[str, Active] = {}
         self.timers: list[tuple[float, int, str, str, str, int]] = []
-        self.events: dict[str, set[tuple[str, str]]] = defaultdict(set)
         self.slots = Slots(settings.limits)
         self.parked: dict[tuple[str, str], Exception] = {}
         self.unsettled: set[str] = set()  # begun, and not durable yet
@@ -110,6 +104,7 @@ class Core:
         self.running: dict[tuple[str, str], tuple[int, tuple[str, ...]]] = {}
         self.revival = Revival(self)
         self.people = People(self)
+        self.waits = Waits(self)
         self.plans = Plans(self)
         self._others: Mapping[type, Callable[[Any], Any]] = {
             ReplayRun: self.revival.replay,
@@ -195,7 +190,7 @@ class Core:
                 if active is not None and message.step_id in active.beats:
                     active.beats[message.step_id] = self._now
             case CompleteWait():
-                self._complete_wait(message)
+                self.waits.complete(message)
             case Publish():
                 return self._publish(message)
             case CancelRun():
@@ -341,6 +336,9 @@ class Core:
             else:
                 self._carry_out(active, RunStep(step_id))
 
+    def _row(self, active: Active, record: Record) -> None:
+        self._work.batch.rows.append(history_row(active, record, self._now, self.redact))
+
     def _apply(self, active: Active, transition: Transition) -> None:
         active.state = transition.state
         self._work.touched[active.run_id] = active
@@ -361,7 +359,7 @@ class Core:
                 due = until_s if until_s is not None else self._now + delay_s
                 self._set_timer(due, active.run_id, step_id, purpose.value)
             case OpenWait():
-                self._open_wait(active, command)
+                self.waits.open(active, command)
             case StartChild():
                 self._start_child(active, command)
             case StopStep(step_id):
@@ -491,58 +489,15 @@ class Core:
         still.extend(self.slots.queue)
         self.slots.queue = still
 
-    # Waits, events, children ---------------------------------------------------
-
-    def _open_wait(self, active: Active, command: OpenWait) -> None:
-        active.waits[command.step_id] = command
-        if command.kind is WaitKind.EVENT:
-            self.events[command.subject].add((active.run_id, command.step_id))
-        elif active.mailbox.get(command.subject):
-            payload = active.mailbox[command.subject].popleft()
-            self._agenda.append((active.run_id, _wait_event(command.step_id, payload)))
-
-    def _complete_wait(self, message: CompleteWait) -> None:
-        active = self._found(message.run_id)
-        content = message.failure or message.payload
-        for step_id, wait in active.waits.items():
-            live = step_id in active.state.steps and wait.kind is WaitKind.CALLBACK
-            if live and message.name in (wait.subject, active.state.steps[step_id].node):
-                self._agenda.append((active.run_id, _wait_event(step_id, content)))
-                return
-        names = _callbacks_of(active.workflow)
-        if message.name not in names and not any("${" in name for name in names):
-            hint = nearest(message.name, names)
-            text = f"Run {message.run_id!r} of {active.workflow.name!r} has no callback {message.name!r}.{hint}"
-            raise WaitNotFound(text, run_id=message.run_id)
-        # It came before its wait opened: kept, durably, until then.
-        active.mailbox.setdefault(message.name, deque()).append(content)
-        payload = {"subject": message.name, "output": message.payload}
-        self._row(active, Record(Kind.CALLBACK, "RECEIVED", payload=payload, failure=message.failure))
+    # Events, children, ends ----------------------------------------------------
 
     def _publish(self, message: Publish) -> int:
         if self.plans.is_known(message):
             return 0
-        taken: list[str] = []
-        for run_id, step_id in sorted(self.events.get(message.name, ())):
-            active = self.active.get(run_id)
-            if active is None or step_id not in active.state.steps:
-                self.events[message.name].discard((run_id, step_id))
-                continue
-            if self._matches(active, step_id, message.payload):
-                self._agenda.append((run_id, CallbackReceived(step_id, message.payload)))
-                taken.append(run_id)
+        taken = self.waits.publish(message)
         started = self.plans.start_by(message)
         self.plans.published(message, started, taken)
         return len(taken) + len(started)
-
-    def _matches(self, active: Active, step_id: str, payload: Any) -> bool:  # noqa: ANN401 -- JSON
-        match = active.waits[step_id].match
-        if match is None:
-            return True
-        try:
-            return bool(parse(match).evaluate({**active.state.variables_of(step_id), "event": payload}))
-        except ExpressionError:
-            return False  # an event of another shape is not the one that is waited for
 
     def _start_child(self, active: Active, command: StartChild) -> None:
         workflow = active.workflow.called(command.workflow)
@@ -563,9 +518,7 @@ class Core:
         self._start(StartRun(child, active.case_id, workflow, command.inputs, (active.run_id, command.step_id)))
 
     def _stop(self, active: Active, step_id: str) -> None:
-        wait = active.waits.pop(step_id, None)
-        if wait is not None and wait.kind is WaitKind.EVENT:
-            self.events[wait.subject].discard((active.run_id, step_id))
+        self.waits.close(active, step_id)
         self.parked.pop((active.run_id, step_id), None)
         self._release(active.run_id, step_id)
         child = _child_id(active.run_id, step_id)
@@ -575,9 +528,7 @@ class Core:
     def _finish(self, active: Active, finish: Finish) -> None:
         del self.active[active.run_id]
         self.plans.ended(active.run_id)
-        for step_id, wait in active.waits.items():
-            if wait.kind is WaitKind.EVENT:
-                self.events[wait.subject].discard((active.run_id, step_id))
+        self.waits.close_all(active)
         variables = active.state.variables
         self._work.effects.append(Ended(active.run_id, finish, variables))
         if active.parent is not None:
@@ -635,63 +586,9 @@ class Core:
         self._release(active.run_id, step_id)
         self._agenda.append((active.run_id, StepFailed(step_id, failure)))
 
-    # Rows --------------------------------------------------------------------
-
-    def _row(self, active: Active, record: Record) -> None:
-        failure = record.failure
-        payload = None if record.payload is None else as_json(record.payload)
-        duration_s = None
-        if record.status not in _ONGOING:
-            began = None if record.kind in _NOTES else active.began.pop(record.step_id or "", None)
-            duration_s = None if began is None else self._now - began
-        elif record.step_id is not None and record.status in ("RUNNING", "WAITING"):
-            active.began[record.step_id] = self._now
-        error_class = error_type = error_message = None
-        if failure is not None:
-            error_class, error_type = str(failure.error_class), failure.type
-            error_message = self.redact.text(failure.message)
-        # By position: by name, this call would be the dearest of the turn.
-        self._work.batch.rows.append(
-            HistoryRow(
-                active.run_id,
-                active.case_id,
-                active.workflow.name,
-                active.workflow.digest,
-                record.step_id,
-                record.node,
-                str(record.kind),
-                str(record.status),
-                record.attempt,
-                int(self._now * 1e6),
-                duration_s,
-                record.resource or active.doers.pop(record.step_id or "", None) if active.doers else record.resource,
-                error_class,
-                error_type,
-                error_message,
-                active.trace,
-                None,
-                None if payload is None else self.redact.text(payload),
-            ),
-        )
-
 
 def _child_id(run_id: str, step_id: str) -> str:
     return run_id_of(run_id, step_id)
-
-
-def _wait_event(step_id: str, content: Any) -> Event:  # noqa: ANN401 -- JSON, or a Failure
-    if isinstance(content, Failure):
-        return StepFailed(step_id, content)
-    return CallbackReceived(step_id, content)
-
-
-def _callbacks_of(workflow: Workflow) -> list[str]:
-    return [
-        name
-        for node in all_nodes(workflow)
-        if isinstance(node, Wait) and node.kind is WaitKind.CALLBACK
-        for name in {node.subject or node.name, node.name}
-    ]
 
 
 def _no_executor(task: Task, executors: Mapping[str, TaskExecutor]) -> Exception:
