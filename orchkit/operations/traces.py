@@ -12,7 +12,7 @@ import pandas as pd
 from orchkit.engine import Engine, Run
 from orchkit.errors import RunNotFound
 from orchkit.model.definition import Workflow
-from orchkit.model.nodes import Flow, Task
+from orchkit.model.nodes import Call, Flow
 
 __all__ = ["Trace", "trace"]
 
@@ -56,7 +56,8 @@ class Trace:
             source, target = link["source"], link["target"]
             if source in names and target in names and source != target:
                 flows[names[source], names[target], link["name"] if link["kind"] == "event" else ""] = None
-        nodes = tuple(Task(name=name) for name in names.values())
+        called = zip(names.values(), self.runs["workflow"], strict=True)
+        nodes = tuple(Call(name=name, workflow=workflow) for name, workflow in called)
         graph = tuple(Flow(source, target, told or None) for source, target, told in flows)
         return Workflow(f"trace {self.trace_id[:8]}", nodes, graph)
 

@@ -17,6 +17,7 @@ SMALL = {
     "01_model_a_process": {"country": "DE"},
     "02_run_and_recover": {"orders": 3},
     "06_mine_a_log": {"min_share": 0.3},
+    "09_operate": {"orders": 8},
 }
 NOTEBOOKS = sorted(path.stem for path in FOLDER.glob("*.ipynb") if path.stem != "main_job")
 
