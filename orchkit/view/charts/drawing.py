@@ -38,7 +38,7 @@ SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"
 
 _UNITS = (("s", 1.0), ("min", 60.0), ("h", 3600.0), ("days", 86400.0))
 _ENOUGH = 2.0  # of a unit, before it is used
-_LONGEST_NAME = 60
+_LONGEST_NAME, _LONGEST_LINE = 60, 1_000
 
 _CONFIG: dict[str, Any] = {
     "background": LIGHT["page"],
@@ -167,4 +167,14 @@ def chart_of(drawing: alt.TopLevelMixin, title: str, label: str, *, subtitle: st
     specification = drawing.to_dict()
     specification.pop("config", None)
     heading = {"text": name_of(title), **({"subtitle": clean(subtitle)} if subtitle else {})}
-    return Chart(json.dumps({"title": heading, **specification, "config": _CONFIG}), label, text)
+    return Chart(
+        json.dumps({"title": heading, **specification, "config": _CONFIG}),
+        _line(label),
+        "\n".join(map(_line, text.splitlines())),
+    )
+
+
+def _line(text: str) -> str:
+    """Return a line of text as a notebook keeps it: not endless, whatever the names in the data."""
+    line = clean(text)
+    return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + "…"

@@ -70,9 +70,9 @@ def survival(logs: EventLog | Mapping[str, EventLog], *, sla: Duration | None = 
     unit = time_unit(longest)
     curves = pd.concat([_curve(table, name, longest, unit.seconds) for name, table in tables.items()])
     drawing = _drawn(curves, list(tables), unit.name, None if limit_s is None else limit_s / unit.seconds)
-    said = "; ".join(f"{name}: {words}" if name else words for name, words in sayings.items())
+    said = "; ".join(f"{name_of(name)}: {words}" if name else words for name, words in sayings.items())
     only = sayings.get("", "") if len(tables) == 1 else ""
-    text = "" if only else "\n".join(f"{name}: {words}" for name, words in sayings.items())
+    text = "" if only else "\n".join(f"{name_of(name)}: {words}" for name, words in sayings.items())
     return chart_of(drawing, "Cases still open", f"Cases still open: {said}", subtitle=only, text=text)
 
 

@@ -72,8 +72,8 @@ def cycle_times(logs: EventLog | Mapping[str, EventLog], *, sla: Duration | None
         for name, values in found.items()
     ]
     drawing = panels[0] if len(panels) == 1 else alt.vconcat(*panels)
-    text = "\n".join(f"{name or 'cases'}: {said}" for name, said in sayings.items())
-    whole = "; ".join(f"{name}: {said}" if name else said for name, said in sayings.items())
+    text = "\n".join(f"{name_of(name) or 'cases'}: {said}" for name, said in sayings.items())
+    whole = "; ".join(f"{name_of(name)}: {said}" if name else said for name, said in sayings.items())
     only = sayings.get("", "") if len(found) == 1 else ""
     return chart_of(drawing, "Cycle times", f"Cycle times: {whole}", subtitle=only, text="" if only else text)
 
