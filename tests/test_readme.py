@@ -57,6 +57,13 @@ def test_what_the_page_for_operators_says_is_so(tmp_path):
     assert [printed for printed, _ in found] == [said for _, said in found]
 
 
+def test_the_page_on_pictures_prints_what_it_says():
+    found = run_python("docs/pictures.md", {})
+
+    assert len(found) == 4
+    assert [printed for printed, _ in found] == [said for _, said in found]
+
+
 def test_the_workflow_of_the_readme_reads_and_retries_as_it_says():
     (text,) = [text for kind, text in blocks("README.md") if kind == "yaml"]
 

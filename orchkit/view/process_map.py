@@ -44,6 +44,8 @@ class ProcessMap(Picture):
         ``activity``, ``status``, ``cases``: where they end, and with which status.
     min_share, max_nodes, direction, time_limit_s
         As in `process_map`.
+    graph
+        What is shown at this level of detail.
     """
 
     cases: int
@@ -55,6 +57,18 @@ class ProcessMap(Picture):
     max_nodes: int = 40
     direction: Literal["LR", "TB"] = "TB"
     time_limit_s: float = 20.0
+    graph: MapGraph = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        graph = map_graph(
+            self.activities,
+            self.flows,
+            self.starts,
+            self.ends,
+            least_cases=self.min_share * self.cases,
+            max_nodes=self.max_nodes,
+        )
+        object.__setattr__(self, "graph", graph)
 
     @property
     def label(self) -> str:
@@ -69,18 +83,6 @@ class ProcessMap(Picture):
     def text(self) -> str:
         """The same as text."""
         return map_text(self.label, self.graph)
-
-    @property
-    def graph(self) -> MapGraph:
-        """What is shown at this level of detail."""
-        return map_graph(
-            self.activities,
-            self.flows,
-            self.starts,
-            self.ends,
-            least_cases=self.min_share * self.cases,
-            max_nodes=self.max_nodes,
-        )
 
     def to_svg(self) -> str:
         """Return the drawing as an ``svg`` element: it stands alone, or inside a page.
