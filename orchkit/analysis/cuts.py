@@ -164,35 +164,60 @@ def _sequence(follows: Follows) -> list[frozenset[int]]:
     graph: nx.DiGraph[int] = nx.DiGraph()
     graph.add_nodes_from(sorted(follows.activities))
     graph.add_edges_from(follows.pairs)
-    reach = {activity: nx.descendants(graph, activity) for activity in graph}
-    # Those that reach one another both ways or neither way stand in one part.
-    together = (
-        (one, other)
-        for one in graph
-        for other in graph
-        if one < other and (other in reach[one]) == (one in reach[other])
-    )
-    parts = _components(graph, together)
-    before = {part: len({other for one in part for other in reach[one]} - part) for part in parts}
-    return sorted(parts, key=lambda part: -before[part])
+    rounds = nx.condensation(graph)  # what reaches one another both ways stands in one part
+    order = list(nx.lexicographical_topological_sort(rounds, key=lambda part: min(rounds.nodes[part]["members"])))
+    bits = {part: 1 << place for place, part in enumerate(order)}
+    reach: dict[int, int] = {}
+    for part in reversed(order):
+        reach[part] = 0
+        for other in rounds.successors(part):
+            reach[part] |= reach[other] | bits[other]
+    # A cut goes where all before it reach all behind it: so they stand in any topological order.
+    parts: list[set[int]] = [set()]
+    common = behind = (1 << len(order)) - 1
+    for part in order:
+        parts[-1].update(rounds.nodes[part]["members"])
+        behind &= ~bits[part]
+        common &= reach[part]
+        if behind and not behind & ~common:
+            parts.append(set())
+    return [frozenset(part) for part in parts]
 
 
 def _parallel(follows: Follows) -> list[frozenset[int]]:
     pairs = follows.pairs
     ordered = sorted(follows.activities)
-    apart = (
-        (one, other)
-        for one in ordered
-        for other in ordered
-        if one < other and not ((one, other) in pairs and (other, one) in pairs)
-    )
-    parts = _components(ordered, apart)
+    place = {activity: number for number, activity in enumerate(ordered)}
+    beside = [0] * len(ordered)  # those that follow an activity and are followed by it
+    for one, other in pairs:
+        if (other, one) in pairs:
+            beside[place[one]] |= 1 << place[other]
+    parts = []
+    left = (1 << len(ordered)) - 1
+    while left:
+        todo = [(left & -left).bit_length() - 1]
+        left &= left - 1
+        part = set()
+        while todo:
+            number = todo.pop()
+            part.add(ordered[number])
+            apart = left & ~beside[number]
+            left &= ~apart
+            todo += _places(apart)
+        parts.append(frozenset(part))
     whole = [part for part in parts if part & follows.starts.keys() and part & follows.ends.keys()]
     others = [part for part in parts if part not in whole]
     if not whole:
         return []
     # A part that cannot begin or end by itself goes with one that can.
     return sorted([whole[0].union(*others), *whole[1:]], key=min)
+
+
+def _places(bits: int) -> list[int]:
+    """Return where an integer has ones."""
+    array = np.frombuffer(bits.to_bytes((bits.bit_length() + 7) // 8, "little"), dtype=np.uint8)
+    found: list[int] = np.flatnonzero(np.unpackbits(array, bitorder="little")).tolist()
+    return found
 
 
 def _loop(follows: Follows) -> list[frozenset[int]]:
@@ -202,22 +227,30 @@ def _loop(follows: Follows) -> list[frozenset[int]]:
         return []
     rest = follows.activities - body
     redo = _components(rest, ((one, other) for one, other in pairs if one in rest and other in rest))
-    kept = [part for part in redo if _leads_back(part, starts, ends, pairs)]
-    body = body.union(*(part for part in redo if part not in kept))
-    return [body, *kept] if kept else []
+    number_of = {activity: number for number, part in enumerate(redo) for activity in part}
+    entered: list[set[tuple[int, int]]] = [set() for _ in redo]
+    left: list[set[tuple[int, int]]] = [set() for _ in redo]
+    for one, other in pairs:
+        source, target = number_of.get(one), number_of.get(other)
+        if target is not None and source != target:
+            entered[target].add((one, other))
+        if source is not None and source != target:
+            left[source].add((one, other))
+    kept = [
+        number
+        for number in range(len(redo))
+        if _is_whole(entered[number], ends, {other for _, other in entered[number]})
+        and _is_whole(left[number], {one for one, _ in left[number]}, starts)
+    ]
+    leads_back = frozenset(kept)
+    body = body.union(*(part for number, part in enumerate(redo) if number not in leads_back))
+    return [body, *(redo[number] for number in kept)] if kept else []
 
 
-def _leads_back(
-    part: frozenset[int], starts: Collection[int], ends: Collection[int], pairs: Collection[tuple[int, int]]
-) -> bool:
-    """Whether a part is entered only from ends and left only to starts: from all of them, and to all of them."""
-    entered = {(one, other) for one, other in pairs if one not in part and other in part}
-    left = {(one, other) for one, other in pairs if one in part and other not in part}
-    if any(one not in ends for one, _ in entered) or any(other not in starts for _, other in left):
-        return False
-    first, last = {other for _, other in entered}, {one for one, _ in left}
-    return all((end, activity) in entered for end in ends for activity in first) and all(
-        (activity, start) in left for start in starts for activity in last
+def _is_whole(pairs: set[tuple[int, int]], sources: Collection[int], targets: Collection[int]) -> bool:
+    """Whether pairs lead from each of some activities to each of others, and from and to no more."""
+    return len(pairs) == len(sources) * len(targets) and all(
+        one in sources and other in targets for one, other in pairs
     )
 
 
@@ -243,15 +276,18 @@ Piece = tuple[int, tuple[int, ...]]
 
 
 def _of_choice(trace: tuple[int, ...], part_of: Mapping[int, int], parts: int) -> list[Piece]:
-    counts = [0] * parts
-    for activity in trace:
-        counts[part_of[activity]] += 1
-    best = counts.index(max(counts))
+    if not trace:
+        return [(0, ())] if parts else []
+    counts = Counter(part_of[activity] for activity in trace)
+    best = min(counts, key=lambda number: (-counts[number], number))
     return [(best, tuple(activity for activity in trace if part_of[activity] == best))]
 
 
 def _of_parallel(trace: tuple[int, ...], part_of: Mapping[int, int], parts: int) -> list[Piece]:
-    return [(number, tuple(activity for activity in trace if part_of[activity] == number)) for number in range(parts)]
+    pieces: list[list[int]] = [[] for _ in range(parts)]
+    for activity in trace:
+        pieces[part_of[activity]].append(activity)
+    return [(number, tuple(piece)) for number, piece in enumerate(pieces)]
 
 
 def _of_sequence(trace: tuple[int, ...], part_of: Mapping[int, int], parts: int) -> list[Piece]:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from orchkit.analysis.confounding import Suspect, settle
 from orchkit.analysis.health import LOST
 from orchkit.columns import CASE_COLUMNS, CASE_STATUSES, ENDED_CASES
 from orchkit.errors import LogError, nearest
@@ -35,6 +36,7 @@ _COLUMNS = [
     "p_value",
     "p_adjusted",
     "significant",
+    "explained_by",
     "sentence",
 ]
 # A value that fewer cases have says nothing that a test could hold.
@@ -42,6 +44,8 @@ _FEWEST = 5
 # The values of an attribute with more are names, not kinds.
 _MOST_VALUES = 50
 _ALPHA = 0.05
+# Where numbers are cut in two.
+_CUTS = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class _Factor:
     name: str
     kind: str
     answers: dict[str, NDArray[np.bool_]]
+    kinds: NDArray[np.int64]
 
 
 def explain(log: EventLog, outcome: str | pd.Series = "lost") -> pd.DataFrame:
@@ -71,16 +76,17 @@ def explain(log: EventLog, outcome: str | pd.Series = "lost") -> pd.DataFrame:
 
         ================== ==========================================================================
         ``factor``         the attribute; ``activity`` or ``resource``
-        ``value``          the value that differs most from the rest; of numbers ``> m``, the median
+        ``value``          the value that differs most from the rest; of numbers ``> m``, a decile
         ``kind``           ``attribute``, ``path`` or ``resource``
         ``cases``          cases with the value
         ``share_with``     of these, the share with the outcome
         ``share_without``  of the other cases
         ``difference``     between both; ``low`` and ``high`` are its 95 % interval (Newcombe's)
         ``p_value``        Fisher's exact test, times the number of values that were tried
-        ``p_adjusted``     corrected for all rows (Holm's method)
-        ``significant``    below 0.05: where nothing goes with the outcome, at most one log in twenty
-                           has any such row
+        ``p_adjusted``     corrected for all rows, and with what is stronger held fixed
+        ``significant``    below 0.05: of logs, at most one in twenty has any such row that is by chance
+        ``explained_by``   the factor that leaves nothing of it: it differs, but not among cases that are
+                           alike in that one
         ``sentence``       the same in words
         ================== ==========================================================================
 
@@ -91,8 +97,10 @@ def explain(log: EventLog, outcome: str | pd.Series = "lost") -> pd.DataFrame:
 
     Notes
     -----
-    What goes with an outcome need not cause it: a step that deals with failures goes with them too. Fisher (1935);
-    Holm (1979); Newcombe (1998), method 10.
+    What goes with an outcome need not cause it: a step that deals with failures goes with them too. A factor counts
+    where it differs by itself (Fisher's exact test, 1935, corrected for all rows as Holm has it, 1979) and among cases
+    that are alike in the stronger factors (Mantel and Haenszel, 1959): a warehouse that only has the bad country's
+    orders is explained by the country. The interval is Newcombe's (1998, method 10).
 
     Examples
     --------
@@ -111,12 +119,18 @@ def explain(log: EventLog, outcome: str | pd.Series = "lost") -> pd.DataFrame:
     has, word = _outcome(cases, outcome)
     kept = cases["status"].isin(ENDED_CASES).to_numpy() if isinstance(outcome, str) else np.ones(len(cases), dtype=bool)
     has = has[kept]
-    rows = [row for factor in _factors(log, kept) if (row := _tested(factor, has, word)) is not None]
-    table = pd.DataFrame(rows, columns=_COLUMNS).astype({"significant": bool})
-    table["p_adjusted"] = _holm(table["p_value"].to_numpy(dtype=float))
-    table["significant"] = table["p_adjusted"] < _ALPHA
-    order = table.assign(size=table["difference"].abs()).sort_values(
-        ["p_adjusted", "size", "factor", "value"], ascending=[True, False, True, True]
+    tested = [found for factor in _factors(log, kept) if (found := _tested(factor, has)) is not None]
+    chances = np.array([found.suspect.chance for found in tested])
+    adjusted = _holm(chances)
+    suspects = [tested[place].suspect for place in np.argsort(chances, kind="stable") if adjusted[place] < _ALPHA]
+    standing = settle(suspects, has, len(tested), _ALPHA)
+    for found, chance in zip(tested, adjusted, strict=True):
+        found.adjusted = min(1.0, found.suspect.given * len(tested)) if chance < _ALPHA else float(chance)
+    rows = [_row(found, has, word, is_standing=any(found.suspect is each for each in standing)) for found in tested]
+    table = pd.DataFrame(rows, columns=_COLUMNS).astype({"significant": bool, "explained_by": "str"})
+    order = table.assign(size=table["difference"].abs(), rest=table["explained_by"].notna()).sort_values(
+        ["significant", "rest", "p_adjusted", "size", "factor", "value"],
+        ascending=[False, False, True, False, True, True],
     )
     return table.loc[order.index].reset_index(drop=True)
 
@@ -144,35 +158,52 @@ def _factors(log: EventLog, kept: NDArray[np.bool_]) -> Iterator[_Factor]:
     cases = log.cases[kept]
     attributes = [name for name in cases if name not in CASE_COLUMNS and name != "run_id"]
     for name in ("workflow", "version", *attributes):
-        answers = _answers(cases[name])
-        if answers:
-            yield _Factor(str(name), "attribute", answers)
+        found = _answers(cases[name])
+        if found is not None:
+            yield _Factor(str(name), "attribute", *found)
     for kind, factor, codes, names in (
         ("path", "activity", log.activity_codes, log.activities),
         ("resource", "resource", log.resource_codes, log.resources),
     ):
-        seen = np.zeros((len(log), len(names) + 1), dtype=bool)
-        seen[log.case_codes, codes] = True  # those without have the code -1: the last column
+        order = np.argsort(codes, kind="stable")
+        bounds = np.searchsorted(codes[order], np.arange(len(names) + 1))
         for code, name in enumerate(names):
-            yield _Factor(factor, kind, {str(name): seen[kept, code]})
+            seen = np.zeros(len(log), dtype=bool)
+            seen[log.case_codes[order[bounds[code] : bounds[code + 1]]]] = True
+            yield _Factor(factor, kind, {str(name): seen[kept]}, seen[kept].astype(np.int64))
 
 
-def _answers(column: pd.Series) -> dict[str, NDArray[np.bool_]]:
-    if pd.api.types.is_datetime64_any_dtype(column):
-        return {}
+def _answers(column: pd.Series) -> tuple[dict[str, NDArray[np.bool_]], NDArray[np.int64]] | None:
+    """Return the questions that a column answers, and the kind of each case by all of its values."""
+    if pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_timedelta64_dtype(column):
+        return None
     is_number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
     if is_number and column.nunique() > _FEWEST:
-        middle = float(column.median())
-        return {f"> {middle:g}": (column > middle).fillna(value=False).to_numpy(dtype=bool)}
+        numbers = column.astype("float64").to_numpy(dtype=float, na_value=np.nan)
+        known = numbers[np.isfinite(numbers)]
+        cuts = np.unique(np.quantile(known, _CUTS)) if len(known) else np.array([])
+        answers = {f"> {cut:g}": numbers > cut for cut in cuts[cuts < known.max(initial=-np.inf)].tolist()}
+        return answers, np.searchsorted(cuts, numbers).astype(np.int64)
     values = column.astype("str")
     counts = values.value_counts()
     if len(counts) > _MOST_VALUES:
-        return {}
-    return {str(value): (values == value).fillna(value=False).to_numpy(dtype=bool) for value in counts.index}
+        return None
+    kinds = pd.factorize(values)[0].astype(np.int64) + 1
+    return {str(value): (values == value).fillna(value=False).to_numpy(dtype=bool) for value in counts.index}, kinds
 
 
-def _tested(factor: _Factor, has: NDArray[np.bool_], word: str) -> list[object] | None:
-    """Return the row of a factor: the value that differs most, its chance corrected for having been picked."""
+@dataclass(slots=True)
+class _Found:
+    """What the test of a factor gave."""
+
+    factor: _Factor
+    value: str
+    suspect: Suspect
+    adjusted: float = 1.0
+
+
+def _tested(factor: _Factor, has: NDArray[np.bool_]) -> _Found | None:
+    """Return the value of a factor that differs most, its chance corrected for having been picked."""
     tried = {
         value: with_it for value, with_it in factor.answers.items() if min(with_it.sum(), (~with_it).sum()) >= _FEWEST
     }
@@ -180,15 +211,27 @@ def _tested(factor: _Factor, has: NDArray[np.bool_], word: str) -> list[object] 
         return None
     chances = {value: _fisher(with_it, has) for value, with_it in tried.items()}
     value = min(chances, key=lambda name: (chances[name], name))
-    with_it = tried[value]
+    # Of two values, one is the complement of the other: that is one test, not two.
+    pair = list(tried.values())
+    tests = 1 if len(pair) == 2 and (pair[0] ^ pair[1]).all() else len(tried)  # noqa: PLR2004
+    name = factor.name if factor.kind == "attribute" else value
+    suspect = Suspect(name, tried[value], factor.kinds, tests, min(1.0, chances[value] * tests))
+    return _Found(factor, value, suspect)
+
+
+def _row(found: _Found, has: NDArray[np.bool_], word: str, *, is_standing: bool) -> list[object]:
+    with_it, factor = found.suspect.with_it, found.factor
     ours, others = has[with_it], has[~with_it]
     low, high = _newcombe(ours, others)
-    # Of two values, one is the complement of the other: that is one test, not two.
-    tests = len(tried) if len(tried) > 2 else 1  # noqa: PLR2004
     first, second = float(ours.mean()), float(others.mean())
-    row = [factor.name, value, factor.kind, len(ours), first, second, first - second, low, high]
-    chance = min(1.0, chances[value] * tests)
-    return [*row, chance, chance, False, _sentence(factor, value, word, ours, others, (low, high))]
+    sentence = _sentence(factor, found.value, word, ours, others, (low, high))
+    explained_by = None if is_standing else found.suspect.explained_by
+    if explained_by is not None:
+        sentence = f"{sentence[:-1]}, which {explained_by} explains."
+    return [
+        *(factor.name, found.value, factor.kind, len(ours), first, second, first - second, low, high),
+        *(found.suspect.chance, found.adjusted, is_standing, explained_by, sentence),
+    ]
 
 
 def _fisher(with_it: NDArray[np.bool_], has: NDArray[np.bool_]) -> float:

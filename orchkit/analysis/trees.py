@@ -12,6 +12,9 @@ from dataclasses import dataclass, replace
 
 from orchkit.analysis.cuts import Cut, FlatTraces, Operator, Traces, find_cut, follows_of, split
 
+# Beyond so many activities, one is not tried after the other.
+_MANY = 64
+
 __all__ = ["Block", "Leaf", "Tree", "may_be_empty", "mine"]
 
 
@@ -160,13 +163,14 @@ def _ways(tree: Tree) -> tuple[Tree, ...]:
 
 def _fall_through(traces: Traces, activities: list[int], count: int, noise: float) -> Tree:
     """Return the tree of a log that no cut fits: the most precise of what always fits."""
-    for activity in activities:
-        if len(activities) > 1 and all(trace.count(activity) == 1 for trace in traces):
-            return _beside(traces, activity, count, noise)
+    many = len(activities) > _MANY
+    once = _once_each(traces) if len(activities) > 1 else []
+    if once:
+        return _beside(traces, once if many else once[:1], count, noise)
     flat = FlatTraces.of(traces)
-    for activity in activities if len(activities) > 1 else ():
+    for activity in activities if 1 < len(activities) <= _MANY else ():
         if find_cut(flat.follows(without=activity)) is not None:
-            return _beside(traces, activity, count, noise)
+            return _beside(traces, [activity], count, noise)
     follows = follows_of(traces)
     for before in (follows.ends.keys(), set(activities)):
         again = _unrolled(traces, set(follows.starts), set(before))
@@ -181,15 +185,21 @@ def _fall_through(traces: Traces, activities: list[int], count: int, noise: floa
     return _block(Operator.LOOP, [body, Leaf(None, total - count)], count)
 
 
-def _apart(activity: int, activities: list[int]) -> Cut:
-    return Cut(Operator.PARALLEL, (frozenset([activity]), frozenset(activities) - {activity}))
+def _once_each(traces: Traces) -> list[int]:
+    """Return the activities that every trace has once, sorted."""
+    total: Counter[int] = Counter()
+    present: Counter[int] = Counter()
+    for trace in traces:
+        total.update(trace)
+        present.update(set(trace))
+    return [each for each in sorted(total) if total[each] == present[each] == len(traces)]
 
 
-def _beside(traces: Traces, activity: int, count: int, noise: float) -> Tree:
-    """Return a tree in which an activity runs beside all else."""
-    activities = sorted({name for trace in traces for name in trace})
-    parts = split(traces, _apart(activity, activities))
-    return _block(Operator.PARALLEL, [mine(part, noise) for part in parts], count)
+def _beside(traces: Traces, apart: list[int], count: int, noise: float) -> Tree:
+    """Return a tree in which some activities run beside all else, each for itself."""
+    rest = {name for trace in traces for name in trace} - set(apart)
+    cut = Cut(Operator.PARALLEL, (*(frozenset([activity]) for activity in apart), *([frozenset(rest)] if rest else [])))
+    return _block(Operator.PARALLEL, [mine(part, noise) for part in split(traces, cut)], count)
 
 
 def _unrolled(traces: Traces, starts: set[int], before: set[int]) -> Counter[tuple[int, ...]]:

@@ -7,8 +7,11 @@ import pytest
 import orchkit as ok
 
 
-def planted(seed, *, effect, cases=400):
-    """A log in which the chance of failing depends on the country, by ``effect``, and on nothing else."""
+def planted(seed, *, effect, cases=400, confounded=False):
+    """A log in which the chance of failing depends on the country, by ``effect``, and on nothing else.
+
+    Where it is confounded, the warehouse is mostly the country's, and so is a part of the weight.
+    """
     rng = np.random.default_rng(seed)
     table = pd.DataFrame(
         {
@@ -18,7 +21,13 @@ def planted(seed, *, effect, cases=400):
             "amount": rng.gamma(2, 100, cases),
         }
     )
-    chance = 0.1 + effect * (table["country"] == "DE")
+    is_german = table["country"] == "DE"
+    if confounded:
+        own = table["country"].map({"DE": "Ulm", "FR": "Lyon", "US": "Reno", "UK": "Bath"})
+        anywhere = rng.choice(["Ulm", "Lyon", "Reno", "Bath"], cases)
+        table["warehouse"] = np.where(rng.random(cases) < 0.85, own, anywhere)
+        table["weight"] = 0.1 * table["amount"] + 30 * is_german + rng.normal(0, 15, cases)
+    chance = 0.1 + effect * is_german
     table["status"] = np.where(rng.random(cases) < chance, "FAILED", "COMPLETED")
     kinds = [f"check_{number}" for number in range(5)]
     steps = table[["case_id"]].assign(
@@ -29,8 +38,8 @@ def planted(seed, *, effect, cases=400):
     return ok.EventLog(steps, table)
 
 
-def found(seed, effect):
-    table = ok.explain(planted(seed, effect=effect))
+def found(seed, effect, *, confounded=False):
+    table = ok.explain(planted(seed, effect=effect, confounded=confounded))
     return table.loc[table["significant"], ["factor", "value"]].apply(tuple, axis="columns").tolist()
 
 
@@ -53,6 +62,36 @@ def test_where_nothing_is_planted_hardly_anything_is_found():
     assert sum(bool(found(seed, 0.0)) for seed in range(25)) <= 4
 
 
+def test_what_only_goes_along_with_the_cause_is_explained_by_it():
+    answers = [found(seed, 0.4, confounded=True) for seed in range(15)]
+
+    assert sum(answer == [("country", "DE")] for answer in answers) >= 13
+    table = ok.explain(planted(1, effect=0.4, confounded=True)).set_index("factor")
+    assert table.loc["warehouse", "explained_by"] == "country"
+    assert table.loc["warehouse", "low"] > 0
+    assert table.loc["warehouse", "sentence"].endswith("which country explains.")
+
+
+def test_a_number_that_counts_beyond_a_bound_is_found_with_it():
+    log = planted(3, effect=0.0)
+    dear = log.cases["amount"] > log.cases["amount"].quantile(0.9)
+
+    first = ok.explain(log, dear & (np.arange(len(log)) % 4 > 0)).iloc[0]
+
+    assert (first["factor"], first["significant"]) == ("amount", True)
+    assert float(first["value"].removeprefix("> ")) == pytest.approx(log.cases["amount"].quantile(0.9), rel=1e-4)
+
+
+def test_two_causes_are_both_found():
+    log = planted(4, effect=0.0, cases=800)
+    rng = np.random.default_rng(4)
+    chance = 0.05 + 0.3 * (log.cases["country"] == "US") + 0.3 * (log.cases["channel"] == "web")
+
+    table = ok.explain(log, rng.random(len(log)) < chance)
+
+    assert set(table.loc[table["significant"], "factor"]) == {"country", "channel"}
+
+
 @pytest.mark.slow
 def test_over_two_hundred_seeds_at_most_one_log_in_twenty_has_a_false_cause():
     answers = [found(seed, 0.4) for seed in range(200)]
@@ -61,6 +100,7 @@ def test_over_two_hundred_seeds_at_most_one_log_in_twenty_has_a_false_cause():
     # 0.05 of 200 is 10; 18 is three standard errors above.
     assert sum(len(answer) > 1 for answer in answers) <= 18
     assert sum(bool(found(seed, 0.0)) for seed in range(200)) <= 18
+    assert sum(len(found(seed, 0.4, confounded=True)) > 1 for seed in range(200)) <= 18
 
 
 def test_an_outcome_may_be_any_boolean_a_case():
