@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+from orchkit.engine.attempts import Attempts
 from orchkit.engine.messages import (
     Active,
     AddSchedule,
@@ -22,7 +23,6 @@ from orchkit.engine.messages import (
     CompleteWait,
     Deploy,
     DiscardRun,
-    Dispatch,
     Ended,
     HandlersAdded,
     Heartbeat,
@@ -40,13 +40,12 @@ from orchkit.engine.messages import (
     Work,
     run_id_of,
 )
-from orchkit.engine.people import DUE, HUMAN, TIMEOUT, People
+from orchkit.engine.people import DUE, TIMEOUT, People
 from orchkit.engine.plans import Plans
 from orchkit.engine.revival import Revival
 from orchkit.engine.rows import history_row
-from orchkit.engine.slots import WHOLE, Slots
 from orchkit.engine.waits import Waits
-from orchkit.errors import ExpressionError, RunError, RunNotFound, WorkflowError, nearest
+from orchkit.errors import RunError, RunNotFound, WorkflowError
 from orchkit.events import (
     CancelAsked,
     ChildEnded,
@@ -60,18 +59,12 @@ from orchkit.events import (
     SetTimer,
     StartChild,
     State,
-    StepCompleted,
-    StepFailed,
-    StepStarted,
     StopStep,
     TimerFired,
     TimerPurpose,
 )
-from orchkit.executors import Attempt, TaskExecutor
 from orchkit.machine import Transition, advance, start
 from orchkit.model.definition import Workflow
-from orchkit.model.expressions import render
-from orchkit.model.nodes import Task
 from orchkit.model.states import ErrorClass, RunStatus, StepStatus
 from orchkit.store import DefinitionRow, Redactor, RunRow, StoredRow
 from orchkit.trace_context import span_of, trace_of
@@ -97,14 +90,12 @@ class Core:
         self.redact = Redactor(settings.secrets)
         self.active: dict[str, Active] = {}
         self.timers: list[tuple[float, int, str, str, str, int]] = []
-        self.slots = Slots(settings.limits)
-        self.parked: dict[tuple[str, str], Exception] = {}
         self.unsettled: set[str] = set()  # begun, and not durable yet
         self.draining = False
-        self.running: dict[tuple[str, str], tuple[int, tuple[str, ...]]] = {}
         self.revival = Revival(self)
         self.people = People(self)
         self.waits = Waits(self)
+        self.attempts = Attempts(self)
         self.plans = Plans(self)
         self._others: Mapping[type, Callable[[Any], Any]] = {
             ReplayRun: self.revival.replay,
@@ -151,7 +142,7 @@ class Core:
                 self._work.answers[position] = error
             self._drain()
         self._fire_timers()
-        self._fill_slots()
+        self.attempts.fill()
         for position, message in enumerate(listed):
             if isinstance(message, ListItems):  # told as it is after the turn
                 self._work.answers[position] = self.people.offers()
@@ -174,12 +165,12 @@ class Core:
     @property
     def is_idle(self) -> bool:
         """Whether no attempt is running."""
-        return not self.running
+        return not self.attempts.running
 
     def _take(self, message: Message, known: set[str]) -> Any:  # noqa: ANN401 -- the message's answer
         match message:
             case Outcome():
-                self._outcome(message)
+                self.attempts.ended(message)
             case StartRun():
                 if message.run_id not in self.active and message.run_id not in known:
                     self._start(message)
@@ -196,7 +187,7 @@ class Core:
             case CancelRun():
                 self._agenda.append((self._found(message.run_id).run_id, CancelAsked(message.reason)))
             case HandlersAdded():
-                self._unpark()
+                self.attempts.unpark()
             case _:
                 return self._others[type(message)](message)
         return None
@@ -297,44 +288,13 @@ class Core:
                 if step.status is StepStatus.PENDING:
                     self._carry_out(active, RunStep(step.id))
                 elif step.status is StepStatus.RUNNING and step.kind in (Kind.TASK, Kind.COMPENSATION):
-                    self._run_again(active, step.id)
+                    self.attempts.repeat(active, step.id)
             self._drain()
         self.plans.resume()
         self._fire_timers()
-        self._fill_slots()
+        self.attempts.fill()
         self._work.batch.rows = [row for row in self._work.batch.rows if row is not None]
         return self._work
-
-    def _run_again(self, active: Active, step_id: str) -> None:
-        """Repeat the attempt that a crash cut off: its outcome is not known."""
-        step = active.state.steps[step_id]
-        task = active.workflow.node(step.node)
-        assert isinstance(task, Task)  # noqa: S101 -- only tasks have attempts
-        if self._is_parked(active, step_id, task):
-            return
-        if task.executor == HUMAN:
-            self.people.offer(active, step_id, task)
-            return
-        keys = self.slots.keys(task)
-        if not self.slots.take(keys):
-            self.slots.queue.append((active.run_id, step_id, keys))
-            return
-        self._row(
-            active, Record(step.kind, StepStatus.RUNNING, step.node, step_id, step.attempt, payload={"resumed": True})
-        )
-        self._dispatch(active, step_id, task, keys)
-
-    def _unpark(self) -> None:
-        """Try again the steps whose handler was missing."""
-        waiting, self.parked = list(self.parked), {}
-        for run_id, step_id in waiting:
-            active = self.active.get(run_id)
-            if active is None or step_id not in active.state.steps:
-                continue
-            if active.state.steps[step_id].status is StepStatus.RUNNING:
-                self._run_again(active, step_id)
-            else:
-                self._carry_out(active, RunStep(step_id))
 
     def _row(self, active: Active, record: Record) -> None:
         self._work.batch.rows.append(history_row(active, record, self._now, self.redact))
@@ -354,7 +314,7 @@ class Core:
     def _carry_out(self, active: Active, command: Any) -> None:  # noqa: ANN401 -- a Command
         match command:
             case RunStep(step_id):
-                self._run_step(active, step_id)
+                self.attempts.start(active, step_id)
             case SetTimer(step_id, purpose, delay_s, until_s):
                 due = until_s if until_s is not None else self._now + delay_s
                 self._set_timer(due, active.run_id, step_id, purpose.value)
@@ -366,128 +326,6 @@ class Core:
                 self._stop(active, step_id)
             case Finish():
                 self._finish(active, command)
-
-    def _run_step(self, active: Active, step_id: str) -> None:
-        step = active.state.steps.get(step_id)
-        if step is None or self.draining:
-            return
-        task = active.workflow.node(step.node)
-        assert isinstance(task, Task)  # noqa: S101 -- only tasks are run
-        if self._is_parked(active, step_id, task):
-            return
-        if task.executor == HUMAN:
-            self.people.offer(active, step_id, task)
-            return
-        keys = self.slots.keys(task)
-        if self.slots.take(keys):
-            self._begin(active, step_id, task, keys)
-        else:
-            self.slots.queue.append((active.run_id, step_id, keys))
-
-    def _is_parked(self, active: Active, step_id: str, task: Task) -> bool:
-        executor = self.settings.executors.get(task.executor)
-        problem = executor.problem_with(task) if executor is not None else _no_executor(task, self.settings.executors)
-        if problem is None:
-            return False
-        self.parked[active.run_id, step_id] = problem
-        return True
-
-    def _begin(self, active: Active, step_id: str, task: Task, keys: tuple[str, ...]) -> None:
-        transition = advance(active.workflow, active.state, StepStarted(step_id))
-        self._drop_pending(active.run_id, step_id)
-        self._apply(active, transition)
-        self._dispatch(active, step_id, task, keys)
-
-    def _drop_pending(self, run_id: str, step_id: str) -> None:
-        """Leave out the PENDING row of a step that starts in the same commit."""
-        rows = self._work.batch.rows
-        for position in range(len(rows) - 1, max(-1, len(rows) - 12), -1):
-            row = rows[position]
-            if row is not None and row.step_id == step_id and row.run_id == run_id and row.status == "PENDING":
-                rows[position] = None  # type: ignore[call-overload]  # taken out when the turn ends
-                return
-
-    def _dispatch(self, active: Active, step_id: str, task: Task, keys: tuple[str, ...]) -> None:
-        step = active.state.steps[step_id]
-        variables = active.state.variables_of(step_id)
-        active.began[step_id] = self._now
-        self.running[active.run_id, step_id] = step.attempt, keys
-        attempt = Attempt(
-            task=task,
-            run_id=active.run_id,
-            case_id=active.case_id,
-            workflow=active.workflow.name,
-            step_id=step_id,
-            attempt=step.attempt,
-            variables=variables,
-            idempotency_key=self._key(active, step_id, task, variables),
-            trace_id=active.trace or "",
-            systems=self.settings.systems,
-            secrets=self.settings.secrets,
-        )
-        self._work.effects.append(Dispatch(attempt))
-        if task.timeout_s is not None:
-            self._set_timer(self._now + task.timeout_s, active.run_id, step_id, "attempt", step.attempt)
-        if task.heartbeat_s is not None:
-            active.beats[step_id] = self._now
-            self._set_timer(self._now + task.heartbeat_s, active.run_id, step_id, "heartbeat", step.attempt)
-
-    def _key(self, active: Active, step_id: str, task: Task, variables: Mapping[str, Any]) -> str:
-        if task.idempotency_key is not None:
-            run = {"id": active.run_id, "case_id": active.case_id, "workflow": active.workflow.name, "step_id": step_id}
-            try:
-                return str(render(task.idempotency_key, {"systems": self.settings.systems, "run": run, **variables}))
-            except ExpressionError:
-                pass  # checks tell of it; the step's own key keeps attempts together all the same
-        return f"{active.run_id}:{step_id}"
-
-    def _outcome(self, outcome: Outcome) -> None:
-        self._release(outcome.run_id, outcome.step_id, outcome.attempt)
-        active = self.active.get(outcome.run_id)
-        step = None if active is None else active.state.steps.get(outcome.step_id)
-        if active is None or step is None or step.attempt != outcome.attempt or step.status is not StepStatus.RUNNING:
-            return  # too late: it had timed out or was given up
-        if outcome.failure is None:
-            event: Event = StepCompleted(outcome.step_id, outcome.output)
-        else:
-            event = StepFailed(outcome.step_id, outcome.failure)
-        self._agenda.append((outcome.run_id, event))
-
-    def _release(self, run_id: str, step_id: str, attempt: int | None = None) -> None:
-        """Free what an attempt holds; one that hangs holds nothing once it has been given up."""
-        held = self.running.get((run_id, step_id))
-        if held is not None and attempt in (None, held[0]):
-            del self.running[run_id, step_id]
-            self.slots.release(held[1])
-
-    def _fill_slots(self) -> None:
-        """Begin what queues, first come first served among those whose limits have room."""
-        if not self.slots.queue or self.draining:
-            return
-        still: deque[tuple[str, str, tuple[str, ...]]] = deque()
-        full: set[str] = set()
-        while self.slots.queue:
-            run_id, step_id, keys = entry = self.slots.queue.popleft()
-            active = self.active.get(run_id)
-            step = None if active is None else active.state.steps.get(step_id)
-            if active is None or step is None:
-                continue
-            if full.intersection(keys) or not self.slots.take(keys):
-                still.append(entry)
-                full.update(key for key in keys if self.slots.used[key] >= self.slots.limits[key])
-                if WHOLE in full:
-                    break
-                continue
-            task = active.workflow.node(step.node)
-            assert isinstance(task, Task)  # noqa: S101 -- only tasks queue
-            if step.status is StepStatus.RUNNING:
-                self.slots.release(keys)
-                self._run_again(active, step_id)
-            else:
-                self._begin(active, step_id, task, keys)
-            self._drain()
-        still.extend(self.slots.queue)
-        self.slots.queue = still
 
     # Events, children, ends ----------------------------------------------------
 
@@ -519,8 +357,8 @@ class Core:
 
     def _stop(self, active: Active, step_id: str) -> None:
         self.waits.close(active, step_id)
-        self.parked.pop((active.run_id, step_id), None)
-        self._release(active.run_id, step_id)
+        self.attempts.parked.pop((active.run_id, step_id), None)
+        self.attempts.release(active.run_id, step_id)
         child = _child_id(active.run_id, step_id)
         if child in self.active:
             self._agenda.append((child, CancelAsked("The caller has given it up.")))
@@ -567,30 +405,11 @@ class Core:
             if purpose in (DUE, TIMEOUT):
                 self.people.fire(active, step_id, purpose)
             elif purpose in ("attempt", "heartbeat"):
-                self._attempt_timer(active, step_id, purpose, attempt)
+                self.attempts.fire(active, step_id, purpose, attempt)
             else:
                 self._agenda.append((run_id, TimerFired(step_id, TimerPurpose(purpose))))
             self._drain()
 
-    def _attempt_timer(self, active: Active, step_id: str, purpose: str, attempt: int) -> None:
-        task = active.workflow.node(active.state.steps[step_id].node)
-        assert isinstance(task, Task)  # noqa: S101 -- only tasks have attempts
-        if purpose == "attempt":
-            failure = Failure(ErrorClass.TIMEOUT, "Timeout", f"No outcome within {task.timeout_s} s.")
-        else:
-            due = active.beats[step_id] + (task.heartbeat_s or 0.0)
-            if due > self._now:
-                self._set_timer(due, active.run_id, step_id, "heartbeat", attempt)
-                return
-            failure = Failure(ErrorClass.TIMEOUT, "HeartbeatLost", f"No heartbeat for {task.heartbeat_s} s.")
-        self._release(active.run_id, step_id)
-        self._agenda.append((active.run_id, StepFailed(step_id, failure)))
-
 
 def _child_id(run_id: str, step_id: str) -> str:
     return run_id_of(run_id, step_id)
-
-
-def _no_executor(task: Task, executors: Mapping[str, TaskExecutor]) -> Exception:
-    message = f"Task {task.name!r}: there is no executor {task.executor!r}.{nearest(task.executor, executors)}"
-    return RunNotFound(message)

@@ -385,7 +385,7 @@ class Engine(Awaiting, Operating, Planning):
     @property
     def parked(self) -> Mapping[tuple[str, str], Exception]:
         """Steps that wait for a handler, by run and step, each with what is missing."""
-        return dict(self._core.parked)
+        return dict(self._core.attempts.parked)
 
     @property
     def commits(self) -> int:

@@ -146,7 +146,7 @@ class Revival:
             payload = self._take_over(active, new, message.reason)
             core._row(active, Record(Kind.DECISION, MIGRATED, payload=payload, resource=message.by))
             core._work.touched[active.run_id] = active
-            core._unpark()
+            core.attempts.unpark()
         return []
 
     def _take_over(self, active: Active, new: Workflow, reason: str | None) -> dict[str, Any]:
