@@ -73,7 +73,7 @@ if TYPE_CHECKING:
         WorkItemNotFound,
         WorkItemTaken,
     )
-    from orchkit.formats import read_log, write_log
+    from orchkit.formats import ObjectLog, flatten, read_log, read_objects, write_log, write_objects
     from orchkit.log import EventLog
     from orchkit.model import (
         Alert,
@@ -197,6 +197,14 @@ _NAMES = {
     "orchkit.view.widgets.inbox": ("Inbox",),
     "orchkit.view.widgets.dead_letters": ("DeadLetters",),
     "orchkit.formats": ("read_log", "write_log"),  # a log from a file
+    "orchkit.formats": (  # a log from a file
+        "ObjectLog",
+        "flatten",
+        "read_log",
+        "read_objects",
+        "write_log",
+        "write_objects",
+    ),
     "orchkit.log": ("EventLog",),  # read it back
     "orchkit.analysis": (
         "Conformance",

@@ -12,13 +12,20 @@ from orchkit.columns import STEP_COLUMNS, XES_NAMES
 from orchkit.errors import LogError, nearest
 from orchkit.formats.delimited import read_delimited, typed, write_delimited
 from orchkit.formats.lifecycle import LIFECYCLE, fold
+from orchkit.formats.objects import ObjectLog, flatten, objects_of
+from orchkit.formats.ocel import read_json, write_json
+from orchkit.formats.ocel_sqlite import read_sqlite, write_sqlite
 from orchkit.formats.tables import named, read_parquet, write_parquet
 from orchkit.formats.xes import read_events, write_events
 from orchkit.log import EventLog
 
-__all__ = ["read_log", "write_log"]
+__all__ = ["read_log", "read_objects", "write_log", "write_objects"]
 
-_ENDINGS = (".xes", ".xes.gz", ".csv", ".csv.gz", ".parquet")
+_ENDINGS = (
+    *(".xes", ".xes.gz", ".csv", ".csv.gz", ".parquet"),
+    *(".json", ".json.gz", ".jsonocel", ".jsonocel.gz", ".sqlite", ".sqlite3", ".db"),
+)
+_OBJECTS = {"json": "json", "jsonocel": "json", "sqlite": "sqlite", "sqlite3": "sqlite", "db": "sqlite"}
 _TIMES = (XES_NAMES["completed"], XES_NAMES["started"], "enabled")
 
 
@@ -30,13 +37,15 @@ def read_log(
     timezone: str | None = None,
     time_format: str | None = None,
     encoding: str | None = None,
+    object_type: str | None = None,
 ) -> EventLog:
     """Return the event log of a file or frame; ``log.notes`` says what was guessed, repaired or dropped.
 
     Parameters
     ----------
     source
-        A file ``.xes``, ``.xes.gz``, ``.csv``, ``.csv.gz`` or ``.parquet``, or a frame with a row an event.
+        A file of XES (``.xes``, ``.xes.gz``), a table (``.csv``, ``.csv.gz``, ``.parquet``), OCEL 2.0 (``.json``,
+        ``.jsonocel``, ``.json.gz``, ``.sqlite``, ``.db``), or a frame with a row an event.
     lifecycle
         ``"fold"``: the events of ``lifecycle:transition`` (schedule, start, complete, …) become steps with
         ``enabled``, ``started`` and ``completed``. ``"keep"``: each event is a step of its own.
@@ -49,6 +58,8 @@ def read_log(
         For tables: how times are written, as ``strptime`` has it (``"%d.%m.%Y %H:%M"``); else ISO 8601.
     encoding
         For CSV: its encoding; if not given, UTF-8, UTF-16 by its first bytes, and else Windows-1252.
+    object_type
+        For OCEL: the objects that are the cases (see `flatten`).
 
     Raises
     ------
@@ -78,6 +89,8 @@ def read_log(
         if not path.is_file():
             message = f"There is no file {str(path)!r}."
             raise LogError(message)
+        if kind in _OBJECTS:
+            return flatten(read_objects(path), object_type)
         frame, notes = _read(path, kind, columns, (timezone, time_format), encoding)
     frame, dropped = _complete(frame)
     notes += dropped
@@ -92,18 +105,55 @@ def read_log(
 
 
 def write_log(log: EventLog, path: str | Path) -> None:
-    """Write a log to a file ``.xes``, ``.xes.gz``, ``.csv``, ``.csv.gz`` or ``.parquet``, under XES's names.
+    """Write a log to a file, in the format that its name ends with: all that `read_log` reads.
 
-    `read_log` gives the same log back; cases without steps and columns without a value are not written.
+    `read_log` gives the same log back. Cases without steps and columns without a value are not written; OCEL has no
+    open steps, and one type of objects, ``case``.
     """
     path = Path(path)
     kind = _kind(path)
-    if kind == "xes":
+    if kind in _OBJECTS:
+        write_objects(objects_of(log), path)
+    elif kind == "xes":
         write_events(log, path)
     elif kind == "csv":
         write_delimited(log.to_xes_names(), path)
     else:
         write_parquet(log.to_xes_names(), path)
+
+
+def read_objects(path: str | Path) -> ObjectLog:
+    """Return the object-centric log of a file of OCEL 2.0: JSON, plain or gz, or SQLite.
+
+    `flatten` makes the log of it that one type of objects sees.
+
+    Raises
+    ------
+    LogError
+        The file is not of that form, or is damaged; ``notes`` of the log say what was repaired or dropped.
+    """
+    path = Path(path)
+    kind = _OBJECTS.get(_kind(path))
+    if kind is None:
+        message = f"{path.name!r} is no file of OCEL. Read it with read_log."
+        raise LogError(message)
+    if not path.is_file():
+        message = f"There is no file {str(path)!r}."
+        raise LogError(message)
+    return read_json(path) if kind == "json" else read_sqlite(path)
+
+
+def write_objects(log: ObjectLog, path: str | Path) -> None:
+    """Write an object-centric log as OCEL 2.0: ``.json``, ``.jsonocel``, either with ``.gz``, ``.sqlite``, ``.db``."""
+    path = Path(path)
+    kind = _OBJECTS.get(_kind(path))
+    if kind is None:
+        message = f"{path.name!r} is no name of OCEL: end it in .jsonocel or .sqlite."
+        raise LogError(message)
+    if kind == "json":
+        write_json(log, path)
+    else:
+        write_sqlite(log, path)
 
 
 def _read(

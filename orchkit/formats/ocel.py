@@ -1,0 +1,268 @@
+"""OCEL 2.0 as JSON: an object-centric log from a file, and a file from one."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from orchkit.columns import UTC
+from orchkit.errors import LogError
+from orchkit.formats.bounded import chunks
+from orchkit.formats.objects import ATTRIBUTE_TYPES, ObjectLog
+
+__all__ = ["Parts", "read_json", "tuples", "write_json"]
+
+
+class Parts:
+    """Collects what a file holds, row by row, and checks it as a whole."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.events: list[tuple[str, str, object]] = []
+        self.objects: list[tuple[str, str]] = []
+        self.relations: list[tuple[str, str, str]] = []
+        self.object_relations: list[tuple[str, str, str]] = []
+        self.event_values: list[tuple[str, str, object]] = []
+        self.object_values: list[tuple[str, str, object, object]] = []
+        self.event_types: dict[str, dict[str, str]] = {}
+        self.object_types: dict[str, dict[str, str]] = {}
+        self.notes: list[str] = []
+
+    def log(self) -> ObjectLog:
+        """Return the log; relations to what is not there are dropped, and said."""
+        events = pd.DataFrame(self.events, columns=["event_id", "activity", "time"])
+        objects = pd.DataFrame(self.objects, columns=["object_id", "object_type"]).astype("str")
+        for frame, key in ((events, "event_id"), (objects, "object_id")):
+            if frame[key].duplicated().any():
+                twice = frame[key][frame[key].duplicated()].iloc[0]
+                message = f"{self.name} has two {key.split('_')[0]}s with the id {twice!r}."
+                raise LogError(message)
+        events["time"] = self._times(events["time"], "events")
+        if events["time"].isna().any():
+            self.notes.append(f"{int(events['time'].isna().sum()):,} events without a time were dropped")
+            events = events[events["time"].notna()].reset_index(drop=True)
+        own, others = set(events["event_id"]), set(objects["object_id"])
+        columns = ["event_id", "object_id", "qualifier"]
+        relations = self._related(pd.DataFrame(self.relations, columns=columns), {"event_id": own, "object_id": others})
+        columns = ["source_id", "target_id", "qualifier"]
+        among = self._related(
+            pd.DataFrame(self.object_relations, columns=columns), {"source_id": others, "target_id": others}
+        )
+        activities = dict(zip(events["event_id"], events["activity"], strict=True))
+        for types, names in ((self.event_types, activities.values()), (self.object_types, objects["object_type"])):
+            for name in names:
+                types.setdefault(name, {})
+        of_events = _values(self._declare(self.event_values, activities, self.event_types), ["event_id", "attribute"])
+        of_objects = _values(
+            self._declare(self.object_values, dict(self.objects), self.object_types), ["object_id", "attribute", "time"]
+        )
+        times = self._times(of_objects["time"], "attributes of objects")
+        of_objects["time"] = times.fillna(pd.Timestamp(0, tz="UTC")).astype(UTC)
+        return ObjectLog(
+            events=events.astype({"event_id": "str", "activity": "str"}),
+            objects=objects,
+            relations=relations,
+            object_relations=among,
+            event_values=of_events,
+            object_values=of_objects,
+            event_types=self.event_types,
+            object_types=self.object_types,
+            notes=tuple(self.notes),
+        )
+
+    def _declare(self, values: list[Any], owners: Mapping[str, str], types: dict[str, dict[str, str]]) -> list[Any]:
+        """Return the values as the types that their attributes declare, else as what they are, which is declared."""
+        undeclared: dict[tuple[str, str], list[object]] = {}
+        for key, attribute, *_, value in values:
+            if key in owners and attribute not in types[owners[key]]:
+                undeclared.setdefault((owners[key], attribute), []).append(value)
+        for (name, attribute), held in undeclared.items():
+            types[name][attribute] = _kind_of(held)
+        return [
+            (key, attribute, *more, self._value(value, types[owners[key]][attribute], attribute))
+            for key, attribute, *more, value in values
+            if key in owners
+        ]
+
+    def _value(self, value: Any, kind: str, attribute: str) -> object:  # noqa: ANN401 -- what JSON holds
+        if value is None:
+            return None
+        try:
+            if kind == "integer":
+                return int(value)
+            if kind == "float":
+                return float(value)
+            if kind == "boolean":
+                return value if isinstance(value, bool) else str(value).strip().lower() in {"true", "1"}
+            if kind == "time":
+                moment = pd.Timestamp(value)
+                return (moment.tz_localize("UTC") if moment.tzinfo is None else moment.tz_convert("UTC")).as_unit("us")
+        except (ValueError, TypeError, OverflowError):
+            message = f"{self.name}: attribute {attribute!r} is declared {kind}, and has the value {value!r}."
+            raise LogError(message) from None
+        return value if isinstance(value, str) else json.dumps(value)
+
+    def _times(self, times: pd.Series, what: str) -> pd.Series:
+        texts = times.map(str, na_action="ignore").astype("str")
+        bare = texts.notna() & ~texts.str.contains(r"(?:[zZ]|[+-]\d\d:?\d\d)$", na=False)
+        if bare.any():
+            self.notes.append(f"{int(bare.sum()):,} times of {what} have no time zone and were read as UTC")
+        moments = pd.to_datetime(texts, utc=True, format="ISO8601", errors="coerce").astype(UTC)
+        unread = texts.notna() & moments.isna()
+        if unread.any():
+            example = texts[unread].iloc[0]
+            self.notes.append(f"{int(unread.sum()):,} times of {what} cannot be read, the first {example!r}")
+        return moments
+
+    def _related(self, relations: pd.DataFrame, known: Mapping[str, set[str]]) -> pd.DataFrame:
+        is_there = pd.Series(data=True, index=relations.index)
+        for key, names in known.items():
+            is_there &= relations[key].isin(names)
+        if not is_there.all():
+            self.notes.append(f"{int((~is_there).sum()):,} relations to what is not in the file were dropped")
+        return relations[is_there.to_numpy()].reset_index(drop=True).astype("str")
+
+
+def _values(rows: list[Any], keys: list[str]) -> pd.DataFrame:
+    """Return values as they are: a column of objects."""
+    table = pd.DataFrame([row[:-1] for row in rows], columns=keys)
+    table["value"] = pd.Series([row[-1] for row in rows], index=table.index, dtype=object)
+    return table
+
+
+def tuples(frame: pd.DataFrame) -> Iterator[Any]:
+    """Yield the rows as named tuples."""
+    yield from frame.itertuples(index=False)
+
+
+def _kind_of(values: Iterable[object]) -> str:
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {bool}:
+        return "boolean"
+    if kinds == {int}:
+        return "integer"
+    return "float" if kinds and kinds <= {int, float} else "string"
+
+
+def read_json(path: Path) -> ObjectLog:
+    """Return the object-centric log of a JSON file, plain or gz.
+
+    Raises
+    ------
+    LogError
+        No JSON, or not of the form of OCEL 2.0.
+    """
+    try:
+        held = json.loads(b"".join(chunks(path)))
+    except (ValueError, RecursionError) as error:
+        message = f"{path.name} is no JSON: {error}"
+        raise LogError(message) from None
+    if not isinstance(held, dict) or not isinstance(held.get("events"), list):
+        keys = ", ".join(map(str, held)) if isinstance(held, dict) else type(held).__name__
+        old = " This looks like OCEL 1.0, which is another format." if "ocel:events" in keys else ""
+        message = f"{path.name} is no OCEL 2.0: it has no list 'events' at the top (but {keys[:200]}).{old}"
+        raise LogError(message)
+    parts = Parts(path.name)
+    for key, types in (("eventTypes", parts.event_types), ("objectTypes", parts.object_types)):
+        for item in _items(held, key, path):
+            given = {
+                _text(a, "name", key, path): str(a.get("type", "string")) for a in _items(item, "attributes", path)
+            }
+            types[_text(item, "name", key, path)] = {
+                name: kind if kind in ATTRIBUTE_TYPES else "string" for name, kind in given.items()
+            }
+    for item in _items(held, "objects", path):
+        name = _text(item, "id", "objects", path)
+        parts.objects.append((name, _text(item, "type", "objects", path)))
+        for a in _items(item, "attributes", path):
+            parts.object_values.append((name, _text(a, "name", "attributes", path), a.get("time"), a.get("value")))
+        for r in _items(item, "relationships", path):
+            target = _text(r, "objectId", "relationships", path)
+            parts.object_relations.append((name, target, str(r.get("qualifier", ""))))
+    for item in _items(held, "events", path):
+        name = _text(item, "id", "events", path)
+        parts.events.append((name, _text(item, "type", "events", path), item.get("time")))
+        for a in _items(item, "attributes", path):
+            parts.event_values.append((name, _text(a, "name", "attributes", path), a.get("value")))
+        for r in _items(item, "relationships", path):
+            target = _text(r, "objectId", "relationships", path)
+            parts.relations.append((name, target, str(r.get("qualifier", ""))))
+    return parts.log()
+
+
+def _items(held: Mapping[str, Any], key: str, path: Path) -> list[dict[str, Any]]:
+    items = held.get(key) or []
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        message = f"{path.name} is no OCEL 2.0: {key!r} must be a list of objects."
+        raise LogError(message)
+    return items
+
+
+def _text(item: Mapping[str, Any], key: str, where: str, path: Path) -> str:
+    if not isinstance(item.get(key), str | int):
+        message = f"{path.name}: one of {where!r} has no {key!r}: {str(item)[:80]}"
+        raise LogError(message)
+    return str(item[key])
+
+
+def write_json(log: ObjectLog, path: Path) -> None:
+    """Write an object-centric log as JSON, packed where the name ends in ``.gz``."""
+    of_events = _by(log.event_values, "event_id", lambda row: {"name": row.attribute, "value": _plain(row.value)})
+    of_objects = _by(
+        log.object_values,
+        "object_id",
+        lambda row: {"name": row.attribute, "time": _plain(row.time), "value": _plain(row.value)},
+    )
+    about = _by(log.relations, "event_id", lambda row: {"objectId": row.object_id, "qualifier": row.qualifier})
+    among = _by(log.object_relations, "source_id", lambda row: {"objectId": row.target_id, "qualifier": row.qualifier})
+    types = {
+        key: [
+            {"name": name, "attributes": [{"name": a, "type": kind} for a, kind in attributes.items()]}
+            for name, attributes in held.items()
+        ]
+        for key, held in (("objectTypes", log.object_types), ("eventTypes", log.event_types))
+    }
+    events = [
+        {
+            "id": row.event_id,
+            "type": row.activity,
+            "time": _plain(row.time),
+            "attributes": of_events.get(row.event_id, []),
+            "relationships": about.get(row.event_id, []),
+        }
+        for row in tuples(log.events)
+    ]
+    objects = [
+        {
+            "id": row.object_id,
+            "type": row.object_type,
+            "attributes": of_objects.get(row.object_id, []),
+            "relationships": among.get(row.object_id, []),
+        }
+        for row in tuples(log.objects)
+    ]
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "wt", encoding="utf-8", newline="\n") as file:
+        json.dump({**types, "events": events, "objects": objects}, file, ensure_ascii=False)
+
+
+def _by(frame: pd.DataFrame, key: str, row: Any) -> dict[str, list[dict[str, object]]]:  # noqa: ANN401 -- of a named tuple
+    found: dict[str, list[dict[str, object]]] = {}
+    for one in tuples(frame):
+        found.setdefault(getattr(one, key), []).append(row(one))
+    return found
+
+
+def _plain(value: Any) -> object:  # noqa: ANN401 -- what a cell holds
+    if isinstance(value, pd.Timestamp):
+        return value.tz_convert("UTC").isoformat().replace("+00:00", "Z")
+    if hasattr(value, "item"):
+        value = value.item()
+    # JSON has no infinite numbers; as text they are read back, for the type is declared.
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,197 @@
+"""OCEL 2.0 as a relational database in one SQLite file."""
+
+from __future__ import annotations
+
+import math
+import re
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+
+import pandas as pd
+
+from orchkit.errors import LogError
+from orchkit.formats.objects import ObjectLog
+from orchkit.formats.ocel import Parts, tuples
+
+__all__ = ["read_sqlite", "write_sqlite"]
+
+_DECLARED = {"string": "TEXT", "time": "TIMESTAMP", "integer": "INTEGER", "float": "REAL", "boolean": "BOOLEAN"}
+_TABLES = ("event", "object", "event_object", "event_map_type", "object_map_type")
+_OWN = ("ocel_id", "ocel_time", "ocel_changed_field")
+
+
+def read_sqlite(path: Path) -> ObjectLog:
+    """Return the object-centric log of an SQLite file, which is opened for reading only.
+
+    Raises
+    ------
+    LogError
+        No SQLite file, or without the tables of OCEL 2.0.
+    """
+    parts = Parts(path.name)
+    address = f"{path.resolve().as_uri()}?mode=ro"
+    try:
+        with closing(sqlite3.connect(address, uri=True)) as connection:
+            connection.execute("PRAGMA trusted_schema = OFF")
+            connection.execute("PRAGMA query_only = ON")
+            _take(connection, parts, path)
+    except sqlite3.Error as error:
+        message = f"{path.name} cannot be read as SQLite: {error}"
+        raise LogError(message) from None
+    return parts.log()
+
+
+def _take(connection: sqlite3.Connection, parts: Parts, path: Path) -> None:
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")}
+    for name in _TABLES:
+        if name not in tables:
+            message = f"{path.name} is no OCEL 2.0: it has no table {name!r}."
+            raise LogError(message)
+    types = dict(connection.execute("SELECT ocel_id, ocel_type FROM event"))
+    parts.objects = [(str(a), str(b)) for a, b in connection.execute("SELECT ocel_id, ocel_type FROM object")]
+    parts.relations = _relations(connection, "SELECT ocel_event_id, ocel_object_id, ocel_qualifier FROM event_object")
+    if "object_object" in tables:
+        query = "SELECT ocel_source_id, ocel_target_id, ocel_qualifier FROM object_object"
+        parts.object_relations = _relations(connection, query)
+    seen = set()
+    for name, short in connection.execute("SELECT ocel_type, ocel_type_map FROM event_map_type").fetchall():
+        kinds, rows = _rows(connection, f"event_{short}", tables, path)
+        parts.event_types[str(name)] = kinds
+        for row in rows:
+            key = str(row["ocel_id"])
+            if types.get(row["ocel_id"]) != name or key in seen:
+                continue
+            seen.add(key)
+            parts.events.append((key, str(name), row["ocel_time"]))
+            parts.event_values += [(key, a, row[a]) for a in kinds if row[a] is not None]
+    lost = len(types) - len(seen)
+    if lost:
+        parts.notes.append(f"{lost:,} events have no row in the table of their type and were dropped")
+    for name, short in connection.execute("SELECT ocel_type, ocel_type_map FROM object_map_type").fetchall():
+        kinds, rows = _rows(connection, f"object_{short}", tables, path)
+        parts.object_types[str(name)] = kinds
+        for row in rows:
+            changed = row.get("ocel_changed_field")
+            for a in kinds:
+                if row[a] is not None and changed in {None, "", a}:
+                    parts.object_values.append((str(row["ocel_id"]), a, row.get("ocel_time"), row[a]))
+
+
+def _relations(connection: sqlite3.Connection, query: str) -> list[tuple[str, str, str]]:
+    return [(str(a), str(b), "" if c is None else str(c)) for a, b, c in connection.execute(query)]
+
+
+def _rows(
+    connection: sqlite3.Connection, table: str, tables: set[str], path: Path
+) -> tuple[dict[str, str], list[dict[str, object]]]:
+    if table not in tables:
+        message = f"{path.name} is no OCEL 2.0: a map names the table {table!r}, which is not there."
+        raise LogError(message)
+    columns = connection.execute(f"PRAGMA table_info({_name(table)})").fetchall()
+    names = [column[1] for column in columns]
+    kinds = {column[1]: _kind(column[2]) for column in columns if column[1] not in _OWN}
+    rows = connection.execute(f"SELECT * FROM {_name(table)}").fetchall()  # noqa: S608 -- the name is quoted
+    return kinds, [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _kind(declared: str) -> str:
+    text = declared.upper()
+    for kind, part in (("time", "TIME"), ("time", "DATE"), ("boolean", "BOOL"), ("integer", "INT")):
+        if part in text:
+            return kind
+    return "float" if any(part in text for part in ("REAL", "FLOA", "DOUB", "NUM", "DEC")) else "string"
+
+
+def _name(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
+
+
+def write_sqlite(log: ObjectLog, path: Path) -> None:
+    """Write an object-centric log as an SQLite file; one that is there is replaced."""
+    path.unlink(missing_ok=True)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executescript(
+            "CREATE TABLE event (ocel_id TEXT PRIMARY KEY, ocel_type TEXT);"
+            "CREATE TABLE object (ocel_id TEXT PRIMARY KEY, ocel_type TEXT);"
+            "CREATE TABLE event_object (ocel_event_id TEXT, ocel_object_id TEXT, ocel_qualifier TEXT);"
+            "CREATE TABLE object_object (ocel_source_id TEXT, ocel_target_id TEXT, ocel_qualifier TEXT);"
+            "CREATE TABLE event_map_type (ocel_type TEXT PRIMARY KEY, ocel_type_map TEXT);"
+            "CREATE TABLE object_map_type (ocel_type TEXT PRIMARY KEY, ocel_type_map TEXT);"
+        )
+        connection.executemany("INSERT INTO event VALUES (?, ?)", tuples(log.events[["event_id", "activity"]]))
+        connection.executemany("INSERT INTO object VALUES (?, ?)", tuples(log.objects))
+        connection.executemany("INSERT INTO event_object VALUES (?, ?, ?)", tuples(log.relations))
+        connection.executemany("INSERT INTO object_object VALUES (?, ?, ?)", tuples(log.object_relations))
+        _write_events(connection, log)
+        _write_objects(connection, log)
+
+
+def _tables(connection: sqlite3.Connection, prefix: str, types: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Create a table a type, under a name that SQLite tells apart, and return the names."""
+    taken: set[str] = set()
+    found = {}
+    for name, attributes in types.items():
+        for attribute in attributes:
+            if attribute.lower() in _OWN or [a.lower() for a in attributes].count(attribute.lower()) > 1:
+                message = f"{name!r}: SQLite cannot tell the column {attribute!r} from another. Write JSON instead."
+                raise LogError(message)
+        short = plain = re.sub(r"\W+", "", name.title(), flags=re.ASCII) or "Type"
+        number = 1
+        while short.lower() in taken or f"{prefix}_{short}".lower() in {*_TABLES, "object_object"}:
+            number += 1
+            short = f"{plain}{number}"
+        taken.add(short.lower())
+        found[name] = f"{prefix}_{short}"
+        own = ["ocel_id TEXT", "ocel_time TIMESTAMP", *(["ocel_changed_field TEXT"] if prefix == "object" else [])]
+        columns = [*own, *(f"{_name(a)} {_DECLARED[kind]}" for a, kind in attributes.items())]
+        connection.execute(f"CREATE TABLE {_name(found[name])} ({', '.join(columns)})")
+        connection.execute(f"INSERT INTO {prefix}_map_type VALUES (?, ?)", (name, short))  # noqa: S608 -- one of two
+    return found
+
+
+def _write_events(connection: sqlite3.Connection, log: ObjectLog) -> None:
+    tables = _tables(connection, "event", log.event_types)
+    values: dict[str, dict[str, object]] = {}
+    for row in tuples(log.event_values):
+        values.setdefault(row.event_id, {})[row.attribute] = _cell(row.value)
+    for row in tuples(log.events):
+        cells = {"ocel_id": row.event_id, "ocel_time": _cell(row.time), **values.get(row.event_id, {})}
+        _insert(connection, tables[row.activity], cells)
+
+
+def _write_objects(connection: sqlite3.Connection, log: ObjectLog) -> None:
+    tables = _tables(connection, "object", log.object_types)
+    of_type: dict[str, str] = dict(tuples(log.objects))
+    values: dict[str, list[tuple[str, pd.Timestamp, object]]] = {}
+    for row in tuples(log.object_values):
+        values.setdefault(row.object_id, []).append((row.attribute, row.time, _cell(row.value)))
+    for name, of in of_type.items():
+        held = values.get(name, [])
+        since = min((time for _, time, _ in held), default=pd.Timestamp(0, tz="UTC"))
+        # The first row of an object has what holds from its beginning; each later one says what changed.
+        first: dict[str, object] = {"ocel_id": name, "ocel_time": _cell(since)}
+        changes = []
+        for attribute, time, value in held:
+            if time == since and attribute not in first:
+                first[attribute] = value
+            else:
+                changed = {"ocel_id": name, "ocel_time": _cell(time), "ocel_changed_field": attribute}
+                changes.append({**changed, attribute: value})
+        for cells in (first, *changes):
+            _insert(connection, tables[of], cells)
+
+
+def _insert(connection: sqlite3.Connection, table: str, cells: Mapping[str, object]) -> None:
+    columns, marks = ", ".join(map(_name, cells)), ", ".join("?" * len(cells))
+    connection.execute(f"INSERT INTO {_name(table)} ({columns}) VALUES ({marks})", tuple(cells.values()))  # noqa: S608
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, pd.Timestamp):
+        return value.tz_convert("UTC").isoformat().replace("+00:00", "Z")
+    plain = value.item() if hasattr(value, "item") else value
+    if isinstance(plain, bool):
+        return int(plain)
+    return str(plain) if isinstance(plain, float) and not math.isfinite(plain) else plain
