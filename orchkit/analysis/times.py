@@ -67,17 +67,24 @@ def bottlenecks(log: EventLog, calendar: Hours | None = None) -> pd.DataFrame:
         that took the step was still at another), ``off_duty_s`` (outside the calendar's hours), ``idle_s`` (nobody
         took it up: handover, batching, an answer awaited), ``wait_s`` (their sum), ``share`` (of the waiting of the
         log), ``gives_back_s`` (a case of the log would be shorter by that, on average, without this waiting).
-        Seconds in total; the longest waiting first. A resource is busy until its latest completion before the step.
+        Seconds in total; the longest waiting first.
+
+    Notes
+    -----
+    What lies outside the hours is ``off_duty_s``; within them a resource is busy until its latest completion before
+    the step. ``gives_back_s`` takes it that nothing else begins to wait instead, and that branches do not run beside
+    one another.
     """
     ready, begun = _waits(log)
     waits = np.maximum(np.nan_to_num(begun - ready), 0)
     free = np.nan_to_num(_free_from(log, begun), nan=-np.inf)
-    busy = np.clip(free - np.nan_to_num(ready), 0, waits)
-    off = np.zeros(len(waits))
+    free = np.clip(free, np.nan_to_num(ready), np.nan_to_num(begun))
+    busy, off = np.where(waits > 0, free - np.nan_to_num(ready), 0), np.zeros(len(waits))
     if calendar is not None:
-        since = np.where(waits > 0, begun - (waits - busy), begun)
-        off = np.maximum(np.nan_to_num((waits - busy) - work_between(calendar, since, begun)), 0)
-        off = np.minimum(off, waits - busy)
+        worked = np.nan_to_num(work_between(calendar, ready, begun))
+        off = np.where(waits > 0, np.maximum(waits - worked, 0), 0)
+        busy = np.where(waits > 0, np.nan_to_num(work_between(calendar, ready, free)), 0)
+    busy = np.clip(busy, 0, waits - off)
     parts = {"busy_s": busy, "off_duty_s": off, "idle_s": waits - busy - off}
     table = pd.DataFrame({name: _total(log, values) for name, values in parts.items()})
     causes = np.array(["resource busy", "off duty", "nobody took it up"])
@@ -152,20 +159,24 @@ def _waits(log: EventLog) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def _free_from(log: EventLog, begun: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the latest completion of the step's resource at or before the step's start, in another step."""
     completed = moments_s(log.steps["completed"])
-    known = np.flatnonzero((log.resource_codes >= 0) & ~np.isnan(completed))
+    codes = log.resource_codes.astype(np.int64)
+    if log.cases["replication"].notna().any():  # each replication has its own people
+        numbers, names = pd.factorize(log.cases["replication"])
+        codes = np.where(codes >= 0, codes * (len(names) + 1) + numbers[log.case_codes] + 1, -1)
+    known = np.flatnonzero((codes >= 0) & ~np.isnan(completed))
     free = np.full(len(begun), np.nan)
-    asked = np.flatnonzero((log.resource_codes >= 0) & ~np.isnan(begun))
+    asked = np.flatnonzero((codes >= 0) & ~np.isnan(begun))
     if not len(known):
         return free
     # Each resource has a stretch of its own on one line of time.
     origin = min(float(np.nanmin(completed)), float(np.nanmin(begun)))
     width = max(float(np.nanmax(completed)), float(np.nanmax(begun))) - origin + 1.0
-    line = np.sort(log.resource_codes[known] * width + (completed[known] - origin))
-    at = log.resource_codes[asked] * width + (begun[asked] - origin)
+    line = np.sort(codes[known] * width + (completed[known] - origin))
+    at = codes[asked] * width + (begun[asked] - origin)
     # A step that takes no time must not find its own completion; any other may find one at its very start.
     itself = completed[asked] <= begun[asked]
     place = np.where(itself, np.searchsorted(line, at, side="left"), np.searchsorted(line, at, side="right")) - 1
-    found = line[np.maximum(place, 0)] - log.resource_codes[asked] * width
+    found = line[np.maximum(place, 0)] - codes[asked] * width
     free[asked] = np.where((place >= 0) & (found >= 0), found + origin, np.nan)
     return free
 

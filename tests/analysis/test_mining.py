@@ -83,6 +83,38 @@ def test_waiting_has_a_cause_and_what_it_would_give_back() -> None:
     assert (worst["cause"], worst["gives_back_s"], worst["share"]) == ("nobody took it up", 3400.0, 1.0)
 
 
+def claims(assessors: ok.Resource, **options) -> ok.EventLog:
+    names = {"register": "clerk", "assess": "assessor", "pay": "cashier"}
+    workflow = ok.workflow("claims", [ok.task(name, role=role) for name, role in names.items()])
+    durations = {"register": ok.exponential("4 min"), "assess": ok.exponential("9 min"), "pay": ok.exponential("2 min")}
+    scenario = ok.Scenario(
+        arrivals=ok.exponential("10 min"),
+        durations=durations,
+        resources={"clerk": 1, "assessor": assessors, "cashier": 1},
+    )
+    return ok.simulate(workflow, scenario, cases=1500, seed=1, **options)
+
+
+@pytest.mark.parametrize("replications", [1, 2])
+def test_a_known_bottleneck_is_found_and_gives_back_what_it_says(replications) -> None:
+    few = claims(ok.Resource(count=1), replications=replications)
+    worst = ok.bottlenecks(few).iloc[0]
+    assert (worst["activity"], worst["cause"]) == ("assess", "resource busy")
+    assert worst["idle_s"] == pytest.approx(0, abs=1)
+    many = claims(ok.Resource(count=50), replications=replications)
+    saved = ok.cycle_times(few)["cycle_s"].mean() - ok.cycle_times(many)["cycle_s"].mean()
+    assert worst["gives_back_s"] == pytest.approx(saved, rel=0.02)
+
+
+def test_a_team_that_is_off_at_night_is_told_from_one_that_is_too_small() -> None:
+    days = ok.Calendar({"mon-sun": "08:00-20:00"})
+    log = claims(ok.Resource(count=8, calendar=days))
+    worst = ok.bottlenecks(log, days).iloc[0]
+    assert (worst["activity"], worst["cause"]) == ("assess", "off duty")
+    waits = ok.waiting_times(log, days).set_index("activity")["total_s"]
+    assert worst["wait_s"] - worst["off_duty_s"] == pytest.approx(waits["assess"])
+
+
 def test_cases_come_and_go() -> None:
     assert ok.cycle_times(log())["cycle_s"].tolist() == [14400.0, 5400.0, 3600.0]
     assert ok.throughput(log(), "1h")["open"].tolist() == [1, 2, 2, 1, 0]
