@@ -196,7 +196,6 @@ _NAMES = {
     "orchkit.view.widgets.monitor": ("Monitor",),
     "orchkit.view.widgets.inbox": ("Inbox",),
     "orchkit.view.widgets.dead_letters": ("DeadLetters",),
-    "orchkit.formats": ("read_log", "write_log"),  # a log from a file
     "orchkit.formats": (  # a log from a file
         "ObjectLog",
         "flatten",

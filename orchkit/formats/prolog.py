@@ -33,7 +33,7 @@ def parser() -> expat.XMLParserType:
     return made
 
 
-def not_xml(path: Path, error: expat.ExpatError) -> LogError:
+def not_xml(path: Path, error: Exception) -> LogError:
     """Return the error for a file that is no XML."""
     return LogError(f"{path.name} is not well-formed XML: {error}. Is it an XES file, and whole?")
 
@@ -72,6 +72,6 @@ def body(pieces: Iterable[bytes], path: Path) -> Iterator[bytes]:
             is_head, at = False, int(found.args[0])
             # A tag that began in the piece before must not be cut.
             yield piece[at - fed :] if at >= fed else last[at - fed :] + piece
-        except expat.ExpatError as error:
+        except (expat.ExpatError, LookupError, ValueError) as error:
             raise not_xml(path, error) from None
         fed, last = fed + len(piece), piece

@@ -48,7 +48,7 @@ class _Events:
         self.event_cells: dict[tuple[str, str], tuple[list[int], list[str]]] = defaultdict(lambda: ([], []))
         self.trace_cells: dict[tuple[str, str], tuple[list[int], list[str]]] = defaultdict(lambda: ([], []))
         self.trace_of: list[int] = []
-        self.traces = self.nested = self.depth = 0
+        self.traces = self.nested = self.depth = self.nameless = self.stray = 0
         self.in_event = self.in_trace = False
 
     def read(self, path: Path) -> tuple[pd.DataFrame, list[str]]:
@@ -58,7 +58,7 @@ class _Events:
             for chunk in chunks(path):
                 reader.Parse(chunk, False)  # noqa: FBT003 -- expat's own signature
             reader.Parse(b"", True)  # noqa: FBT003
-        except expat.ExpatError as error:
+        except (expat.ExpatError, LookupError, ValueError) as error:
             raise not_xml(path, error) from None
         if not self.traces and not self.trace_of:
             message = f"{path.name} has no trace: it is not an XES log, or an empty one."
@@ -72,6 +72,8 @@ class _Events:
                 self.nested += self.in_trace
             elif tag not in _VALUES:
                 pass
+            elif "key" not in attributes:
+                self.nameless += self.in_trace
             elif self.in_event:
                 rows, values = self.event_cells[tag, attributes["key"]]
                 rows.append(len(self.trace_of) - 1)
@@ -83,9 +85,11 @@ class _Events:
         elif tag == "trace":
             self.in_trace = True
             self.traces += 1
-        elif tag == "event":
+        elif tag == "event" and self.in_trace:
             self.in_event = True
             self.trace_of.append(self.traces - 1)
+        elif tag == "event":
+            self.stray += 1
 
     def _end(self, tag: str) -> None:
         if tag in _NESTED:
@@ -99,6 +103,10 @@ class _Events:
         notes: list[str] = []
         if self.nested:
             notes.append(f"{self.nested:,} nested attributes were dropped")
+        if self.nameless:
+            notes.append(f"{self.nameless:,} attributes without a key were dropped")
+        if self.stray:
+            notes.append(f"{self.stray:,} events outside of traces were dropped")
         traces = _columns(self.trace_cells, self.traces, notes)
         frame = _columns(self.event_cells, len(self.trace_of), notes)
         return _joined(traces, frame, np.array(self.trace_of, dtype=np.intp), notes), notes

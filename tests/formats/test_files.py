@@ -1,7 +1,9 @@
 """Files of event logs: what is read, what is said to be dropped, and what comes back."""
 
+import contextlib
 import gzip
 import os
+import random
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
@@ -163,6 +165,39 @@ def _read(path, quick) -> object:
             return xes.read_events(path)
         except ok.LogError as error:
             return str(error)
+
+
+def test_what_is_odd_but_well_formed_is_said(tmp_path) -> None:
+    stray = '<event><string key="concept:name" value="x"/></event>'
+    odd = trace("o1", event("a", "2024-05-06T09:00:00Z").replace("<event>", '<event><string value="no key"/>'))
+    log = ok.read_log(written(tmp_path / "a.xes", odd, stray))
+    assert log.activities.tolist() == ["a"]
+    assert log.notes[:2] == ("1 attributes without a key were dropped", "1 events outside of traces were dropped")
+    path = tmp_path / "b.xes"
+    path.write_text('<?xml version="1.0" encoding="klingon"?><log/>')
+    with pytest.raises(ok.LogError, match="not well-formed XML"):
+        ok.read_log(path)
+    latin = f'<?xml version="1.0" encoding="ISO-8859-1"?><log>{trace("ö", event("ü", "2024-05-06T09:00:00Z"))}</log>'
+    path.write_bytes(latin.encode("latin-1"))
+    assert ok.read_log(path).activities.tolist() == ["ü"]
+    backwards = trace("o1", event("a", "2024-05-06T10:00:00Z", "start"), event("a", "2024-05-06T09:00:00Z"))
+    kept = ok.read_log(written(path, backwards), lifecycle="keep")
+    assert kept.steps["lifecycle:transition"].tolist() == ["complete", "start"]
+
+
+@pytest.mark.parametrize("ending", ["xes", "csv", "json", "parquet", "sqlite", "csv.gz"])
+def test_a_damaged_file_gives_a_log_or_an_error_of_ours(tmp_path, ending) -> None:
+    moments = pd.date_range("2024-05-06T09:00Z", periods=9, freq="h", unit="us")
+    steps = {"case_id": list("aaabbbccc"), "activity": ["x", "ü&<", "z"] * 3, "completed": moments, "n": range(9)}
+    path = tmp_path / f"a.{ending}"
+    ok.write_log(ok.EventLog(pd.DataFrame(steps)), path)
+    whole, chance = path.read_bytes(), random.Random(7)
+    for _ in range(25):
+        damaged, at = bytearray(whole), chance.randrange(len(whole))
+        damaged[at : at + chance.choice([0, 1, 40])] = chance.choice([b"", b'"', b"<", b"\0", b"\xff", b"\n", b"9e999"])
+        path.write_bytes(bytes(damaged[: chance.choice([len(damaged), at + 1])]))
+        with contextlib.suppress(ok.LogError):
+            ok.variants(ok.read_log(path))
 
 
 BOMB = '<!DOCTYPE log [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]>'
