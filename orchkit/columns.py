@@ -126,7 +126,12 @@ def parse_steps(frame: pd.DataFrame) -> pd.DataFrame:
 
 def complete_steps(steps: pd.DataFrame) -> pd.DataFrame:
     """Return parsed steps with all of ``STEP_COLUMNS``, those that were not there with missing values."""
-    columns = {name: steps[name] if name in steps else _absent(name, steps.index) for name in STEP_COLUMNS}
+    held: dict[object, pd.Series] = {}  # what is missing is held once: pandas copies a column when it is changed
+    columns = {}
+    for name in STEP_COLUMNS:
+        if name not in steps and _PARSERS[name] not in held:
+            held[_PARSERS[name]] = _absent(name, steps.index)
+        columns[name] = steps[name] if name in steps else held[_PARSERS[name]].copy(deep=False)
     return pd.DataFrame(columns | {name: steps[name] for name in steps if name not in columns}, copy=False)
 
 

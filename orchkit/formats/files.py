@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from orchkit.columns import STEP_COLUMNS, XES_NAMES
@@ -94,6 +95,9 @@ def read_log(
         frame, notes = _read(path, kind, columns, (timezone, time_format), encoding)
     frame, dropped = _complete(frame)
     notes += dropped
+    late = _out_of_order(frame)
+    if late:
+        notes.append(f"{late:,} events lie before the one ahead of them in their case, and were sorted by time")
     if LIFECYCLE in frame and "status" not in frame and lifecycle == "fold" and len(frame):
         frame, folded = fold(frame.rename(columns={name: XES_NAMES[name] for name in XES_NAMES if name in frame}))
         notes += folded
@@ -177,6 +181,22 @@ def _kind(path: Path) -> str:
         message = f"{path.name!r}: no known format.{hint} Known: {', '.join(_ENDINGS)}."
         raise LogError(message)
     return ending.split(".")[1]
+
+
+def _out_of_order(frame: pd.DataFrame) -> int:
+    """Return how many rows complete before the row ahead of them in the same case."""
+    case, time = (
+        next((name for name in names if name in frame), None)
+        for names in (("case_id", XES_NAMES["case_id"]), ("completed", XES_NAMES["completed"]))
+    )
+    if case is None or time is None or not isinstance(frame[time].dtype, pd.DatetimeTZDtype):
+        return 0
+    codes = pd.factorize(frame[case])[0]
+    moments = frame[time].dt.tz_localize(None).to_numpy()
+    if (codes[1:] < codes[:-1]).any():  # cases mingle
+        order = np.argsort(codes, kind="stable")
+        codes, moments = codes[order], moments[order]
+    return int(((moments[1:] < moments[:-1]) & (codes[1:] == codes[:-1])).sum())
 
 
 def _complete(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:

@@ -36,6 +36,7 @@ _TAGS = r"((?:\s*<(?:/?(?:event|trace)\s*)>)*)\s*"
 _SEGMENT = re.compile(rf'{_END}{_TAGS}<({_VALUE})\s+key\s*=\s*"([^"<]*)')
 _TAIL = re.compile(rf"{_END}{_TAGS}</log\s*>\s*")
 _MIDDLE = re.compile(r'"\s+value\s*=\s*"')
+_PLAIN = b' value="'
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _REFERENCE = re.compile(r"&(?:(lt|gt|amp|quot|apos)|#(\d+)|#x([0-9a-fA-F]+));|&")
 _NAMED = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'"}
@@ -115,9 +116,10 @@ class _Columns:
         offsets[1::3], offsets[2::3], offsets[3::3] = corners[:, 1], corners[:, 2] + 1, corners[:, 3]
         texts = pa.Array.from_buffers(pa.binary(), 3 * height, [None, pa.py_buffer(offsets), pa.py_buffer(block)])
         places = np.arange(0, 3 * height, 3)
-        middles = texts.take(pa.array(places + 1)).dictionary_encode().dictionary.to_pylist()
-        if not all(_MIDDLE.fullmatch(_text(middle)) for middle in middles):
-            raise _Unknown
+        if not _are_plain(block, corners):
+            middles = texts.take(pa.array(places + 1)).dictionary_encode().dictionary.to_pylist()
+            if not all(_MIDDLE.fullmatch(_text(middle)) for middle in middles):
+                raise _Unknown
         before = texts.take(pa.array(places)).dictionary_encode()
         segments = [self._segment(text) for text in before.dictionary.to_pylist()]
         self._place(segments, before.indices.to_numpy(), texts, places + 2)
@@ -135,19 +137,27 @@ class _Columns:
         self, segments: list[_Segment], codes: NDArray[np.int32], texts: pa.Array, places: NDArray[np.intp]
     ) -> None:
         """Give each value its row and column."""
-        needs, after = (np.array([getattr(s, name) for s in segments], dtype=np.int8) for name in ("before", "after"))
-        last = np.maximum.accumulate(np.where(needs[codes] >= 0, np.arange(len(codes)), -1))
-        states = np.where(last >= 0, after[codes[last]], self.state).astype(np.int8)
-        previous = np.concatenate([np.array([self.state], dtype=np.int8), states[:-1]])
-        if not ((needs[codes] < 0) | (needs[codes] == previous)).all():
+        needs, after, traces, events = (
+            np.array([getattr(s, name) for s in segments], dtype=np.intp)
+            for name in ("before", "after", "traces", "events")
+        )
+        # Only at these rows a trace or an event opens or closes; from each to the next, all stays as it is.
+        turns = np.flatnonzero(needs[codes] >= 0)
+        at = codes[turns]
+        if not (needs[at] == np.concatenate([[self.state], after[at][:-1]])[: len(at)]).all():
             raise _Unknown
-        opened = {name: np.array([getattr(s, name) for s in segments])[codes] for name in ("traces", "events")}
-        trace, event = (self.traces + np.cumsum(opened["traces"]), self.events + np.cumsum(opened["events"]))
-        self.trace_of.append(trace[opened["events"] > 0] - 1)
+        lengths = np.diff(turns, prepend=0, append=len(codes))
+        trace_at, event_at = self.traces + np.cumsum(traces[at]), self.events + np.cumsum(events[at])
+        self.trace_of.append(trace_at[events[at] > 0] - 1)
+        states = np.repeat(np.concatenate([[self.state], after[at]]).astype(np.int8), lengths)
+        trace = np.repeat(np.concatenate([[self.traces], trace_at]), lengths)
+        event = np.repeat(np.concatenate([[self.events], event_at]), lengths)
         names = sorted({(s.kind, s.key) for s in segments})
         number = {name: at for at, name in enumerate(names)}
-        columns = np.array([number[s.kind, s.key] for s in segments], dtype=np.uint16)[codes] * 3 + states
-        order = np.argsort(columns.astype(np.uint16), kind="stable")
+        narrow = np.uint8 if 3 * len(names) <= 1 << 8 else np.uint16
+        first = np.array([3 * number[s.kind, s.key] for s in segments], dtype=narrow)
+        columns: NDArray[Any] = np.add(first[codes], states.astype(narrow))
+        order = np.argsort(columns, kind="stable")
         ends = np.cumsum(np.bincount(columns, minlength=3 * len(names)))
         begins = np.concatenate([[0], ends[:-1]])
         present = np.flatnonzero(begins < ends)
@@ -177,6 +187,15 @@ class _Columns:
             tables[state][key] = _column(kind, cells, heights[state])
         frames = [pd.DataFrame(table, index=range(height)) for table, height in zip(tables, heights, strict=True)]
         return Scan(frames[_IN_TRACE], frames[_IN_EVENT], np.concatenate(self.trace_of or [np.zeros(0, np.intp)]))
+
+
+def _are_plain(block: bytes, corners: NDArray[np.intp]) -> bool:
+    """Tell whether between each key and its value stands what nearly all files have there."""
+    if not (corners[:, 2] - corners[:, 1] == len(_PLAIN)).all():
+        return False
+    # Eight bytes from any place of the block, as one number.
+    words = np.ndarray(len(block) - 8, dtype="<u8", buffer=block, offset=1, strides=(1,))
+    return bool((words[corners[:, 1]] == int.from_bytes(_PLAIN, "little")).all())
 
 
 def _text(data: bytes) -> str:

@@ -183,6 +183,7 @@ def test_what_is_odd_but_well_formed_is_said(tmp_path) -> None:
     backwards = trace("o1", event("a", "2024-05-06T10:00:00Z", "start"), event("a", "2024-05-06T09:00:00Z"))
     kept = ok.read_log(written(path, backwards), lifecycle="keep")
     assert kept.steps["lifecycle:transition"].tolist() == ["complete", "start"]
+    assert kept.notes == ("1 events lie before the one ahead of them in their case, and were sorted by time",)
 
 
 @pytest.mark.parametrize("ending", ["xes", "csv", "json", "parquet", "sqlite", "csv.gz"])
