@@ -16,6 +16,7 @@ SANITIZE = Path(__file__).with_name("sanitize.cfg")
 SMALL = {
     "01_model_a_process": {"country": "DE"},
     "02_run_and_recover": {"orders": 3},
+    "03_simulate_and_compare": {"cases": 200, "replications": 3},
     "06_mine_a_log": {"min_share": 0.3},
     "09_operate": {"orders": 8},
 }

@@ -17,6 +17,7 @@ from orchkit.view.charts.chart import Chart
 from orchkit.view.charts.chevrons import variants
 from orchkit.view.charts.dots import dotted_chart
 from orchkit.view.charts.failure import failures
+from orchkit.view.charts.forecasts import backlog
 from orchkit.view.charts.lifetimes import survival
 from orchkit.view.charts.loads import queues, utilization
 from orchkit.view.charts.scenarios import differences, sweeps
@@ -25,6 +26,7 @@ from orchkit.view.charts.times import cycle_times
 
 __all__ = [
     "Chart",
+    "backlog",
     "cycle_times",
     "differences",
     "dotted_chart",
