@@ -157,6 +157,7 @@ if TYPE_CHECKING:
     from orchkit.view.process_map import ProcessMap, process_map
     from orchkit.view.widgets.dead_letters import DeadLetters
     from orchkit.view.widgets.inbox import Inbox
+    from orchkit.view.widgets.modeler import Modeler
     from orchkit.view.widgets.monitor import Monitor
     from orchkit.view.widgets.run_view import RunView
 
@@ -190,6 +191,7 @@ _NAMES = {
     ),
     "orchkit.checks": ("Issue", "Report", "Severity", "Soundness", "check", "rules", "soundness"),  # check it
     "orchkit.view.diagram": ("Diagram", "draw"),  # draw it
+    "orchkit.view.widgets.modeler": ("Modeler",),
     "orchkit.view.process_map": ("ProcessMap", "process_map"),
     "orchkit.engine": ("Engine", "Run"),  # run it
     "orchkit.view.widgets.run_view": ("RunView",),  # watch it

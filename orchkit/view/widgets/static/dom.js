@@ -103,6 +103,8 @@ function view(draw) {
       const root = h("div", { class: "ok-root" });
       const problem = h("div", { class: "ok-problem", role: "alert" });
       el.append(problem, root);
+      // Keys that are meant for the view are no shortcuts of the notebook around it.
+      el.addEventListener("keydown", (event) => event.stopPropagation());
       const send = (action, content) => model.send({ action, content });
       const local = {};
       const paint = () => draw({ root, state: model.get("state"), send, local, paint, model });
