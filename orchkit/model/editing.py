@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from orchkit.errors import WorkflowError, nearest
+from orchkit.model.blocks import Inside, lower
 from orchkit.model.definition import Workflow
 from orchkit.model.nodes import (
     Call,
@@ -28,6 +29,7 @@ from orchkit.model.nodes import (
     WaitKind,
     While,
 )
+from orchkit.model.outline import outline
 
 __all__ = [
     "PATTERNS",
@@ -79,17 +81,19 @@ def insert(workflow: Workflow, pattern: str, *, after: str | None = None, before
     --------
     >>> order = insert(insert(blank("order"), "task"), "choice", after="task_1")
     >>> [node.name for node in order.nodes]
-    ['start', 'end', 'task_1', 'choice_1', 'task_2', 'task_3', 'choice_1_end']
+    ['start', 'task_1', 'choice_1', 'task_2', 'task_3', 'choice_1_end', 'end']
     """
     if pattern not in PATTERNS:
         message = f"There is no pattern {pattern!r}.{nearest(pattern, PATTERNS)}"
         raise WorkflowError(message)
     taken = set(node_names(workflow))
     if after is not None and before is None and isinstance(workflow.node(after), Scope):
-        return change(workflow, after, _graph=_put(_graph_of(workflow.node(after)), pattern, None, None, taken))
+        graph = _put(_graph_of(workflow.node(after)), pattern, None, None, taken)
+        return change(workflow, after, _graph=_ordered(graph, after))
     place = after or before
     if place is None:
-        return _with_graph(workflow, _put((workflow.nodes, workflow.flows), pattern, None, None, taken))
+        graph = _put((workflow.nodes, workflow.flows), pattern, None, None, taken)
+        return _with_graph(workflow, _ordered(graph))
     return _edit(workflow, place, lambda graph: _put(graph, pattern, after, before, taken))
 
 
@@ -229,17 +233,38 @@ def _edit(workflow: Workflow, name: str, edit: Callable[[Graph], Graph]) -> Work
     return _with_graph(workflow, found)
 
 
-def _edit_inside(graph: Graph, name: str, edit: Callable[[Graph], Graph]) -> Graph | None:
+def _edit_inside(graph: Graph, name: str, edit: Callable[[Graph], Graph], scope: str = "") -> Graph | None:
     nodes, flows = graph
     if any(node.name == name for node in nodes):
-        return edit(graph)
+        return _ordered(edit(graph), scope)
     for position, node in enumerate(nodes):
         if isinstance(node, Scope):
-            inner = _edit_inside(_graph_of(node), name, edit)
+            inner = _edit_inside(_graph_of(node), name, edit, node.name)
             if inner is not None:
                 changed = replace(node, nodes=inner[0], flows=inner[1])
                 return (*nodes[:position], changed, *nodes[position + 1 :]), flows
     return None
+
+
+def _ordered(graph: Graph, scope: str = "") -> Graph:
+    """Return the graph in the order that blocks give it, where it is made of blocks: so it is written as blocks."""
+    nodes, flows = graph
+    blocks = outline(nodes, flows, scope)
+    if blocks is None:
+        return graph
+    made, arrows = lower(Inside(steps=blocks))
+    prefix = f"{scope}_" if scope else ""
+    named = {"start": f"{prefix}start", "end": f"{prefix}end"}
+    names = [named.get(node.name, node.name) for node in made]
+    if len(names) != len(nodes) or set(names) != {node.name for node in nodes}:
+        return graph
+    wanted = [
+        replace(flow, source=named.get(flow.source, flow.source), target=named.get(flow.target, flow.target))
+        for flow in arrows
+    ]
+    by_name = {node.name: node for node in nodes}
+    same = len(wanted) == len(flows) and set(wanted) == set(flows)
+    return tuple(by_name[name] for name in names), tuple(wanted) if same else flows
 
 
 def _graph_of(node: Node) -> Graph:
@@ -305,11 +330,10 @@ def _pattern(pattern: str, taken: set[str]) -> tuple[tuple[Node, ...], tuple[Flo
     def one(node: Node) -> tuple[tuple[Node, ...], tuple[Flow, ...], str, str | None]:
         return (node,), (), node.name, None if isinstance(node, End) else node.name
 
-    def inside(*tasks: Task) -> dict[str, Any]:
-        name = fresh("part")
+    def inside(name: str, *tasks: Task) -> dict[str, Any]:
         names = [f"{name}_start", *(task.name for task in tasks), f"{name}_end"]
         nodes: tuple[Node, ...] = (Start(name=names[0]), *tasks, End(name=names[-1]))
-        return {"nodes": nodes, "flows": tuple(map(Flow, names, names[1:]))}
+        return {"nodes": nodes, "flows": tuple(map(Flow, names, names[1:])), "name": name}
 
     match pattern:
         case "task":
@@ -322,12 +346,12 @@ def _pattern(pattern: str, taken: set[str]) -> tuple[tuple[Node, ...], tuple[Flo
         case "end":
             return one(End(name=fresh("end")))
         case "for_each":
-            return one(ForEach(name=fresh("for_each"), items="items", **inside(Task(name=fresh("task")))))
+            return one(ForEach(items="items", **inside(fresh("for_each"), Task(name=fresh("task")))))
         case "repeat_while":
-            return one(While(name=fresh("repeat_while"), condition="condition", **inside(Task(name=fresh("task")))))
+            return one(While(condition="condition", **inside(fresh("repeat_while"), Task(name=fresh("task")))))
         case "saga":
             undone = Task(name=fresh("task"), compensate=Task(name=fresh("undo")))
-            return one(Saga(name=fresh("saga"), **inside(undone, Task(name=fresh("task")))))
+            return one(Saga(**inside(fresh("saga"), undone, Task(name=fresh("task")))))
         case _:
             kind = GatewayKind.EXCLUSIVE if pattern == "choice" else GatewayKind.PARALLEL
             split = fresh(pattern)

@@ -164,11 +164,13 @@ def _draw_link_signs(parent: ET.Element, link: Link, route: Route) -> None:
     """Draw what lies over the lines: conditions, the slash of a default, the sign of an error."""
     paint = LINK_PAINTS[link.kind]
     if route.label:
+        words = ET.SubElement(parent, "g", {"class": "words"})
+        ET.SubElement(words, "title").text = link.tip
         x, y = route.label
         top = y - (len(link.lines) - 1) * 6.5 + 3.7
         for number, line in enumerate(link.lines):
             write(
-                parent,
+                words,
                 line,
                 (x, top + 13 * number),
                 size=NOTE_SIZE,

@@ -43,10 +43,10 @@ def test_order_routing_is_modeled_by_mouse_and_run(lab, theme):
         view.locator(".ok-title", has_text=f"task {old}").wait_for()
         fill_property(view, "name", new)
         view.locator(".ok-title", has_text=f"task {new}").wait_for()
-    view.locator("g.ok-link text", has_text="condition").click()
+    view.locator("g.words text", has_text="condition").click()
     view.locator(".ok-title", has_text="Flow choice_1 → ship_domestic").wait_for()
     fill_property(view, "condition", 'country == "US"')
-    view.locator("g.ok-link text", has_text="country").first.wait_for()
+    view.locator("g.words text", has_text="country").first.wait_for()
     lab.screenshot(view, f"modeler_{theme}")
 
     # Undo and redo are the same workflow again.

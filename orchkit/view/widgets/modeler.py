@@ -41,7 +41,7 @@ class Modeler(Widget, module="modeler"):
     >>> modeler.act("add", pattern="task")
     >>> modeler.act("change", name="name", value="ship")
     >>> [node.name for node in modeler.workflow.nodes]
-    ['start', 'end', 'ship']
+    ['start', 'ship', 'end']
     >>> modeler.act("undo"); modeler.act("undo")
     >>> [node.name for node in modeler.workflow.nodes]
     ['start', 'end']

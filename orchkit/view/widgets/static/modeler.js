@@ -8,7 +8,7 @@ function node_of(target) {
 
 // A link says in its title what it joins.
 function flow_of(target, flows) {
-  const link = target?.closest?.("g.link");
+  const link = target?.closest?.("g.link,g.words");
   const title = link?.querySelector("title")?.textContent.split("\n")[0];
   return flows.find(([source, end]) => `${source} → ${end}` === title) ?? null;
 }
