@@ -113,3 +113,33 @@ def test_rounding_is_no_effect():
     assert table.loc["processing_time", "difference"] == 0
     assert table.loc["processing_time", "effect_size"] == 0
     assert table.loc["cycle_time", "difference"] == 0
+
+
+def halves(seed: int) -> dict[str, EventLog]:
+    """Two halves of one process, divided by chance."""
+    rng = np.random.default_rng(seed)
+    sides = {}
+    for name in ("first", "second"):
+        ends = np.sort(rng.gamma(2, 3_600, (150, 3)), axis=1) * 1e6
+        names = np.stack([rng.permutation(["check", "pick", "bill"]) for _ in range(150)])
+        frame = {"case_id": np.repeat(np.arange(150), 3).astype(str), "activity": names.ravel()}
+        completed = pd.Timestamp("2024-05-06", tz="UTC") + pd.to_timedelta(ends.ravel(), unit="us")
+        sides[name] = EventLog(pd.DataFrame({**frame, "completed": completed}))
+    return sides
+
+
+def test_of_what_has_not_changed_hardly_anything_is_significant() -> None:
+    tables = [compare(halves(seed), resamples=200, seed=seed) for seed in range(20)]
+
+    assert sum(table["significant"].any() for table in tables) <= 3
+
+
+def test_what_has_changed_is_significant() -> None:
+    sides = halves(1)
+    steps = sides["second"].steps
+    first = steps.groupby("case_id", observed=True)["completed"].transform("min")
+    slower = steps.assign(completed=first + 2 * (steps["completed"] - first))[["case_id", "activity", "completed"]]
+
+    table = compare({"first": sides["first"], "second": EventLog(slower)}, resamples=200)
+
+    assert table.loc[table["significant"], "name"].tolist() == ["cycle_time", "cycle_time_p50", "cycle_time_p95"]

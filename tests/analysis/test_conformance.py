@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import random
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -15,6 +16,7 @@ from orchkit.testing import VirtualClock
 from tests.analysis.written_logs import engine_log_of_table, faulty_world, simulated_log
 from tests.semantics.table import table
 
+SAMPLES = Path(__file__).parents[2] / "sample_processes"
 ORDER = ok.workflow(
     "order",
     [
@@ -97,6 +99,13 @@ def test_what_the_simulator_writes_of_each_case_of_the_table_follows_the_workflo
             seen += 1
 
     assert seen > 200
+
+
+@pytest.mark.parametrize("path", sorted(SAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_what_the_simulator_writes_of_the_sample_processes_follows_them(path):
+    workflow = ok.read_workflow(path)
+
+    assert_followed(workflow, simulated_log(workflow, 0.2, seed=5, cases=50))
 
 
 @pytest.mark.parametrize("block", range(2))

@@ -178,6 +178,25 @@ def test_a_log_without_steps_and_a_noise_that_is_no_share_are_refused():
         ok.discover(ok.EventLog(log.steps.assign(status="SKIPPED")))
 
 
+def test_thousands_of_activities_are_discovered_in_seconds():
+    rng = random.Random(1)
+    sequence = [[f"a{number}" for number in range(10_000)]]
+    choice = [[f"a{number}"] for number in range(2_000)]
+    shuffled = [rng.sample([f"a{number}" for number in range(400)], 400) for _ in range(4)]
+    began = time.process_time()
+
+    sizes = [len(ok.discover(log_of(traces)).nodes) for traces in (sequence, choice, shuffled)]
+
+    assert sizes == [10_002, 2_004, 404]
+    assert time.process_time() - began < 30
+
+
+def test_a_loop_of_one_step_and_a_step_that_is_optional_are_told():
+    assert len(ok.discover(log_of([["a", "b", "b", "b", "c"], ["a", "b", "c"]])).nodes) == 7
+    optional = ok.discover(log_of([["a", "c"], ["a", "b", "c"]]))
+    assert optional.node("choice_1").description == "Of 2: b 1, nothing 1."
+
+
 @pytest.mark.slow
 def test_bpic2012_gives_a_sound_model_within_five_seconds():
     path = DATA / "bpic2012.xes.gz"
