@@ -468,3 +468,14 @@ def test_sql_reads_the_log_and_nothing_else(tmp_path) -> None:
         with pytest.raises(LogError, match="sql: "):
             log.sql(query)
     assert len(log.steps) == 2
+
+
+def test_what_is_missing_is_held_once_and_changed_by_no_one() -> None:
+    log = EventLog(pd.DataFrame({"case_id": ["o1"], "activity": ["a"], "completed": ["2024-05-06T09:00Z"]}))
+    steps = log.steps
+    steps.loc[0, "enabled"] = pd.Timestamp("2024-05-06T08:00Z")
+    steps.loc[0, "error_message"] = "late"
+    steps["role"] = steps["role"].cat.add_categories(["clerk"])
+    steps.loc[0, "role"] = "clerk"
+    assert steps[["started", "step_id", "resource"]].isna().all(axis=None)
+    assert log.steps[["enabled", "started", "error_message", "role"]].isna().all(axis=None)
