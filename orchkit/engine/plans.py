@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "Plan", "Plans", "Subscription", "check_triggers"]
 
 SCHEDULE, DEPLOYMENT, EVENT = "schedule", "deployment", "event"
-KINDS = (SCHEDULE, DEPLOYMENT, EVENT)
+DECISION = "decision"
+KINDS = (SCHEDULE, DEPLOYMENT, EVENT, DECISION)
 _GRACE_S = 60.0
 _AT_ONCE = 1_000
 
@@ -115,6 +116,7 @@ class Plans:
         self._core = core
         self.plans: dict[str, Plan] = {}
         self.current: dict[str, Workflow] = {}
+        self.moved: dict[str, str] = {}  # by run: the digest of the version that it has migrated to
         self._subscriptions: dict[str, list[tuple[Workflow, Subscription]]] = {}
         self._owners: dict[str, str] = {}
         self._seen: set[bytes] = set()
@@ -414,6 +416,9 @@ class Plans:
                     self._fold(row, payload, workflow_of)
                 case "deployment":
                     self._subscribe(workflow_of(row))
+                case "decision":
+                    if "to" in payload:
+                        self.moved[row.run_id] = payload["to"]
                 case _ if payload.get("named"):
                     self._seen.add(_short(payload["id"]))
                 case _:

@@ -47,9 +47,8 @@ class Reading:
         if row is None:
             message = f"There is no run {run_id!r}: engine.runs() lists them."
             raise RunNotFound(message, run_id=run_id)
-        # A run may have migrated to another version than the one that it was started with.
-        last = self._store.sql("SELECT arg_max(digest, seq) FROM history WHERE run_id = ?", [run_id]).iloc[0, 0]
-        return Run(run_id, row.case_id, self._definition(str(last)), self)  # type: ignore[arg-type]
+        digest = self._loop.core.plans.moved.get(run_id, row.digest)
+        return Run(run_id, row.case_id, self._definition(digest), self)  # type: ignore[arg-type]
 
     def _definition(self, digest: str) -> Workflow:
         return Workflow.from_json(self._store.definition(digest))

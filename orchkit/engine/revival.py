@@ -155,6 +155,7 @@ class Revival:
         self._core._save_definition(new)
         active.state = migrated(old, new, active.state)
         active.workflow = new
+        self._core.plans.moved[active.run_id] = new.digest
         payload = {"from": old.digest, "to": new.digest, "version": new.version}
         return payload if reason is None else {**payload, "reason": reason}
 
