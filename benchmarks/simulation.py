@@ -19,7 +19,7 @@ from pathlib import Path
 import orchkit as ok
 from orchkit.simulation.kernel.layout import FOREVER
 from orchkit.simulation.lowering import lower
-from orchkit.simulation.simulate import _replication, _Task
+from orchkit.simulation.replications import _replication, _Task
 
 CASES = 100_000
 PEERS = Path(__file__).with_name("simulation_peers.py")

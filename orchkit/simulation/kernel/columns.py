@@ -244,7 +244,10 @@ def on_duty(program, calendars, start, end, found):
 def write_numbers(width, texts):
     """Write the numbers from 1 on as text, with zeros in front."""
     for at in range(len(texts)):
-        left = at + 1
-        for place in range(width - 1, -1, -1):
-            texts[at, place] = 48 + left % 10
-            left //= 10
+        for place in range(width):
+            texts[at, place] = texts[at - 1, place] if at else 48
+        place = width - 1
+        while texts[at, place] == 57:  # noqa: PLR2004 -- a nine
+            texts[at, place] = 48
+            place -= 1
+        texts[at, place] += 1

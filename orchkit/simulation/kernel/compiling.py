@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from llvmlite.binding import Linkage
 from numba import float64, int64, njit
 from numba.core import types
 from numba.core.codegen import JITCodeLibrary
@@ -71,6 +72,16 @@ class _Part(JITCodeLibrary):  # type: ignore[misc]
         return _Nowhere()
 
 
+class _Whole(JITCodeLibrary):  # type: ignore[misc]
+    """The code of an entry: nothing else calls its parts, so one that is called in one place only is put there."""
+
+    def _optimize_final_module(self) -> None:
+        for function in self._final_module.functions:
+            if not function.is_declaration and function.linkage == Linkage.linkonce_odr:
+                function.linkage = "internal"
+        super()._optimize_final_module()
+
+
 class _Nowhere:
     def set_env(self, name: str, env: object) -> None:
         pass
@@ -101,7 +112,13 @@ def entry(*signature: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]
         made = njit(cache=True, **_OPTIONS)(function)
         # By itself the cache looks at the file of this function only, not at those of what it calls.
         made._cache._cache_file._source_stamp = _stamp()  # noqa: SLF001
-        made.compile(signature)
+        codegen = made.targetctx.codegen()
+        before = codegen._library_class  # noqa: SLF001
+        codegen._library_class = _Whole  # noqa: SLF001
+        try:
+            made.compile(signature)
+        finally:
+            codegen._library_class = before  # noqa: SLF001
         made.disable_compile()
         return made  # type: ignore[no-any-return]
 

@@ -101,6 +101,8 @@ def look_at(m, slot, gen, is_pass):
         m[M_OVERFLOW] = 1
         return
     at = m[M_AGENDA] + 3 * tail
+    if tail > m[M_AGENDA_HEAD] and m[at - 3] == slot and m[at - 2] == gen and m[at - 1] == is_pass:
+        return  # nothing would have changed in between
     m[at], m[at + 1], m[at + 2] = slot, gen, is_pass
     m[M_AGENDA_TAIL] = tail + 1
 
