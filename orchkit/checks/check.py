@@ -16,7 +16,7 @@ from orchkit.checks.structure import structure_issues
 from orchkit.checks.variables import variable_issues
 from orchkit.errors import WorkflowError
 from orchkit.executors.python import Handler, Handlers, Signature, handlers_by_name, signature_of
-from orchkit.model.definition import Workflow
+from orchkit.model.definition import Workflow, check_kind
 from orchkit.model.nodes import Call
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def check(workflow: Workflow, handlers: Handlers | None = None, *, budget: int =
     >>> print(report.issues[0].message)
     settings.json.id reads 'oder', which nothing sets. Did you mean 'order'?
     """
+    check_kind(workflow, "check")
     known = None if handlers is None else handlers_by_name(handlers)
     try:
         return _report(workflow, known, budget)

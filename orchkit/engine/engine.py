@@ -34,7 +34,7 @@ from orchkit.engine.operating import Operating
 from orchkit.engine.planning import Planning
 from orchkit.engine.run import Run, id_of
 from orchkit.engine.values import plain
-from orchkit.errors import EngineClosed, InputError, WorkflowError
+from orchkit.errors import EngineClosed, InputError, PermanentError, WorkflowError
 from orchkit.events import Failure
 from orchkit.executors import PythonExecutor, TaskExecutor, standard_executors
 from orchkit.executors.event import EventExecutor
@@ -192,7 +192,13 @@ class Engine(Awaiting, Operating, Planning):
         if inputs is not None and not isinstance(inputs, Mapping):
             message = f"Inputs are a mapping from variable to value, not {type(inputs).__name__}."
             raise InputError(message)
-        values = checked_inputs(workflow, plain(dict(inputs or {})))
+        try:
+            given = plain(dict(inputs or {}))
+        except PermanentError as error:  # it speaks of a handler's result
+            reason = str(error).replace("The result holds", "there is").replace("return", "give")
+            message = f"The inputs are no JSON values: {reason}"
+            raise InputError(message) from None
+        values = checked_inputs(workflow, given)
         case = str(case_id) if case_id is not None else uuid.uuid4().hex[:12]
         run_id = run_id_of(workflow.name, case)
         asks = parse_traceparent(caller)

@@ -33,6 +33,10 @@ class Many:
 
     def run(self, cases: pd.DataFrame, *, progress: bool) -> pd.DataFrame:
         """Run the cases and return how they ended."""
+        if not isinstance(cases, pd.DataFrame):
+            kind = type(cases).__name__
+            message = f"Cases are a DataFrame, a row a case, not {kind}: pd.DataFrame(cases) may give one."
+            raise InputError(message)
         rows: list[dict[str, Any]] = []
         bar = tqdm(total=len(cases), disable=not progress, unit="case", desc=self.workflow.name)
         with bar:
@@ -112,9 +116,6 @@ class Many:
 
 
 def _cases(cases: pd.DataFrame) -> Iterable[tuple[str, dict[str, Any]]]:
-    if not isinstance(cases, pd.DataFrame):
-        message = f"Cases are a DataFrame, a row a case, not {type(cases).__name__}: pd.DataFrame(cases) may give one."
-        raise InputError(message)
     keyed = cases.set_index("case_id") if "case_id" in cases.columns else cases
     if not keyed.index.is_unique:
         twice = keyed.index[keyed.index.duplicated()][0]

@@ -38,6 +38,9 @@ def handlers_by_name(handlers: Handlers | None) -> dict[str, Handler]:
             for name, value in vars(handlers).items()
             if inspect.isfunction(value) and not name.startswith("_") and value.__module__ == handlers.__name__
         }
+    elif not isinstance(handlers, Iterable) or isinstance(handlers, str):
+        message = f"Handlers are a list of functions, a mapping from name, or a module, not {handlers!r}."
+        raise WorkflowError(message)
     else:
         # mypy keeps the module type, which isinstance has excluded.
         found = {_own_name(handler): handler for handler in cast("Iterable[Handler]", handlers)}

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import networkx as nx
     import pandas as pd
 
-__all__ = ["Alert", "Trigger", "Workflow", "all_nodes"]
+__all__ = ["Alert", "Trigger", "Workflow", "all_nodes", "check_kind"]
 
 _SEVERITIES = ("info", "warning", "critical")
 
@@ -384,3 +384,16 @@ def all_nodes(workflow: Workflow) -> Iterator[Node]:
     ['a']
     """
     yield from workflow._index.values()
+
+
+def check_kind(thing: object, verb: str) -> None:
+    """Raise where something else than a workflow is given to a verb.
+
+    Raises
+    ------
+    WorkflowError
+        It says what to give.
+    """
+    if not isinstance(thing, Workflow):
+        message = f"{verb} takes a workflow, not {type(thing).__name__}: read_workflow(path) gives one."
+        raise WorkflowError(message)

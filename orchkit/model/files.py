@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from orchkit.errors import WorkflowError, WorkflowFileError, nearest
-from orchkit.model.definition import Workflow
+from orchkit.model.definition import Workflow, check_kind
 from orchkit.model.located import MAX_CHARACTERS, locate
 from orchkit.model.reader import new_budget, read_definition
 from orchkit.model.writer import workflow_values
@@ -54,6 +54,9 @@ def read_workflow(source: str | Path) -> Workflow:
     """
     if isinstance(source, str) and ("\n" in source or source.lstrip().startswith("{")):
         return _read_text(source)
+    if not isinstance(source, str | os.PathLike):
+        message = f"Expected the path of a workflow's file, or its text, not {type(source).__name__}."
+        raise WorkflowFileError(message)
     return _read_file(Path(source), (), new_budget())
 
 
@@ -142,6 +145,7 @@ def write_workflow(workflow: Workflow, path: str | Path | None = None) -> str:
         timeout: 5m
     <BLANKLINE>
     """
+    check_kind(workflow, "write_workflow")
     as_json = path is not None and Path(path).suffix.lower() == ".json"
     text = json.dumps(workflow.to_record(), indent=2, ensure_ascii=False) + "\n" if as_json else _yaml_of(workflow)
     if path is not None:

@@ -402,6 +402,29 @@ def test_inputs_and_cases_of_another_kind_are_refused_in_words(engine):
         engine.run_many(chain("add_one"), [{"x": 1}], progress=False)
 
 
+def test_inputs_that_json_does_not_have_are_refused_and_reject_a_case_of_many(engine):
+    with pytest.raises(ok.InputError, match="no JSON values: there is nan, which JSON does not have: give"):
+        engine.run(chain("add_one"), {"x": [float("nan")]})
+
+    cases = pd.DataFrame({"case_id": ["A", "B"], "x": [object(), 1]})
+    outcomes = engine.run_many(chain("add_one"), cases, progress=False)
+    assert outcomes["status"].tolist() == ["REJECTED", "COMPLETED"]
+
+
+@pytest.mark.parametrize("handlers", [5, "work"])
+def test_handlers_of_another_kind_are_refused_in_words(handlers):
+    with pytest.raises(ok.WorkflowError, match="a list of functions, a mapping from name, or a module"):
+        ok.Engine(handlers=handlers)
+
+
+@pytest.mark.parametrize("verb", [ok.check, ok.write_workflow])
+def test_what_is_no_workflow_is_refused_with_where_one_comes_from(verb):
+    with pytest.raises(ok.WorkflowError, match=r"read_workflow\(path\) gives one"):
+        verb(None)
+    with pytest.raises(ok.WorkflowFileError, match="Expected the path of a workflow's file, or its text, not int"):
+        ok.read_workflow(5)
+
+
 def test_a_run_of_a_closed_engine_still_shows_itself():
     with ok.Engine(handlers=[add_one]) as engine:
         run = engine.run(chain("add_one"), {"x": 1}, case_id="A")
