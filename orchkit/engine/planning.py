@@ -76,6 +76,7 @@ class Planning:
         ...     taken, engine.find("order", "A-2").wait().variables["ship"]
         ([1, 1, 0], 'A-2 sent')
         """
+        _expect_workflow(workflow)
         self._check_executors(workflow)
         check_triggers(workflow)
         self._post(Deploy(workflow, by or user())).result()
@@ -115,9 +116,7 @@ class Planning:
         ...     engine.runs()["case_id"].tolist()
         ['report@2027-01-01T08:00:00+00:00']
         """
-        if not isinstance(workflow, Workflow):
-            message = f"A workflow is expected, not {type(workflow).__name__}: read_workflow(path) gives one."
-            raise WorkflowError(message)
+        _expect_workflow(workflow)
         self._check_executors(workflow)
         found = Schedule.from_settings(settings, name or workflow.name)
         self._post(AddSchedule(found, workflow, by or user())).result()
@@ -158,3 +157,9 @@ class Planning:
     def trigger(self, name: str, *, by: str | None = None) -> None:
         """Start a run of a schedule now, whatever its times and its overlap say."""
         self._post(ChangeSchedule(name, "STARTED", by or user())).result()
+
+
+def _expect_workflow(value: object) -> None:
+    if not isinstance(value, Workflow):
+        message = f"A workflow is expected, not {type(value).__name__}: read_workflow(path) gives one."
+        raise WorkflowError(message)

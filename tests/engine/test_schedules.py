@@ -190,6 +190,13 @@ steps: [{{task: work}}]
 """
 
 
+def test_only_a_workflow_is_deployed_or_scheduled():
+    with ok.Engine() as engine:
+        for refused in (lambda: engine.deploy("order"), lambda: engine.schedule("order", every="1 h")):
+            with pytest.raises(ok.WorkflowError, match="A workflow is expected, not str"):
+                refused()
+
+
 def test_a_deployed_workflow_is_started_by_its_schedule_and_the_next_version_takes_its_place(tmp_path):
     clock = VirtualClock("2027-01-01T00:00:00+00:00", skip=False)
     one, two = ok.read_workflow(VERSIONED.format(1, "1h")), ok.read_workflow(VERSIONED.format(2, "2h"))
