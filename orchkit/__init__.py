@@ -137,6 +137,7 @@ if TYPE_CHECKING:
     from orchkit.simulation.files import read_scenario, write_scenario
     from orchkit.simulation.fitting import Fit, fit
     from orchkit.simulation.forecasts import Forecast, forecast
+    from orchkit.simulation.load import ScenarioWarning
     from orchkit.simulation.replications import simulate
     from orchkit.simulation.scenario import (
         ArrivalTimes,
@@ -253,6 +254,7 @@ _NAMES = {
         "arrivals_of",
     ),
     "orchkit.simulation.replications": ("simulate",),
+    "orchkit.simulation.load": ("ScenarioWarning",),
     "orchkit.simulation.studies": ("Staffing", "staff", "sweep"),
     "orchkit.simulation.fitting": ("Fit", "fit"),
     "orchkit.simulation.forecasts": ("Forecast", "forecast"),

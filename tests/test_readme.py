@@ -78,6 +78,13 @@ def test_the_page_on_mining_prints_what_it_says():
     assert [printed for printed, said in found if printed != said] == []
 
 
+def test_the_page_on_simulation_prints_what_it_says():
+    found = run_python("docs/simulation.md", {})
+
+    assert len(found) >= 5
+    assert [printed for printed, _ in found] == [said for _, said in found]
+
+
 def test_the_workflow_of_the_readme_reads_and_retries_as_it_says():
     (text,) = [text for kind, text in blocks("README.md") if kind == "yaml"]
 

@@ -23,7 +23,7 @@ from orchkit.simulation.distributions import Distribution, exponential
 from orchkit.simulation.families import Family, best_family
 from orchkit.simulation.loops import loops_of, responses_of
 from orchkit.simulation.presence import calendar_of, count_of, roles_of, week_hour
-from orchkit.simulation.replications import simulate
+from orchkit.simulation.replications import simulate_quietly
 from orchkit.simulation.routes import branch_shares
 from orchkit.simulation.scenario import Failure, Profile, Resource, Scenario
 
@@ -155,7 +155,10 @@ def _with_delays(
     ]
     if len(tried) == 1 or not tried[-1].delays:
         return tried[-1]
-    away = [_cycle_distance(seen, simulate(workflow, one, cases=len(seen), seed=seed, progress=False)) for one in tried]
+    away = [
+        _cycle_distance(seen, simulate_quietly(workflow, one, cases=len(seen), seed=seed, progress=False))
+        for one in tried
+    ]
     return tried[int(np.argmin(away))]
 
 
@@ -178,7 +181,7 @@ def _observed(workflow: Workflow, scenario: Scenario, log: EventLog, seed: int) 
     """Simulate as many cases as a log has, and look at them as long as the log does."""
     last_s = max(float(np.nanmax(seconds_of(log.steps[name]))) for name in ("started", "completed"))
     until = last_s - scenario.start.timestamp()
-    simulated = simulate(workflow, scenario, cases=len(log), until=until, seed=seed, progress=False)
+    simulated = simulate_quietly(workflow, scenario, cases=len(log), until=until, seed=seed, progress=False)
     steps = simulated.steps
     if log.cases["completed"].isna().any() or steps["completed"].notna().all():
         return simulated

@@ -16,7 +16,8 @@ from orchkit.errors import ScenarioError
 from orchkit.events import Kind
 from orchkit.log import EventLog
 from orchkit.model.states import RunStatus
-from orchkit.simulation.replications import simulate
+from orchkit.simulation.load import overloads
+from orchkit.simulation.replications import simulate_quietly
 from orchkit.simulation.sources import in_flight
 from orchkit.units import Duration, format_duration, seconds
 from orchkit.view.html import table_bundle
@@ -147,7 +148,7 @@ def forecast(
     horizon_s = seconds(horizon)
     limit = sla if sla is not None else scenario.sla if scenario.sla is not None else workflow.sla
     sla_s = None if limit is None else seconds(limit)
-    log = simulate(
+    log = simulate_quietly(
         workflow,
         scenario,
         until=horizon_s,
@@ -160,6 +161,7 @@ def forecast(
     ends = _Ends(log, flight, replications)
     grid = np.linspace(flight.now_s, flight.now_s + horizon_s, _MOMENTS)
     backlog = _backlog(ends, grid)
+    notes = (*log.notes, *(str(one) for one in overloads(workflow, scenario)))
     return Forecast(
         datetime.fromtimestamp(0, UTC) + timedelta(seconds=flight.now_s),
         horizon_s,
@@ -168,7 +170,7 @@ def forecast(
         _cases(ends, flight, sla_s, grid[-1]),
         pd.DataFrame({"time": _moments(grid), **_columns(backlog)}),
         log,
-        log.notes,
+        notes,
     )
 
 

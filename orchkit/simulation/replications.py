@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -13,8 +14,9 @@ import numpy as np
 
 from orchkit.errors import ScenarioError
 from orchkit.model.definition import Workflow
-from orchkit.simulation.distributions import constant
+from orchkit.simulation.distributions import Distribution, constant
 from orchkit.simulation.kernel import layout as at
+from orchkit.simulation.load import warn_of_overload
 from orchkit.simulation.lowering import Lowered, lower
 from orchkit.simulation.output import Replication, log_of, with_names
 from orchkit.simulation.resumption import Resumption, outlasted_notes, resumption
@@ -30,13 +32,14 @@ if TYPE_CHECKING:
     from orchkit.simulation.flight import InFlight
     from orchkit.simulation.sources import Source
 
-__all__ = ["simulate"]
+__all__ = ["simulate", "simulate_quietly"]
 
 _EVENTS_AT_ONCE = 200_000
 _MARGIN = 4_096
 _CHUNK = 1 << 13
 _MOST_RESTARTS = 8
 _LONG_S = 2.0
+_LONGEST_STILL = 100  # times so many events without the end of any case
 _DISCIPLINES = ("fifo", "lifo", "priority", "preemptive", "shortest")
 
 
@@ -85,7 +88,12 @@ def simulate(  # noqa: PLR0913 -- the words of a simulation
     Raises
     ------
     ScenarioError
-        The scenario does not say what is needed, or names what is not there.
+        The scenario does not say what is needed, or names what is not there; or a case goes around without end.
+
+    Warns
+    -----
+    ScenarioWarning
+        A role has more to do than it can: its queue grows as long as cases arrive.
 
     Examples
     --------
@@ -100,11 +108,49 @@ def simulate(  # noqa: PLR0913 -- the words of a simulation
     >>> len(log), list(log.activities)
     (100, ['check', 'ship'])
     """
+    found = (cases, until, replications, warm_up, seed, in_flight, executor, progress)
+    return _simulate(workflow, scenario, *found, warn_of_overload)
+
+
+def simulate_quietly(  # noqa: PLR0913 -- the words of a simulation
+    workflow: Workflow,
+    scenario: Scenario,
+    *,
+    cases: int | None = None,
+    until: Duration | None = None,
+    replications: int = 1,
+    warm_up: Duration = 0,
+    seed: int = 0,
+    in_flight: Source | None = None,
+    executor: Executor | None = None,
+    progress: bool | None = None,
+) -> EventLog:
+    """Return the log of what would happen, without a word of warning: for who simulates many scenarios."""
+    found = (cases, until, replications, warm_up, seed, in_flight, executor, progress)
+    return _simulate(workflow, scenario, *found, lambda *_: None)
+
+
+def _simulate(  # noqa: PLR0913, PLR0917 -- the words of a simulation
+    workflow: Workflow,
+    scenario: Scenario,
+    cases: int | None,
+    until: Duration | None,
+    replications: int,
+    warm_up: Duration,
+    seed: int,
+    in_flight: Source | None,
+    executor: Executor | None,
+    progress: bool | None,  # noqa: FBT001 -- as it was given
+    warn: Callable[[Workflow, Scenario], None],
+) -> EventLog:
     flight = None if in_flight is None else open_cases(in_flight, workflow)
     if flight is not None:
         scenario, cases = _begun(scenario, flight, cases)
     if cases is None and until is None and not hasattr(scenario.arrivals, "after_s"):
         message = "simulate: say how many cases (cases=1_000), or for how long (until='30 days')."
+        raise ScenarioError(message)
+    if cases is None and isinstance(scenario.arrivals, Distribution) and scenario.arrivals.mean == 0:
+        message = "arrivals: no time goes by between cases, so that they never end: say how many (cases=1_000)."
         raise ScenarioError(message)
     for name, value, least in (("cases", cases, 1 if flight is None else 0), ("replications", replications, 1)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
@@ -113,6 +159,7 @@ def simulate(  # noqa: PLR0913 -- the words of a simulation
     runs = () if flight is None else (run for case in flight.cases for run in case.runs)
     known = () if flight is None else [case.attributes for case in flight.cases]
     program = lower(workflow, scenario, {run.workflow.digest: run.workflow for run in runs}.values(), known)
+    warn(workflow, scenario)
     resumed = None if flight is None else resumption(flight, program)
     before = 0 if resumed is None else len(resumed.cases)
     task = _Task(
@@ -204,7 +251,7 @@ def _attempt(task: _Task, number: int, margin: int, stopped: threading.Event | N
     begin(p, memory.m, d)
     rows, ended = Rows(at.ROW_WIDTH), Rows(at.ENDED_WIDTH)
     known = task.cases < at.FOREVER
-    state = 1
+    state, still = 1, 0
     while state:
         if stopped is not None and stopped.is_set():
             message = "interrupted"
@@ -212,7 +259,11 @@ def _attempt(task: _Task, number: int, margin: int, stopped: threading.Event | N
         state = run(p, memory.m, d, _EVENTS_AT_ONCE, margin)
         if state == 3:  # noqa: PLR2004 -- as the kernel says
             return None
-        ended.add(memory.drain(at.M_ENDED, at.M_ENDED_COUNT, at.ENDED_WIDTH), task.cases if known else 0)
+        over = memory.drain(at.M_ENDED, at.M_ENDED_COUNT, at.ENDED_WIDTH)
+        still = 0 if len(over) else still + 1
+        if still > _LONGEST_STILL + 2 * int(memory.m[at.M_STEPS_LIVE]) // _EVENTS_AT_ONCE:
+            raise _endless(program, memory)
+        ended.add(over, task.cases if known else 0)
         fresh = memory.drain(at.M_ROWS, at.M_ROW_COUNT, at.ROW_WIDTH)
         share = task.cases / max(1, len(ended)) if known else 0
         rows.add(fresh, int(1.02 * (len(rows) + len(fresh)) * share))
@@ -228,6 +279,18 @@ def _attempt(task: _Task, number: int, margin: int, stopped: threading.Event | N
         outlasted,
         memory.helped(),
     )
+
+
+def _endless(program: Lowered, memory: Memory) -> ScenarioError:
+    """Return the error about cases that go on and on; it names where they are most often."""
+    m, width = memory.m, memory.widths[at.M_CASES][0]
+    visits = m[m[at.M_CASES] :][: width * m[at.M_CASE_COUNT]].reshape(-1, width)[:, at.K_VISITS :].max(axis=0)
+    node = program.nodes[int(visits.argmax())].name
+    message = (
+        f"simulate: no case ends any more; one has been at {node!r} {visits.max():,} times. "
+        "Is there a way out of the loop that it is in, with a probability above 0?"
+    )
+    return ScenarioError(message, node=node)
 
 
 def _take_up(program: Lowered, memory: Memory, resumed: Resumption) -> NDArray[np.bool_]:

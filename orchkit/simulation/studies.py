@@ -14,7 +14,7 @@ import pandas as pd
 from orchkit.analysis.kpis import Figures, figures, mean_interval
 from orchkit.errors import ScenarioError, nearest
 from orchkit.simulation.progress import Bar
-from orchkit.simulation.replications import simulate
+from orchkit.simulation.replications import simulate_quietly
 from orchkit.simulation.scenario import Resource, Scenario
 from orchkit.simulation.targets import Target, read_target
 from orchkit.units import Duration, seconds
@@ -112,7 +112,7 @@ class _Trial:
 
     def run(self, scenario: Scenario) -> Figures:
         """Return the figures of a scenario, by replication."""
-        log = simulate(
+        log = simulate_quietly(
             self.workflow,
             scenario,
             cases=self.cases,

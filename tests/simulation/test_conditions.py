@@ -133,7 +133,7 @@ def test_an_attribute_that_is_not_given_is_named_with_what_to_add():
 
     assert caught.value.node == "which"
     assert str(caught.value) == (
-        "'which': which way cases go? Add it to the scenario: branching={'which': {'yes': 0.5, 'no': 0.5}}; "
+        "'which': which way do cases go? Add it to the scenario: branching={'which': {'yes': 0.5, 'no': 0.5}}; "
         "or give what 'order.country == \"US\"' reads: attributes={'order.country': …}. Did you mean 'order.county'?"
     )
 

@@ -231,7 +231,7 @@ class Graphs:
                 raise ScenarioError(message, node=name)
             row[at.N_REPEAT] = self.numbers.number(loop.repeat)
         else:
-            otherwise = f"how many items there are: loops={{{name!r}: 3}}"
+            otherwise = f"how many items are there: loops={{{name!r}: 3}}"
             self.pending.append(Pending(name, scope.items, row, at.N_ITEMS_CODE, size=True, otherwise=otherwise))
         if isinstance(scope, While):
             return
@@ -267,7 +267,7 @@ class Graphs:
             raise ScenarioError(message, node=name)
         for flow in conditional:
             text = net.flows[flow].condition or ""
-            otherwise = f"which way cases go: branching={{{name!r}: {{{example}}}}}"
+            otherwise = f"which way do cases go: branching={{{name!r}: {{{example}}}}}"
             row = self.flows[base + flow]
             self.pending.append(Pending(name, text, row, at.F_SHARE, of_error=of_error, otherwise=otherwise))
         return at.BY_CONDITIONS
