@@ -114,6 +114,7 @@ if TYPE_CHECKING:
         tracing,
         watch,
     )
+    from orchkit.operations.notebooks import NotebookRun, run_notebook
     from orchkit.simulation.attributes import attributes_of
     from orchkit.simulation.calendars import Calendar, office_hours
     from orchkit.simulation.distributions import (
@@ -155,6 +156,7 @@ if TYPE_CHECKING:
     from orchkit.view import charts
     from orchkit.view.charts import Chart
     from orchkit.view.diagram import Diagram, draw
+    from orchkit.view.doctor import doctor
     from orchkit.view.process_map import ProcessMap, process_map
     from orchkit.view.widgets.dead_letters import DeadLetters
     from orchkit.view.widgets.inbox import Inbox
@@ -192,6 +194,8 @@ _NAMES = {
     ),
     "orchkit.checks": ("Issue", "Report", "Severity", "Soundness", "check", "rules", "soundness"),  # check it
     "orchkit.view.diagram": ("Diagram", "draw"),  # draw it
+    "orchkit.view.doctor": ("doctor",),  # is all here?
+    "orchkit.operations.notebooks": ("NotebookRun", "run_notebook"),
     "orchkit.view.widgets.modeler": ("Modeler",),
     "orchkit.view.process_map": ("ProcessMap", "process_map"),
     "orchkit.engine": ("Engine", "Run"),  # run it
@@ -347,6 +351,13 @@ def __getattr__(name: str) -> object:
     )
     globals()[name] = value
     return value
+
+
+def load_ipython_extension(shell: object) -> None:
+    """Give a notebook the magics: ``%load_ext orchkit``."""
+    from orchkit.view.magics import load  # noqa: PLC0415 -- in a notebook only
+
+    load(shell)
 
 
 def __dir__() -> list[str]:

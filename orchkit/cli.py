@@ -7,6 +7,7 @@ row.
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 
 _WRONG_USE = 2
+_PAIR = 2
 
 WorkflowFile = Annotated[Path, typer.Argument(help="A workflow, YAML.", exists=True, dir_okay=False)]
 
@@ -198,6 +200,43 @@ def export(
     for name, frame in (("steps", log.steps), ("cases", log.cases)):
         frame.to_parquet(folder / f"{name}.parquet", index=False)
         typer.echo(folder / f"{name}.parquet")
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def report(
+    context: typer.Context,
+    notebook: Annotated[Path, typer.Argument(help="A notebook.", exists=True, dir_okay=False)],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to; beside the notebook.")] = None,
+    to: Annotated[str, typer.Option(help="html, one file that needs nothing from elsewhere; or ipynb.")] = "html",
+) -> None:
+    """Run a notebook and write what it shows; parameters are given as -p NAME VALUE, each value JSON or text."""
+    from orchkit.operations.notebooks import run_notebook  # noqa: PLC0415 -- the other commands need no notebook
+    from orchkit.view.pages import as_html  # noqa: PLC0415
+
+    if to not in ("html", "ipynb"):
+        message = f"--to is html or ipynb, not {to!r}."
+        raise typer.BadParameter(message)
+    target = output or notebook.with_name(f"{notebook.stem}-report.{to}")
+    executed = target if to == "ipynb" else target.with_suffix(".ipynb")
+    run_notebook(notebook, executed, _parameters(context.args))
+    if to == "html":
+        as_html(executed, target)
+    typer.echo(target)
+
+
+def _parameters(words: list[str]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    while words:
+        option, *words = words
+        if option not in ("-p", "--parameter") or len(words) < _PAIR:
+            message = f"{option!r} is not understood here: a parameter is -p NAME VALUE."
+            raise typer.BadParameter(message)
+        name, text, *words = words
+        try:
+            found[name] = json.loads(text)
+        except ValueError:
+            found[name] = text
+    return found
 
 
 def _log(store: Path) -> EventLog:

@@ -17,10 +17,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import sample_processes
 from orchkit.analysis import failures, metrics
 from orchkit.demo.processes import Worker, free_port, running_systems
-from orchkit.demo.report import as_html, notebook_path, run_notebook
+from orchkit.demo.report import notebook_path, run_notebook
 from orchkit.demo.tables import failure_table, frame_table, metric_table
 from orchkit.engine import Engine
 from orchkit.errors import OrchkitError
+from orchkit.view.pages import as_html
 from sample_processes.audit import HISTORY, audit
 from sample_processes.books import read_books, read_requests
 

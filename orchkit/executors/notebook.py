@@ -14,7 +14,7 @@ from orchkit.executors.base import Attempt, settings_problem
 from orchkit.model.expressions import render
 from orchkit.model.nodes import Task
 
-__all__ = ["NotebookExecutor", "run_parameterized"]
+__all__ = ["NotebookExecutor", "check_parameters", "run_parameterized"]
 
 _SETTINGS = frozenset({"path", "output", "parameters", "kernel"})
 _JSON = "application/json"
@@ -44,6 +44,41 @@ class NotebookExecutor:
         )
 
 
+def check_parameters(path: Path, parameters: Mapping[str, Any]) -> None:
+    """Refuse parameters that a notebook does not have.
+
+    Raises
+    ------
+    PermanentError
+        There is no such notebook, or it has no such parameter.
+    """
+    import papermill  # noqa: PLC0415 -- heavy
+
+    if not path.is_file():
+        message = f"There is no notebook {path}."
+        raise PermanentError(message)
+    _check_notebook(path)
+    known = papermill.inspect_notebook(str(path))
+    for name in parameters:
+        if name not in known:
+            listed = ", ".join(sorted(known)) or "none: it has no cell with the tag 'parameters'"
+            message = f"{path.name} has no parameter {name!r}.{nearest(name, known)} It has {listed}."
+            raise PermanentError(message)
+
+
+def _check_notebook(path: Path) -> None:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        kernel = found["metadata"]["kernelspec"]["name"]
+        problem = "" if isinstance(found["cells"], list) and isinstance(kernel, str) else "it has no list of cells"
+    except (ValueError, KeyError, TypeError) as error:
+        problem = f"{type(error).__name__}: {error}"
+    if problem:
+        hint = "Open it in JupyterLab, choose a kernel and save it."
+        message = f"{path.name} is no notebook that can be run ({problem}). {hint}"
+        raise PermanentError(message)
+
+
 def run_parameterized(
     path: Path,
     output: Path,
@@ -60,15 +95,7 @@ def run_parameterized(
     """
     import papermill  # noqa: PLC0415 -- heavy
 
-    if not path.is_file():
-        message = f"There is no notebook {path}."
-        raise PermanentError(message)
-    known = papermill.inspect_notebook(str(path))
-    for name in parameters:
-        if name not in known:
-            listed = ", ".join(sorted(known)) or "none: it has no cell with the tag 'parameters'"
-            message = f"{path.name} has no parameter {name!r}.{nearest(name, known)} It has {listed}."
-            raise PermanentError(message)
+    check_parameters(path, parameters)
     output.parent.mkdir(parents=True, exist_ok=True)
     work = functools.partial(
         papermill.execute_notebook,

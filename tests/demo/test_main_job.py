@@ -11,7 +11,7 @@ from rich.console import Console
 
 import orchkit as ok
 from orchkit.demo.main_job import run_demo
-from orchkit.demo.report import external_references
+from orchkit.view.pages import external_references
 
 ORDERS = 40
 
