@@ -214,6 +214,12 @@ class World:
     def split(self, question, name):
         shares = [self.scenario.branching[name].get(flow.target, 0.0) for flow in question.flows]
         gateway = isinstance(question.node, Gateway)
+        if gateway and question.node.kind is GatewayKind.EXCLUSIVE:
+            targets = [flow.target for flow in question.flows]  # the first flow to a target takes its whole share
+            shares = [
+                0.0 if flow in targets[:place] else share
+                for place, (flow, share) in enumerate(zip(targets, shares, strict=True))
+            ]
         is_own = gateway and name in self.ids and self.row(name)[at.N_KIND] in (at.XOR, at.OR)
         if is_own:
             self.counts[name] += 1

@@ -276,7 +276,11 @@ class Graphs:
         """Give the flows of a choice their probabilities."""
         targets = [net.flows[flow].target for flow in flows]
         given = self.scenario.branching[name]
-        wanted = targets if exclusive else [t for t, f in zip(targets, flows, strict=True) if net.flows[f].condition]
+        wanted = (
+            list(dict.fromkeys(targets))
+            if exclusive
+            else [t for t, f in zip(targets, flows, strict=True) if net.flows[f].condition]
+        )
         example = ", ".join(f"{target!r}: {1 / len(wanted):.2g}" for target in wanted)
         known = [flow.target for flow in net.flows if flow.source == name]
         for target in given:
@@ -285,10 +289,11 @@ class Graphs:
                 raise ScenarioError(message, node=name)
         found = [given.get(target) for target in targets]
         if exclusive:
-            missing = [position for position, share in enumerate(found) if share is None]
-            total = sum(share for share in found if share is not None)
+            # Several flows may lead to one target; its share is that of all of them, and the first one takes it.
+            missing = [target for target in wanted if given.get(target) is None]
+            total = sum(share for target, share in given.items() if target in wanted)
             if len(missing) == 1:
-                found[missing[0]] = 1 - total
+                found[targets.index(missing[0])] = 1 - total
             elif abs(total - 1) > 1e-6:  # noqa: PLR2004 -- as much as ten rounded shares may be off
                 message = f"branching: {name}: the probabilities sum to {total:g}, not to 1: {example} would."
                 raise ScenarioError(message, node=name)
