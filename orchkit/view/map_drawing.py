@@ -162,7 +162,7 @@ def _tip(stop: Stop) -> str:
 
 
 def _lines(stop: Stop) -> tuple[str, ...]:
-    return wrap(clean(stop.name), _NAME_WIDTH, NAME_SIZE)
+    return wrap(clean(stop.name).strip() or "(blank)", _NAME_WIDTH, NAME_SIZE)
 
 
 def _notes(stop: Stop, total: int) -> list[tuple[str, str]]:
@@ -170,7 +170,8 @@ def _notes(stop: Stop, total: int) -> list[tuple[str, str]]:
     notes = [("", f"{count_text(stop.count)} · {share_text(stop.cases / max(total, 1))} of cases")]
     if stop.kind is StopKind.MORE:
         notes = [("", count_text(stop.count))]
-    if times := times_text(stop.median_s, stop.p95_s):
+    times = "ends before it starts" if stop.median_s < 0 else times_text(stop.median_s, stop.p95_s)
+    if times:
         notes.append(("clock", times))
     return notes
 

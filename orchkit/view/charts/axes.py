@@ -50,7 +50,7 @@ _DATES = (
     ("MS", 30 * _DAY, "%b %Y"),
     ("QS", 91 * _DAY, "%b %Y"),
     ("YS", 365 * _DAY, "%Y"),
-    ("5YS", 5 * 365 * _DAY, "%Y"),
+    *((f"{years}YS", years * 365 * _DAY, "%Y") for years in (5, 10, 20, 50)),
 )
 
 

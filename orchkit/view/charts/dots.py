@@ -32,6 +32,7 @@ _CELL = 3.0  # pixels of a dot: what falls on the same one is drawn once
 _CUT = 0.995  # of the dots: the last ones would stretch the axis for all others
 _ROWS = 1_000  # more than the plot has
 _NAMED = 8
+_FEW = 3_000  # dots, which are drawn larger
 
 # Paints that stand out from the page and from each other, each with marks of its own: how long, how wide, how ended.
 _MARKS = (
@@ -155,17 +156,19 @@ def _drawn(label: str, said: str, layers: Sequence[_Layer], ticks: Sequence[Tick
     svg = page(label, width, height)
     draw_heading(svg, "Dotted chart", said, (_PAD, _PAD))
     draw_axis(svg, ticks, (left, top), _WIDTH / longest if longest > 0 else 0.0, _HEIGHT)
-    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        y = top + share * _HEIGHT
+    for number in sorted({max(round(share * cases), 1) for share in (0.0, 0.25, 0.5, 0.75, 1.0)}):
+        y = top + (number / cases if number > 1 else 0.0) * _HEIGHT
         add(svg, "path", stroke="idle-tint", d=f"M{left:g} {y:g}h{_WIDTH:g}", stroke_width=1)
-        number = f"{max(round(share * cases), 1):,}"
-        write(svg, number, (left - 8, y + 4), size=NOTE_SIZE, paint="soft", text_anchor="end")
+        write(svg, f"{number:,}", (left - 8, y + 4), size=NOTE_SIZE, paint="soft", text_anchor="end")
     write(svg, "case", (left - 8, top - 10), size=NOTE_SIZE, paint="soft", text_anchor="end")
+    zoom = 2.0 if sum(len(layer.points) for layer in layers) < _FEW else 1.0
     for layer in reversed(layers):  # the frequent ones on top: the others are specks
         element = titled(svg, "dots", layer.name, f"{layer.name}: {layer.count:,}")
         paint, move, size, cap = layer.mark
-        path = "".join(f"M{left + x:g} {top + y:g}{move}" for x, y in layer.points)
-        add(element, "path", stroke=paint, d=path, stroke_width=size, stroke_linecap=cap)
+        path = "".join(f"M{(left + x) / zoom:g} {(top + y) / zoom:g}{move}" for x, y in layer.points)
+        dots = add(element, "path", stroke=paint, d=path, stroke_width=size, stroke_linecap=cap)
+        if zoom > 1:
+            dots.set("transform", f"scale({zoom:g})")
     y = top + _HEIGHT + AXIS + ROW / 2 + 2
     for row in rows:
         x = left
