@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchkit.model.definition import all_nodes
-from orchkit.view.figures import Scale, count_text, share_text
+from orchkit.view.figures import count_text, share_text
 from orchkit.view.heat import HeatMap
-from orchkit.view.legend import Entry, samples
+from orchkit.view.legend import Entry, Sample
 from orchkit.view.scene import Heat
 from orchkit.view.text import clean, shorten
 
@@ -17,8 +17,15 @@ if TYPE_CHECKING:
 
 __all__ = ["departures_map"]
 
-_SHADES = 5
 _LISTED = 3
+# The same for every log, so that pictures can be compared: none, few, some, many.
+_FEW, _SOME = 0.05, 0.2
+_SAMPLES = (
+    Sample("heat-0", "none"),
+    Sample("heat-1", f"below {share_text(_FEW)}"),
+    Sample("heat-3", f"below {share_text(_SOME)}"),
+    Sample("heat-4", f"from {share_text(_SOME)}"),
+)
 
 
 def departures_map(workflow: Workflow, conformance: Conformance) -> HeatMap:
@@ -36,22 +43,21 @@ def departures_map(workflow: Workflow, conformance: Conformance) -> HeatMap:
         told = ", ".join(f"{count_text(int(count))} {word}" for count, word in counts if count)
         values[name] = wrong / (wrong + followed) if wrong else 0.0
         words[name] = told or f"{count_text(int(followed))} as modelled"
-    scale = Scale.of(values.values(), _SHADES, logarithmic=False)
-    shades = scale.spread(_SHADES)
     nodes = {
-        name: Heat(
-            f"heat-{shades[scale.place(value)]}",
-            words[name],
-            "cross" if value else "",
-            shades[scale.place(value)],
-        )
+        name: Heat(f"heat-{_shade(value)}", words[name], "cross" if value else "", _shade(value))
         for name, value in values.items()
     }
     share = f"{conformance.fitting:,} of {conformance.cases:,} cases follow"
-    legend = [Entry(f"Share of visits that deviate ({share}):", samples(scale, "heat", shades, share_text))]
+    legend = [Entry(f"Share of visits that deviate ({share}):", _SAMPLES)]
     if strange:
         first = sorted(strange, key=lambda name: -strange[name])[:_LISTED]
         listed = ", ".join(f"{clean(shorten(name, 30))} {count_text(strange[name])}" for name in first)
         more = f" and {len(strange) - _LISTED} more" if len(strange) > _LISTED else ""
         legend.append(Entry(f"Inserted, not in the workflow: {listed}{more}"))
     return HeatMap(nodes, tuple(legend) if nodes else (Entry(f"No case was decided ({share})"),))
+
+
+def _shade(share: float) -> int:
+    if share <= 0:
+        return 0
+    return 1 if share < _FEW else 3 if share < _SOME else 4
