@@ -34,6 +34,8 @@ class Suspect:
         How many values were tried.
     chance
         Of such a difference where there is none.
+    happens
+        Whether it happens on the way: what was known before, such as an attribute of the case, is not explained by it.
     given
         The same, where the factors that were found are held fixed.
     explained_by
@@ -45,6 +47,7 @@ class Suspect:
     kinds: NDArray[np.int64]
     tests: int
     chance: float
+    happens: bool = False
     given: float = 0.0
     explained_by: str | None = None
 
@@ -92,18 +95,24 @@ def settle(suspects: Sequence[Suspect], has: NDArray[np.bool_], family: int, alp
     """
     standing: list[Suspect] = []
     for suspect in suspects:
-        suspect.given = max(suspect.chance, _given(suspect, standing, has))
+        held = _before(suspect, standing)
+        suspect.given = max(suspect.chance, _given(suspect, held, has))
         if suspect.given * family < alpha:
             standing.append(suspect)
         else:
-            suspect.explained_by = _explanation(suspect, standing, has)
+            suspect.explained_by = _explanation(suspect, held, has)
     for suspect in standing[::-1]:
-        others = [other for other in standing if other is not suspect]
-        suspect.given = max(suspect.chance, _given(suspect, others, has))
+        held = [other for other in _before(suspect, standing) if other is not suspect]
+        suspect.given = max(suspect.chance, _given(suspect, held, has))
         if suspect.given * family >= alpha:
-            standing = others
-            suspect.explained_by = _explanation(suspect, others, has)
+            standing = [other for other in standing if other is not suspect]
+            suspect.explained_by = _explanation(suspect, held, has)
     return standing
+
+
+def _before(suspect: Suspect, standing: Sequence[Suspect]) -> list[Suspect]:
+    """Return those that may explain a suspect: a compensation that a failure led to does not explain its cause."""
+    return [other for other in standing if suspect.happens or not other.happens]
 
 
 def _given(suspect: Suspect, held: Sequence[Suspect], has: NDArray[np.bool_]) -> float:

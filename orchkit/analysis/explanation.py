@@ -215,7 +215,8 @@ def _tested(factor: _Factor, has: NDArray[np.bool_]) -> _Found | None:
     pair = list(tried.values())
     tests = 1 if len(pair) == 2 and (pair[0] ^ pair[1]).all() else len(tried)  # noqa: PLR2004
     name = factor.name if factor.kind == "attribute" else value
-    suspect = Suspect(name, tried[value], factor.kinds, tests, min(1.0, chances[value] * tests))
+    chance = min(1.0, chances[value] * tests)
+    suspect = Suspect(name, tried[value], factor.kinds, tests, chance, happens=factor.kind == "path")
     return _Found(factor, value, suspect)
 
 

@@ -127,3 +127,24 @@ def test_a_log_in_which_all_cases_are_alike_has_nothing_to_explain():
     log = ok.EventLog(pd.DataFrame({"case_id": ["a"], "activity": ["x"], "completed": ["2024-05-06T09:00Z"]}))
 
     assert len(ok.explain(log)) == 0
+
+
+def test_what_follows_from_a_cause_does_not_explain_it_away():
+    # Orders to FR fail; what fails is compensated, so that the compensation goes with the outcome without fail.
+    count = 200
+    is_french = np.arange(count) % 2 == 0
+    fails = is_french & (np.arange(count) % 4 == 0)
+    cases = pd.DataFrame(
+        {
+            "case_id": [f"o{number:03}" for number in range(count)],
+            "status": np.where(fails, "COMPENSATED", "COMPLETED"),
+            "country": np.where(is_french, "FR", "US"),
+        }
+    )
+    steps = cases[["case_id"]].assign(activity="pay", completed="2024-05-06T09:00Z")
+    undone = steps[fails].assign(activity="refund", completed="2024-05-06T10:00Z")
+
+    table = ok.explain(ok.EventLog(pd.concat([steps, undone]), cases)).set_index("factor")
+
+    assert table.loc["country", "significant"]
+    assert table.loc["activity", "significant"]
