@@ -69,3 +69,9 @@ def test_to_write_and_read_a_workflow_loads_nothing_heavy():
     loaded = loaded_after("import orchkit as ok\nok.read_workflow(ok.write_workflow(ok.workflow('w', ok.task('a'))))")
 
     assert loaded.isdisjoint(HEAVY)
+
+
+def test_to_look_at_a_log_loads_no_statistics_and_no_compiler():
+    loaded = loaded_after("import orchkit as ok\n(ok.metrics, ok.failures, ok.variants, ok.directly_follows)")
+
+    assert loaded.isdisjoint(("scipy", "numba", "altair"))

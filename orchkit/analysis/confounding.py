@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import erfc, sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,7 +75,7 @@ def chance_given(with_it: NDArray[np.bool_], has: NDArray[np.bool_], kinds: NDAr
     if variance <= 0:
         return 1.0
     distance = max(0.0, abs(float((both - ours * hits / total).sum())) - _CONTINUITY)
-    return float(2 * stats.norm.sf(distance / sqrt(variance)))
+    return erfc(distance / sqrt(2 * variance))  # twice the normal tail
 
 
 def settle(suspects: Sequence[Suspect], has: NDArray[np.bool_], family: int, alpha: float) -> list[Suspect]:

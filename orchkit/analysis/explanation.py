@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from orchkit.analysis.confounding import Suspect, settle
 from orchkit.analysis.health import LOST
@@ -236,8 +235,10 @@ def _row(found: _Found, has: NDArray[np.bool_], word: str, *, is_standing: bool)
 
 
 def _fisher(with_it: NDArray[np.bool_], has: NDArray[np.bool_]) -> float:
+    from scipy.stats import fisher_exact  # noqa: PLC0415 -- half a second, on use
+
     table = [[int((one & other).sum()) for other in (has, ~has)] for one in (with_it, ~with_it)]
-    return float(stats.fisher_exact(table).pvalue)
+    return float(fisher_exact(table).pvalue)
 
 
 def _newcombe(ours: NDArray[np.bool_], others: NDArray[np.bool_]) -> tuple[float, float]:
