@@ -163,6 +163,7 @@ if TYPE_CHECKING:
     from orchkit.view.widgets.modeler import Modeler
     from orchkit.view.widgets.monitor import Monitor
     from orchkit.view.widgets.run_view import RunView
+    from orchkit.view.widgets.what_if import WhatIf
 
 __version__ = "0.1.0"
 
@@ -202,6 +203,7 @@ _NAMES = {
     "orchkit.view.widgets.run_view": ("RunView",),  # watch it
     "orchkit.view.widgets.monitor": ("Monitor",),
     "orchkit.view.widgets.inbox": ("Inbox",),
+    "orchkit.view.widgets.what_if": ("WhatIf",),
     "orchkit.view.widgets.dead_letters": ("DeadLetters",),
     "orchkit.formats": (  # a log from a file
         "ObjectLog",

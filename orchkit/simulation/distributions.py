@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orchkit.errors import ScenarioError, nearest
 from orchkit.units import Duration, seconds
@@ -30,6 +30,7 @@ __all__ = [
     "lognormal",
     "normal",
     "pert",
+    "scaled",
     "triangular",
     "uniform",
     "weibull",
@@ -113,6 +114,29 @@ class Distribution:
         (320.0, 3.0)
         """
         return _mean(self)
+
+
+def scaled(distribution: Distribution, factor: float) -> Distribution:
+    """Return the distribution of what is drawn, times a factor.
+
+    Examples
+    --------
+    >>> scaled(triangular("2 min", "5 min", "9 min"), 2).mean, scaled(erlang(3, "1 min"), 0.5).parameters
+    (640.0, (3.0, 30.0))
+    """
+    shapes = {"shape", "stages"}
+    names = FAMILIES[distribution.family]
+    given = zip(names, distribution.parameters, strict=True)
+    return replace(
+        distribution,
+        parameters=tuple(value if name in shapes else value * factor for name, value in given),
+        values=tuple(
+            value * factor if isinstance(value, int | float) and not isinstance(value, bool) else value
+            for value in distribution.values
+        ),
+        parts={key: scaled(part, factor) for key, part in distribution.parts.items()},
+        otherwise=None if distribution.otherwise is None else scaled(distribution.otherwise, factor),
+    )
 
 
 Drawn = Distribution | Duration
