@@ -53,7 +53,7 @@ function text_tab(language, state, send, local) {
   count();
   area.addEventListener("input", count);
   area.addEventListener("scroll", () => (numbers.scrollTop = area.scrollTop));
-  return h("div", { class: "ok-root" }, fault ? h("div", { class: "ok-problem", role: "alert" }, fault.line ? `Line ${fault.line}: ${fault.message}` : fault.message) : null, h("div", { class: "ok-editor" }, numbers, area));
+  return h("div", { class: "ok-root" }, fault ? h("div", { class: "ok-problem", role: "alert" }, fault.line ? `Line ${fault.line}: ${fault.message.replace(/^\d+(:\d+)?: /, "")}` : fault.message) : null, h("div", { class: "ok-editor" }, numbers, area));
 }
 
 // What the checks found, as a sign at the node.
