@@ -21,6 +21,8 @@ _TEMPLATE = """
 _STYLE = re.compile(r"<style.*?</style>", re.IGNORECASE | re.DOTALL)
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _ADDRESS = re.compile(r"""(?:\b(?:https?|ftp|wss?):)?//[\w\[][^\s"'<>)]*""", re.IGNORECASE)
+# A picture that stands in the page itself: its letters may look like anything, and lead nowhere.
+_IMAGE = re.compile(r"data:image/(?:png|jpeg|gif);base64,[A-Za-z0-9+/=]*")
 _IN_STYLE = re.compile(r"""(?:url\(|@import)\s*["']?\s*([^\s"')]+)""", re.IGNORECASE)
 _LINKS = frozenset(
     {"src", "href", "xlink:href", "srcset", "action", "formaction", "data", "poster", "background", "cite", "content"}
@@ -46,6 +48,8 @@ def external_references(page: str) -> list[str]:
     --------
     >>> external_references('<script src="https://cdn.example/x.js"></script><p>see https://example.org</p>')
     ['https://cdn.example/x.js']
+    >>> external_references('<img src="data:image/png;base64,iVBO//hPOs=">')
+    []
     >>> external_references('<svg xmlns="http://www.w3.org/2000/svg"><a href="#top"></a></svg>')
     []
     """
@@ -65,7 +69,7 @@ class _Scanner(HTMLParser):
         self._inside = tag if tag in ("script", "style") else None
         for name, value in attrs:
             if name in _LINKS:
-                self.found.extend(_ADDRESS.findall(value or ""))
+                self.found.extend(_ADDRESS.findall(_IMAGE.sub("", value or "")))
             elif name == "style" or "url(" in (value or ""):
                 self.found.extend(_in_style(value or ""))
 

@@ -155,13 +155,33 @@ class Lab:
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def chromium() -> str:
+    """Where the browser is."""
     program = _chromium()
     if program is None:
         reason = "There is no Chromium here: install it, or name it in ORCHKIT_CHROMIUM."
         if os.environ.get("ORCHKIT_BROWSER") == "required":
             pytest.fail(reason)
         pytest.skip(reason)
+    return program
+
+
+# Playwright has a loop of its own in the thread that tests run in: it ends with the module, for the tests of others.
+@pytest.fixture(scope="module")
+def lab(server: tuple[str, str, Path], chromium: str) -> Iterator[Lab]:
+    """JupyterLab in a browser."""
+    address, token, folder = server
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        try:
+            yield Lab(address, token, folder, browser)
+        finally:
+            browser.close()
+
+
+@pytest.fixture(scope="session")
+def server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, Path]]:  # noqa: ARG001 -- none without a browser
+    """JupyterLab's server: its address, token and folder."""
     folder = tmp_path_factory.mktemp("lab")
     home = tmp_path_factory.mktemp("home")
     token = "t" * 24
@@ -183,28 +203,22 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         *(f"--LabApp.workspaces_dir={home / 'workspaces'}", f"--LabApp.user_settings_dir={home / 'settings'}"),
     ]
     with (home / "lab.log").open("w+") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=folder)
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=folder)
         try:
-            address = _address(server, home / "runtime", home / "lab.log")
-            with sync_api.sync_playwright() as playwright:
-                browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-                try:
-                    yield Lab(address, token, folder, browser)
-                finally:
-                    browser.close()
+            yield _address(process, home / "runtime", home / "lab.log"), token, folder
         finally:
-            server.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGTERM)
             try:
-                server.wait(15)
+                process.wait(15)
             except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
+                process.kill()
+                process.wait()
 
 
-def _address(server: subprocess.Popen[bytes], runtime: Path, log: Path) -> str:
+def _address(process: subprocess.Popen[bytes], runtime: Path, log: Path) -> str:
     """Wait until the server says where it listens, and answers."""
     deadline = time.monotonic() + _START_S
-    while time.monotonic() < deadline and server.poll() is None:
+    while time.monotonic() < deadline and process.poll() is None:
         for found in runtime.glob("jpserver-*.json"):
             try:
                 url = json.loads(found.read_text())["url"].rstrip("/")
