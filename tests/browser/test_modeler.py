@@ -31,6 +31,7 @@ def test_order_routing_is_modeled_by_mouse_and_run(lab, theme):
     fill_property(view, "name", "order_routing")
     view.get_by_text("Modeler · order_routing").wait_for()
     view.get_by_role("button", name="+ Task").click()
+    view.locator(".ok-title", has_text="task task_1").wait_for()
     fill_property(view, "name", "validate")
     view.locator(".ok-title", has_text="task validate").wait_for()
 
