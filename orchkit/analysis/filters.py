@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from orchkit.analysis.control_flow import variant_codes, variant_names
-from orchkit.analysis.spans import begins_s, case_durations_s, moments_s
+from orchkit.analysis.spans import begins_s, case_durations_s, moment_s, moments_s
 from orchkit.columns import CASE_STATUSES, STEP_COLUMNS, STEP_STATUSES, coded
 from orchkit.errors import LogError, nearest
 from orchkit.log import EventLog
@@ -191,9 +191,9 @@ def only(
     if status is not None:
         kept &= log.steps["status"].isin(_statuses(status, STEP_STATUSES)).to_numpy()
     if after is not None:
-        kept &= begins_s(log) >= _moment_s(after)
+        kept &= begins_s(log) >= moment_s(after)
     if before is not None:
-        kept &= begins_s(log) < _moment_s(before)
+        kept &= begins_s(log) < moment_s(before)
     if expression is not None:
         kept &= _true(log.steps, expression, "steps")
     found = _with_steps(log, kept)
@@ -258,11 +258,11 @@ class _Asked:
     def _of_times(self, log: EventLog) -> NDArray[np.bool_]:
         kept, started = np.ones(len(log), dtype=bool), moments_s(log.cases["started"])
         if self.after is not None:
-            kept &= started >= _moment_s(self.after)
+            kept &= started >= moment_s(self.after)
         if self.before is not None:
-            kept &= started < _moment_s(self.before)
+            kept &= started < moment_s(self.before)
         if self.during is not None:
-            begin, end = map(_moment_s, self.during)
+            begin, end = map(moment_s, self.during)
             completed = moments_s(log.cases["completed"])
             kept &= (started < end) & (np.isnan(completed) | (completed >= begin))
         if self.longer_than is not None:
@@ -373,15 +373,6 @@ def _took(log: EventLog, variants: list[str]) -> NDArray[np.bool_]:
             message = f"The log has no variant {name!r}.{nearest(name, ways.head(1000))} See variants(log)."
             raise LogError(message)
     return np.isin(codes, codes[first[ways.isin(variants).to_numpy()]])
-
-
-def _moment_s(time: Moment) -> float:
-    try:
-        moment = pd.Timestamp(time)
-    except (ValueError, TypeError):
-        message = f"{time!r} is no time such as '2024-05-06' or '2024-05-06T09:00+02:00'."
-        raise LogError(message) from None
-    return (moment.tz_localize("UTC") if moment.tzinfo is None else moment).timestamp()
 
 
 def _true(frame: pd.DataFrame, expression: Expression, what: str) -> NDArray[np.bool_]:

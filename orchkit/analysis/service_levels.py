@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from orchkit.analysis.spans import moments_s
+from orchkit.analysis.spans import moment_s, moments_s
 from orchkit.columns import ENDED_CASES
 from orchkit.errors import LogError, nearest
 from orchkit.model.definition import Workflow
@@ -57,7 +57,7 @@ def sla(log: EventLog, workflow: Workflow | Duration, *, at: str | pd.Timestamp 
     Raises
     ------
     LogError
-        The workflow has no ``sla``, or the log has no case of it.
+        The workflow has no ``sla``, the log has no case of it, or ``at`` is no time.
 
     Examples
     --------
@@ -186,7 +186,7 @@ def _ages(
     cases = log.cases
     started, completed = moments_s(cases["started"]), moments_s(cases["completed"])
     ended: NDArray[np.bool_] = cases["status"].isin(ENDED_CASES).to_numpy() & ~np.isnan(completed)
-    until = np.where(ended, completed, _now_s(log) if at is None else _moment_s(at))
+    until = np.where(ended, completed, _now_s(log) if at is None else moment_s(at))
     return started, np.maximum(until - started, 0), ended
 
 
@@ -204,11 +204,6 @@ def _now_s(log: EventLog) -> NDArray[np.float64]:
         known = ~np.isnan(moments)
         np.maximum.at(last, codes[known], moments[known])
     return last[codes]
-
-
-def _moment_s(time: str | pd.Timestamp) -> float:
-    moment = pd.Timestamp(time)
-    return (moment.tz_localize("UTC") if moment.tzinfo is None else moment).timestamp()
 
 
 def _risk(curve: pd.DataFrame, ages_s: NDArray[np.float64], limit_s: float) -> NDArray[np.float64]:

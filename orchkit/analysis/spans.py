@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from orchkit.analysis.quantiles import quantiles
 from orchkit.columns import NAT, microseconds
+from orchkit.errors import LogError
 from orchkit.log import EventLog
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "case_durations_s",
     "figures",
     "gaps_s",
+    "moment_s",
     "moments_s",
     "parts",
     "summary",
@@ -44,6 +46,22 @@ def moments_s(times: pd.Series) -> NDArray[np.float64]:
     if (held == NAT).any():
         seconds[held == NAT] = np.nan
     return seconds
+
+
+def moment_s(time: object) -> float:
+    """Return a time, as pandas reads it, as seconds since 1970; without an offset it is UTC.
+
+    Examples
+    --------
+    >>> moment_s("2024-05-06T09:00+02:00") == moment_s("2024-05-06T07:00")
+    True
+    """
+    try:
+        moment = pd.Timestamp(time)  # type: ignore[arg-type]  # what is none is refused
+    except (ValueError, TypeError):
+        message = f"{time!r} is no time such as '2024-05-06' or '2024-05-06T09:00+02:00'."
+        raise LogError(message) from None
+    return (moment.tz_localize("UTC") if moment.tzinfo is None else moment).timestamp()
 
 
 def parts(height: int, size: int = _PART) -> Iterator[slice]:

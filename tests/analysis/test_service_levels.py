@@ -97,3 +97,8 @@ def test_an_empty_log_gives_empty_tables() -> None:
 
     assert len(sla(empty, "1 h")) == 0
     assert len(survival(empty)) == 0
+
+
+def test_a_now_that_is_no_time_is_told() -> None:
+    with pytest.raises(LogError, match="'noon' is no time such as"):
+        sla(log(), "1 h", at="noon")
