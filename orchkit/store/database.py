@@ -144,9 +144,9 @@ class Database:
 
     def release(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Close a cursor."""
-        cursor.close()
-        with self._guard:
+        with self._guard:  # together: `close` interrupts those that are listed, and one that is closed cannot be
             self._cursors.discard(cursor)
+            cursor.close()
             self._guard.notify_all()
 
     @contextlib.contextmanager

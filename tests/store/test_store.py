@@ -346,7 +346,8 @@ def test_another_way_of_writing_the_path_is_the_same_file(tmp_path):
             Store(link)
 
 
-def test_closing_interrupts_those_who_read_in_other_threads():
+@pytest.mark.parametrize("rows", [3_000, 300_000_000])  # between two readings, and in the middle of one
+def test_closing_interrupts_those_who_read_in_other_threads(rows):
     store = Store()
     started, told = threading.Event(), []
 
@@ -354,7 +355,7 @@ def test_closing_interrupts_those_who_read_in_other_threads():
         started.set()
         try:
             while True:
-                store.sql("SELECT count(*) FROM range(300000000)")
+                store.sql(f"SELECT count(*) FROM range({rows})")
         except StoreError as error:
             told.append(str(error))
 
