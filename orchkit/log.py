@@ -6,10 +6,10 @@ every log. The shape is fixed once, on construction; nothing is checked again in
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,7 @@ from orchkit.columns import (
     parse_steps,
 )
 from orchkit.errors import LogError
+from orchkit.held import Held
 from orchkit.layout import (
     COUNT,
     KEY,
@@ -147,9 +148,9 @@ class EventLog:
     activity_codes: NDArray[np.int32]
     resource_codes: NDArray[np.int32]
     offsets: NDArray[np.int64]
-    _steps: pd.DataFrame
-    _cases: pd.DataFrame
-    _availability: pd.DataFrame | None
+    _steps: Held[pd.DataFrame]
+    _cases: Held[pd.DataFrame]
+    _availability: Held[pd.DataFrame | None]
     notes: tuple[str, ...]
 
     def __init__(
@@ -202,6 +203,30 @@ class EventLog:
         _set(log, steps, cases, offsets, availability)
         return log
 
+    @classmethod
+    def from_codes(
+        cls,
+        codes: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]],
+        offsets: NDArray[np.int64],
+        steps: Callable[[], pd.DataFrame],
+        cases: Callable[[], pd.DataFrame],
+        availability: Callable[[], pd.DataFrame],
+    ) -> EventLog:
+        """Return the log of columns that are there, whose frames are made when somebody asks for them.
+
+        Parameters
+        ----------
+        codes
+            ``case_codes``, ``activity_codes`` and ``resource_codes``.
+        offsets
+            As in `from_coded`.
+        steps, cases, availability
+            What makes the frames, as `from_coded` takes them. Each is called once at most, by whichever thread.
+        """
+        log = object.__new__(cls)
+        _put(log, codes, offsets, Held(steps), Held(cases), Held(availability))
+        return log
+
     def with_notes(self, notes: Iterable[str]) -> EventLog:
         """Return the same log, on the same memory, with other ``notes``."""
         log = copy(self)
@@ -211,29 +236,30 @@ class EventLog:
     @property
     def steps(self) -> pd.DataFrame:
         """The steps, a row an attempt; changing the frame does not change the log."""
-        return self._steps.copy(deep=False)
+        return self._steps.get().copy(deep=False)
 
     @property
     def cases(self) -> pd.DataFrame:
         """The cases, a row each; changing the frame does not change the log."""
-        return self._cases.copy(deep=False)
+        return self._cases.get().copy(deep=False)
 
     @property
     def availability(self) -> pd.DataFrame:
         """Who was there; empty where nothing is known. Changing the frame does not change the log."""
-        if self._availability is None:
+        known = self._availability.get()
+        if known is None:
             return pd.DataFrame({name: [] for name in AVAILABILITY_COLUMNS})
-        return self._availability.copy(deep=False)
+        return known.copy(deep=False)
 
     @property
     def activities(self) -> pd.Index:
         """The names of activities, by code."""
-        return self._steps["activity"].cat.categories
+        return self._steps.get()["activity"].cat.categories
 
     @property
     def resources(self) -> pd.Index:
         """The names of resources, by code."""
-        return self._steps["resource"].cat.categories
+        return self._steps.get()["resource"].cat.categories
 
     def sql(self, query: str) -> pd.DataFrame:
         """Return what DuckDB answers on the tables ``steps`` and ``cases``, read in the log's own memory.
@@ -259,8 +285,8 @@ class EventLog:
         import duckdb  # noqa: PLC0415 -- a heavy library, for those who ask
 
         with duckdb.connect(":memory:", config={"enable_external_access": "false"}) as connection:
-            connection.register("steps", self._steps)
-            connection.register("cases", self._cases)
+            connection.register("steps", self._steps.get())
+            connection.register("cases", self._cases.get())
             connection.execute("SET TimeZone = 'UTC'; SET lock_configuration = true")
             try:
                 answer = connection.sql(query)
@@ -273,7 +299,7 @@ class EventLog:
 
     def __len__(self) -> int:
         """Return the number of cases."""
-        return len(self._cases)
+        return len(self.offsets) - 1
 
     def to_xes_names(self) -> pd.DataFrame:
         """Return the steps under the column names of XES, with each case's columns as ``case:…``.
@@ -297,9 +323,10 @@ class EventLog:
             _LIFECYCLE,
             XES_NAMES["resource"],
         ]
-        own = [name for name in self._cases if name not in (*KEY, "version")]
-        cases = self._cases[own].add_prefix(CASE_PREFIX).take(self.case_codes).reset_index(drop=True)
-        steps = self._steps.drop(columns=[*XES_NAMES.values(), *cases], errors="ignore").rename(columns=XES_NAMES)
+        known, all_steps = self._cases.get(), self._steps.get()
+        own = [name for name in known if name not in (*KEY, "version")]
+        cases = known[own].add_prefix(CASE_PREFIX).take(self.case_codes).reset_index(drop=True)
+        steps = all_steps.drop(columns=[*XES_NAMES.values(), *cases], errors="ignore").rename(columns=XES_NAMES)
         if _LIFECYCLE not in steps:
             steps[_LIFECYCLE] = steps["status"].map(_LIFECYCLES)
         steps = steps[[*first, *(name for name in steps if name not in first)]]
@@ -317,18 +344,18 @@ class EventLog:
     def _summary(self) -> pd.DataFrame:
         counts = {
             "cases": len(self),
-            "steps": len(self._steps),
+            "steps": len(self.case_codes),
             "activities": len(self.activities),
             "resources": len(self.resources),
         }
         lines = {name: f"{count:,}" for name, count in counts.items()}
-        times = self._steps[["enabled", "started", "completed"]]
+        times = self._steps.get()[["enabled", "started", "completed"]]
         first, last = times.min().min(), times.max().max()
         lines["period"] = "" if pd.isna(first) else f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
-        ended = self._cases["status"].isin(ENDED_CASES).sum()
-        completed = (self._cases["status"] == "COMPLETED").sum()
+        ended = self._cases.get()["status"].isin(ENDED_CASES).sum()
+        completed = (self._cases.get()["status"] == "COMPLETED").sum()
         lines["completed"] = f"{completed / ended:.1%} of {ended:,} ended cases" if ended else "no case has ended"
-        workflows = self._cases["workflow"].dropna().unique()
+        workflows = self._cases.get()["workflow"].dropna().unique()
         if len(workflows):
             lines["workflows"] = ", ".join(workflows)
         for number, note in enumerate(self.notes):
@@ -343,14 +370,24 @@ def _set(
     offsets: NDArray[np.int64],
     availability: pd.DataFrame | None,
 ) -> None:
+    case_codes = np.repeat(np.arange(len(cases), dtype=np.int32), np.diff(offsets))
+    activities, resources = (steps[name].cat.codes.to_numpy().astype(np.int32) for name in ("activity", "resource"))
+    held = (Held.of(steps), Held.of(cases), Held.of(availability))
+    _put(log, (case_codes, activities, resources), offsets, *held)
+
+
+def _put(
+    log: EventLog,
+    codes: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]],
+    offsets: NDArray[np.int64],
+    *held: Held[Any],
+) -> None:
     put = object.__setattr__  # how a frozen dataclass with its own __init__ sets its fields
-    put(log, "case_codes", _locked(np.repeat(np.arange(len(cases), dtype=np.int32), np.diff(offsets))))
-    for name in ("activity", "resource"):
-        put(log, f"{name}_codes", _locked(steps[name].cat.codes.to_numpy().astype(np.int32)))
+    for name, array in zip(("case_codes", "activity_codes", "resource_codes"), codes, strict=True):
+        put(log, name, _locked(array))
     put(log, "offsets", _locked(offsets))
-    put(log, "_steps", steps)
-    put(log, "_cases", cases)
-    put(log, "_availability", availability)
+    for name, one in zip(("_steps", "_cases", "_availability"), held, strict=True):
+        put(log, name, one)
     put(log, "notes", ())
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from orchkit.columns import UTC
+from orchkit.columns import NAT, UTC
+from orchkit.held import Held
 from orchkit.log import EventLog
 from orchkit.simulation.kernel import layout as at
 
@@ -45,6 +46,8 @@ class Replication:
         By row of the plan of a warm start: whether what has passed is longer than the scenario thinks possible.
     helped
         By resource: how long it was at work as one of several who are needed at once, beside the first.
+    is_sorted
+        Whether the rows lie by case, as those of the log will.
     """
 
     number: int
@@ -56,54 +59,60 @@ class Replication:
     key: int
     outlasted: NDArray[np.bool_]
     helped: NDArray[np.int64]
+    is_sorted: bool = False
 
 
 def log_of(workflow: Workflow, program: Lowered, parts: list[Replication], warm_up_us: int) -> EventLog:
     """Return the log of replications; their rows are let go as soon as they are in its columns."""
     # Compiles, or reads what was compiled.
-    from orchkit.simulation.kernel.columns import count_rows, fill, place_rows  # noqa: PLC0415
+    from orchkit.simulation.kernel.columns import count_rows, fill, number_cases, place_cases, place_rows  # noqa: PLC0415
 
     p = program.program
     count = len(parts)
-    first = int(p[at.P_START]) + warm_up_us if warm_up_us else -at.FOREVER
+    first = int(p[at.P_START]) + warm_up_us if warm_up_us else 1 - at.FOREVER
     numbers = max((int(part.ended[:, 0].max(initial=-1)) for part in parts), default=-1)
     numbers = 1 + max(numbers, *(int(part.flying[:, 0].max(initial=-1)) for part in parts))
     # A case is known by its number and replication; cases are sorted by both.
-    arrived = np.full(numbers * count, -at.FOREVER, dtype=np.int64)
-    ended = np.full(numbers * count, np.iinfo(np.int64).min, dtype=np.int64)
+    cases = np.empty((2, numbers * count), dtype=np.int64)  # arrived, ended
+    cases[0], cases[1] = -at.FOREVER, NAT
     status = np.full(numbers * count, at.RUNNING, dtype=np.int8)
     for position, part in enumerate(parts):
-        at_end = part.ended[:, 0] * count + position
-        arrived[at_end] = part.ended[:, 1]
-        ended[at_end] = part.ended[:, 2] >> 4
-        status[at_end] = part.ended[:, 2] & 15
-        arrived[part.flying[:, 0] * count + position] = part.flying[:, 1]
-    kept = arrived >= first if warm_up_us else arrived > -at.FOREVER
-    index = np.cumsum(kept) - 1
-    index[~kept] = -1
-    offsets = np.zeros(int(kept.sum()) + 1, dtype=np.int64)
+        place_cases(part.ended, part.flying, count, position, cases, status)
+    index = np.empty(numbers * count, dtype=np.int64)
+    kept = int(number_cases(cases, first, index))
+    offsets = np.zeros(kept + 1, dtype=np.int64)
     used = np.zeros((5, max(len(program.nodes), len(program.units) + 1, len(program.types), 16)), dtype=np.int64)
+    attempts = 0
     for position, part in enumerate(parts):
         for rows in (part.rows, part.open_rows):
-            count_rows(rows, count, position, index, offsets, used)
+            attempts = max(attempts, int(count_rows(rows, count, position, index, offsets, used)))
     np.cumsum(offsets, out=offsets)
-    columns = _Columns(int(offsets[-1]), program, used)
-    order, cursor = np.empty(columns.length, dtype=np.int32), offsets[:-1].copy()
+    columns = _Columns(int(offsets[-1]), program, used, attempts, count)
     busy = np.zeros((count, max(1, len(program.units))), dtype=np.int64)
     staff = _staff(program)
+    is_whole = count == 1 and kept == numbers
+    is_sorted = is_whole and parts[0].is_sorted
+    order, cursor = np.empty(0 if is_sorted else columns.length, dtype=np.int32), offsets[:-1].copy()
     for position, part in enumerate(parts):
-        place_rows(part.rows, count, position, index, cursor, order, 1)
-        place_rows(part.open_rows, count, position, index, cursor, order, -1)
+        if not is_sorted:
+            place_rows(part.rows, count, position, index, cursor, order, 1)
+            place_rows(part.open_rows, count, position, index, cursor, order, -1)
         where = (part.rows, part.open_rows, count, position, index, offsets, order)
         fill(p, *where, *columns.arrays, *staff, busy[position])
         busy[position, : len(part.helped)] += part.helped
         parts[position] = replace(part, rows=part.rows[:0].copy(), open_rows=part.open_rows[:0].copy())
         del part, where
-    del order
-    identifiers = _identifiers(numbers)
-    cases = _cases(workflow, program, parts, kept, arrived[kept], ended[kept], status[kept], identifiers)
-    steps = _steps(workflow, columns, identifiers)
-    return EventLog.from_coded(steps, cases, offsets, _availability(program, parts, busy))
+    chosen = None if is_whole else np.flatnonzero(index >= 0)
+    ends = [(part.number, part.key, part.now) for part in parts]
+    identifiers = Held(lambda: _identifiers(numbers))
+    codes = columns.numbers[0] if is_whole else np.repeat(np.arange(kept, dtype=np.int32), np.diff(offsets))
+    return EventLog.from_codes(
+        (codes.view(), columns.numbers[1].view(), columns.numbers[2].view()),
+        offsets,
+        lambda: _steps(workflow, columns, identifiers.get()),
+        lambda: _cases(workflow, program, ends, chosen, cases, status, identifiers.get()),
+        lambda: _availability(program, ends, busy),
+    )
 
 
 def _staff(program: Lowered) -> tuple[NDArray[Any], ...]:
@@ -139,43 +148,73 @@ def with_names(log: EventLog, names: Sequence[str]) -> EventLog:
 
 
 class _Columns:
-    """The columns that the kernel fills, and the names behind their codes."""
+    """The columns that the kernel fills, and the names behind their codes; what is not written takes no memory."""
 
-    def __init__(self, length: int, program: Lowered, used: NDArray[np.int64]) -> None:
+    def __init__(
+        self, length: int, program: Lowered, used: NDArray[np.int64], attempts: int, replications: int
+    ) -> None:
         self.length = length
         self.times = np.empty((3, length), dtype=np.int64)  # enabled, started, completed
         self.floats = np.zeros((6, length), dtype=np.float64)  # cost; waits: contention, calendar, …
-        self.numbers = np.empty((3, length), dtype=np.int32)  # case, attempt, resource
-        self.codes = np.empty((6, length), dtype=np.int16)  # activity, role, status, class, type, what it undoes
-        self.replications = np.empty(length, dtype=np.int64)
+        self.numbers = np.empty((4, length), dtype=np.int32)  # case, activity, resource, attempt
+        self.codes = np.empty((5, length), dtype=np.int16)  # role, status, class, type, what it undoes
+        self.replications = np.zeros(length, dtype=np.int64)
         nodes = program.nodes
-        named: tuple[tuple[Sequence[str | None], NDArray[np.int64]], ...] = (
-            ([node.name for node in nodes], used[0]),
-            ([node.role for node in nodes], used[0]),
-            (at.STATUS_NAMES, used[2]),
-            ([None, *at.CLASS_NAMES[1:]], used[3]),
-            (program.types, used[4]),
-            ([node.undoes for node in nodes], used[0]),
-            ([None, *(name for _, name in program.units)], used[1]),
-        )
+        named: dict[str, tuple[Sequence[str | None], NDArray[np.int64]]] = {
+            "activity": ([node.name for node in nodes], used[0]),
+            "role": ([node.role for node in nodes], used[0]),
+            "status": (at.STATUS_NAMES, used[2]),
+            "error_class": ([None, *at.CLASS_NAMES[1:]], used[3]),
+            "error_type": (program.types, used[4]),
+            "compensates": ([node.undoes for node in nodes], used[0]),
+            "resource": ([None, *(name for _, name in program.units)], used[1]),
+        }
         self.tables = np.full((len(named), used.shape[1]), -1, dtype=np.int32)
-        self.texts = []
-        for (names, counts), table in zip(named, self.tables, strict=True):
+        self.texts: dict[str, list[str]] = {}
+        for (column, (names, counts)), table in zip(named.items(), self.tables, strict=True):
             is_used = counts[: len(names)] > 0
             texts = sorted({name for name, some in zip(names, is_used, strict=True) if some and name is not None})
             place: dict[str | None, int] = {name: code for code, name in enumerate(texts)}
             table[: len(names)] = [place.get(name, -1) for name in names]
-            self.texts.append(texts)
+            self.texts[column] = texts
+        # What has one value in all rows need not be written.
+        kinds = (
+            ("status", len(self.texts["status"]) > 1),
+            ("attempt", attempts > 1),
+            ("error", bool(self.texts["error_class"])),
+            ("compensates", bool(self.texts["compensates"])),
+            ("replication", replications > 1),
+        )
+        self.varied = frozenset(name for name, varies in kinds if varies)
+        self._bits = sum(1 << bit for bit, (_, varies) in enumerate(kinds) if varies)
 
     @property
-    def arrays(self) -> tuple[NDArray[Any], ...]:
+    def arrays(self) -> tuple[Any, ...]:
         """What the kernel writes and reads."""
-        return self.times, self.floats, self.numbers, self.codes, self.replications, self.tables
+        return self.times, self.floats, self.numbers, self.codes, self.replications, self._bits, self.tables
 
-    def named(self, number: int) -> pd.Categorical:
+    @property
+    def attempts(self) -> NDArray[np.int32]:
+        """The numbers of attempts."""
+        return self.numbers[3] if "attempt" in self.varied else np.ones(self.length, dtype=np.int32)
+
+    def named(self, column: str) -> pd.Categorical:
         """Return one of the columns of names."""
-        codes = self.codes[number] if number < len(self.codes) else self.numbers[2]
-        return _categorical(codes, self.texts[number])
+        codes: NDArray[np.integer]
+        match column:
+            case "activity" | "resource":
+                codes = self.numbers[1 if column == "activity" else 2]
+            case "role":
+                codes = self.codes[0]
+            case "status":
+                codes = self.codes[1] if "status" in self.varied else np.zeros(self.length, dtype=np.int8)
+            case "compensates":
+                codes = self.codes[4]
+            case _:
+                is_held = "error" in self.varied
+                place = 2 if column == "error_class" else 3
+                codes = self.codes[place] if is_held else np.full(self.length, -1, dtype=np.int8)
+        return _categorical(codes, self.texts[column])
 
 
 def _categorical(codes: NDArray[np.integer], texts: Sequence[str]) -> pd.Categorical:
@@ -208,23 +247,22 @@ def _nothing(length: int) -> pd.arrays.ArrowStringArray:
 
 def _steps(workflow: Workflow, columns: _Columns, identifiers: pd.Index) -> pd.DataFrame:
     length = columns.length
-    numbers, attempts, _ = columns.numbers
     none = np.zeros(length, dtype=np.int8)
     # Identifiers are numbers, so they are unique; to see that takes longer than all else here.
     unique = pd.CategoricalDtype._from_fastpath(identifiers, ordered=False)  # type: ignore[attr-defined]
     enabled, started, completed = (_times(column) for column in columns.times)
     data = {
-        "case_id": pd.Categorical.from_codes(numbers, dtype=unique, validate=False),
-        "activity": columns.named(0),
+        "case_id": pd.Categorical.from_codes(columns.numbers[0], dtype=unique, validate=False),
+        "activity": columns.named("activity"),
         "enabled": enabled,
         "started": started,
         "completed": completed,
-        "status": columns.named(2),
-        "attempt": attempts,
-        "role": columns.named(1),
-        "resource": columns.named(6),
-        "error_class": columns.named(3),
-        "error_type": columns.named(4),
+        "status": columns.named("status"),
+        "attempt": columns.attempts,
+        "role": columns.named("role"),
+        "resource": columns.named("resource"),
+        "error_class": columns.named("error_class"),
+        "error_type": columns.named("error_type"),
         "error_message": _nothing(length),
         "cost": columns.floats[0],
         "run_id": _categorical(none - 1, []),
@@ -235,26 +273,27 @@ def _steps(workflow: Workflow, columns: _Columns, identifiers: pd.Index) -> pd.D
     }
     causes = ("contention", "calendar", "batching", "priority", "retry")
     waits = {f"wait_{cause}_s": columns.floats[1 + number] for number, cause in enumerate(causes)}
-    undoes = columns.named(5)
-    undone = {"compensates": undoes} if len(undoes.categories) else {}
+    undone = {"compensates": columns.named("compensates")} if "compensates" in columns.varied else {}
     return pd.DataFrame({**data, **waits, **undone}, copy=False)
 
 
 def _cases(
     workflow: Workflow,
     program: Lowered,
-    parts: Sequence[Replication],
-    kept: NDArray[np.bool_],
-    arrived: NDArray[np.int64],
-    ended: NDArray[np.int64],
+    ends: Sequence[tuple[int, int, int]],
+    chosen: NDArray[np.int64] | None,
+    cases: NDArray[np.int64],
     status: NDArray[np.int8],
     identifiers: pd.Index,
 ) -> pd.DataFrame:
+    """Return a row for each case that was chosen, for all of one replication without a choice."""
     from orchkit.simulation.kernel.columns import attribute  # noqa: PLC0415 -- compiled
 
-    count = len(parts)
-    chosen = np.flatnonzero(kept)
-    ids = identifiers if count == 1 and len(chosen) == len(kept) else identifiers.take(chosen // count)
+    count = len(ends)
+    if chosen is None:
+        chosen, ids = np.arange(len(status)), identifiers
+    else:
+        cases, status, ids = cases[:, chosen], status[chosen], identifiers.take(chosen // count)
     total = len(chosen)
     known = np.flatnonzero(np.bincount(status, minlength=len(at.STATUS_NAMES)))
     table = np.zeros(len(at.STATUS_NAMES), dtype=np.int8)
@@ -263,12 +302,12 @@ def _cases(
         "case_id": ids.array,
         "workflow": _repeated(workflow.name, total),
         "version": _repeated(workflow.version, total),
-        "started": _times(arrived),
-        "completed": _times(ended),
+        "started": _times(cases[0]),
+        "completed": _times(cases[1]),
         "status": _categorical(table[status], [at.STATUS_NAMES[code] for code in known]),
         "replication": pd.arrays.IntegerArray(chosen % count, np.zeros(total, dtype=bool)),
     }
-    keys = np.array([part.key for part in parts], dtype=np.int64)
+    keys = np.array([key for _, key, _ in ends], dtype=np.int64)
     for name, number in program.attributes.items():
         values = np.empty(total, dtype=np.float64)
         attribute(program.program, program.numbers, number, keys, chosen, values)
@@ -299,9 +338,10 @@ def _repeated(text: str, count: int) -> pd.arrays.ArrowStringArray:
 
 def _availability(
     program: Lowered,
-    parts: Sequence[Replication],
+    ends: Sequence[tuple[int, int, int]],
     busy: NDArray[np.int64],
 ) -> pd.DataFrame:
+    """Return who was there; of each replication there are its number, its key and its end."""
     from orchkit.simulation.kernel.columns import on_duty  # noqa: PLC0415 -- compiled
 
     p = program.program
@@ -309,18 +349,18 @@ def _availability(
     calendars = np.array(program.unit_calendars, dtype=np.int64)
     open_us = np.zeros(len(calendars), dtype=np.int64)
     rows = []
-    for position, part in enumerate(parts):
-        on_duty(p, calendars, start, part.now, open_us)
+    for position, (number, _, now) in enumerate(ends):
+        on_duty(p, calendars, start, now, open_us)
         for role, resource, first in program.pools:
             rows += [
                 (
-                    part.number,
+                    number,
                     role,
                     program.units[unit][1],
                     resource.count,
                     float(open_us[unit]) / at.MICRO,
                     busy[position, unit] / at.MICRO,
-                    (part.now - start) / at.MICRO,
+                    (now - start) / at.MICRO,
                     resource.cost_per_hour,
                     resource.cost_per_step,
                 )

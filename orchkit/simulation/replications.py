@@ -413,7 +413,7 @@ class Memory:
         rows[:, 1, 2] = live[:, at.S_OVERTAKEN]
         rows[:, 1, 3], rows[:, 1, 4] = live[:, at.S_GATHERED], np.where(live[:, at.S_LEADER], -1, live[:, at.S_AWAY])
         flying = cases[cases[:, at.K_NUMBER] >= 0] if len(cases) else cases
-        return rows.reshape(-1, at.ROW_WIDTH), flying[:, [at.K_NUMBER, at.K_ARRIVED]]
+        return rows.reshape(-1, at.ROW_WIDTH), np.ascontiguousarray(flying[:, [at.K_NUMBER, at.K_ARRIVED]])
 
     def helped(self) -> NDArray[np.int64]:
         """Return how long each resource was at work beside another that a step needed at once."""

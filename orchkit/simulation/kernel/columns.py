@@ -5,36 +5,103 @@ An entry only takes the pointers out of arrays: to take one counts a reference, 
 
 from __future__ import annotations
 
-from numba import float64, int16, int32, int64, uint8
+from numba import float64, int8, int16, int32, int64, uint8
 
 from orchkit.simulation.kernel.compiling import compiled, entry
 from orchkit.simulation.kernel.draws import case_key, sample_attribute
 from orchkit.simulation.kernel.duty import open_between
-from orchkit.simulation.kernel.layout import MICRO, P_START, ROW_MORE, ROW_WIDTH
+from orchkit.simulation.kernel.layout import ENDED_WIDTH, MICRO, P_START, ROW_MORE, ROW_WIDTH
 
-__all__ = ["attribute", "count_rows", "fill", "on_duty", "place_rows", "write_numbers"]
+__all__ = [
+    "attribute",
+    "count_rows",
+    "fill",
+    "number_cases",
+    "on_duty",
+    "place_cases",
+    "place_rows",
+    "write_numbers",
+]
 
 _NAT = -(1 << 63)
+VARIED_STATUS, VARIED_ATTEMPT, VARIED_ERROR, VARIED_UNDONE, VARIED_REPLICATION = 1, 2, 4, 8, 16
 _LIST, _TABLE = int64[::1], int64[:, ::1]
+
+
+@compiled
+def _place_cases(rows, length, flying, in_flight, count, replication, cases, width, status):
+    for number in range(length):
+        e = ENDED_WIDTH * number
+        case = rows[e] * count + replication
+        cases[case], cases[width + case] = rows[e + 1], rows[e + 2] >> 4
+        status[case] = rows[e + 2] & 15
+    for number in range(in_flight):
+        cases[flying[2 * number] * count + replication] = flying[2 * number + 1]
+
+
+@entry(_TABLE, _TABLE, int64, int64, _TABLE, int8[::1])
+def place_cases(ended, flying, count, replication, cases, status):
+    """Note when the cases of a replication arrived and ended, and how."""
+    where = (len(ended), flying.ctypes, len(flying), count, replication)
+    _place_cases(ended.ctypes, *where, cases.ctypes, cases.shape[1], status.ctypes)
+
+
+@compiled
+def _number_cases(cases, length, first, index):
+    kept = 0
+    for case in range(length):
+        index[case] = -1
+        if cases[case] >= first:
+            index[case] = kept
+            kept += 1
+    return kept
+
+
+@entry(_TABLE, int64, _LIST)
+def number_cases(cases, first, index):
+    """Give those cases a number that have arrived, from a moment on; return how many these are."""
+    return _number_cases(cases.ctypes, cases.shape[1], first, index.ctypes)
+
+
+@compiled
+def _count_rows(rows, length, count, replication, index, offsets, used, width):
+    at = most = 0
+    while at < length:
+        word, packed = rows[ROW_WIDTH * at], rows[ROW_WIDTH * at + 4]
+        case = index[(word >> 24) * count + replication]
+        if case >= 0:
+            offsets[case + 1] += 1
+            used[word & 0xFFFFFF] += 1
+            used[width + (packed & 0xFFFFFF)] += 1
+            used[2 * width + ((packed >> 24) & 15)] += 1
+            kind = (packed >> 28) & 7
+            used[3 * width + kind] += 1
+            if kind:
+                used[4 * width + (packed >> 47)] += 1
+            most = max(most, (packed >> 32) & 0x7FFF)
+        at += 1 + ((packed >> ROW_MORE) & 1)
+    return most
 
 
 @entry(_TABLE, int64, int64, _LIST, _LIST, _TABLE)
 def count_rows(rows, count, replication, index, offsets, used):
-    """Count the rows of each case of a replication; and how often each node, unit, status, class and type occurs."""
+    """Count the rows of each case of a replication; and how often each node, unit, status, class and type occurs.
+
+    Return the highest number of an attempt.
+    """
+    where = (len(rows), count, replication, index.ctypes)
+    return _count_rows(rows.ctypes, *where, offsets.ctypes, used.ctypes, used.shape[1])
+
+
+@compiled
+def _place_rows(rows, length, count, replication, index, cursor, order, sign):
     at = 0
-    while at < len(rows):
-        word, packed = rows[at, 0], rows[at, 4]
-        case = index[(word >> 24) * count + replication]
+    while at < length:
+        case = index[(rows[ROW_WIDTH * at] >> 24) * count + replication]
         if case >= 0:
-            offsets[case + 1] += 1
-            used[0, word & 0xFFFFFF] += 1
-            used[1, packed & 0xFFFFFF] += 1
-            used[2, (packed >> 24) & 15] += 1
-            kind = (packed >> 28) & 7
-            used[3, kind] += 1
-            if kind:
-                used[4, packed >> 47] += 1
-        at += 1 + ((packed >> ROW_MORE) & 1)
+            order[cursor[case]] = at if sign > 0 else -1 - at
+            cursor[case] += 1
+        at += 1 + ((rows[ROW_WIDTH * at + 4] >> ROW_MORE) & 1)
 
 
 @entry(_TABLE, int64, int64, _LIST, _LIST, int32[::1], int64)
@@ -43,13 +110,7 @@ def place_rows(rows, count, replication, index, cursor, order, sign):
 
     A counting sort, which keeps the order of completion within a case.
     """
-    at = 0
-    while at < len(rows):
-        case = index[(rows[at, 0] >> 24) * count + replication]
-        if case >= 0:
-            order[cursor[case]] = at if sign > 0 else -1 - at
-            cursor[case] += 1
-        at += 1 + ((rows[at, 4] >> ROW_MORE) & 1)
+    _place_rows(rows.ctypes, len(rows), count, replication, index.ctypes, cursor.ctypes, order.ctypes, sign)
 
 
 @compiled
@@ -66,6 +127,7 @@ def _fill(
     numbers,
     codes,
     replications,
+    varied,
     tables,
     width,
     node_pools,
@@ -84,16 +146,21 @@ def _fill(
     times[to + length] = started if started >= 0 else _NAT
     times[to + 2 * length] = completed if completed >= 0 else _NAT
     numbers[to] = case
-    numbers[to + length] = (packed >> 32) & 0x7FFF
+    numbers[to + length] = tables[node]
     numbers[to + 2 * length] = tables[6 * width + unit + 1]
-    replications[to] = replication
-    kind = (packed >> 28) & 7
-    codes[to] = tables[node]
-    codes[to + length] = tables[width + node]
-    codes[to + 2 * length] = tables[2 * width + ((packed >> 24) & 15)]
-    codes[to + 3 * length] = tables[3 * width + kind]
-    codes[to + 4 * length] = tables[4 * width + (packed >> 47)] if kind else -1
-    codes[to + 5 * length] = tables[5 * width + node]
+    codes[to] = tables[width + node]
+    if varied & VARIED_STATUS:
+        codes[to + length] = tables[2 * width + ((packed >> 24) & 15)]
+    if varied & VARIED_ATTEMPT:
+        numbers[to + 3 * length] = (packed >> 32) & 0x7FFF
+    if varied & VARIED_ERROR:
+        kind = (packed >> 28) & 7
+        codes[to + 2 * length] = tables[3 * width + kind]
+        codes[to + 3 * length] = tables[4 * width + (packed >> 47)] if kind else -1
+    if varied & VARIED_UNDONE:
+        codes[to + 4 * length] = tables[5 * width + node]
+    if varied & VARIED_REPLICATION:
+        replications[to] = replication
     later, overtaken, gathered, away = 0, -1, 0, 0
     if (packed >> ROW_MORE) & 1:
         later, overtaken = r[row + ROW_WIDTH + 1], r[row + ROW_WIDTH + 2]
@@ -143,12 +210,14 @@ def _fill_all(
     cases,
     offsets,
     order,
+    ordered,
     length,
     times,
     floats,
     numbers,
     codes,
     replications,
+    varied,
     tables,
     width,
     node_pools,
@@ -160,14 +229,14 @@ def _fill_all(
     pauses,
     busy,
 ):
-    columns = (times, floats, numbers, codes, replications)
+    columns = (times, floats, numbers, codes, replications, varied)
     staff = (node_pools, unit_pools, calendars, pool_calendars, costs, helpers, pauses, busy)
     for number in range(cases):
         case = index[number * count + replication]
         if case < 0:
             continue
         for to in range(offsets[case], offsets[case + 1]):
-            at = order[to]
+            at = order[to] if ordered else to
             if at >= 0:
                 _fill(p, rows, ROW_WIDTH * at, number, replication, to, length, *columns, tables, width, *staff)
             else:
@@ -177,7 +246,7 @@ def _fill_all(
 
 @entry(
     *(_LIST, _TABLE, _TABLE, int64, int64, _LIST, _LIST, int32[::1]),
-    *(_TABLE, float64[:, ::1], int32[:, ::1], int16[:, ::1], int64[::1]),
+    *(_TABLE, float64[:, ::1], int32[:, ::1], int16[:, ::1], int64[::1], int64),
     *(int32[:, ::1], _LIST, _LIST, _LIST, _LIST, float64[:, ::1], float64[:, ::1], _LIST, _LIST),
 )
 def fill(
@@ -194,6 +263,7 @@ def fill(
     numbers,
     codes,
     replications,
+    varied,
     tables,
     node_pools,
     unit_pools,
@@ -204,13 +274,16 @@ def fill(
     pauses,
     busy,
 ):
-    """Write the columns of the log for the cases of one replication; the floats are zero before."""
+    """Write the columns of the log for the cases of one replication; the floats are zero before.
+
+    Without an order, the rows lie as the log's do. Columns that have one value only are not written.
+    """
     where = (rows.ctypes, open_rows.ctypes, count, replication, index.ctypes, len(index) // count, offsets.ctypes)
-    columns = (times.ctypes, floats.ctypes, numbers.ctypes, codes.ctypes, replications.ctypes)
+    columns = (times.ctypes, floats.ctypes, numbers.ctypes, codes.ctypes, replications.ctypes, varied)
     people = (node_pools.ctypes, unit_pools.ctypes, calendars.ctypes, pool_calendars.ctypes)
     staff = (*people, costs.ctypes, helpers.ctypes, pauses.ctypes)
     names = (tables.ctypes, tables.shape[1])
-    _fill_all(program.ctypes, *where, order.ctypes, len(order), *columns, *names, *staff, busy.ctypes)
+    _fill_all(program.ctypes, *where, order.ctypes, len(order), times.shape[1], *columns, *names, *staff, busy.ctypes)
 
 
 @compiled
