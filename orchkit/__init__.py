@@ -115,6 +115,8 @@ if TYPE_CHECKING:
         watch,
     )
     from orchkit.operations.notebooks import NotebookRun, run_notebook
+    from orchkit.service.limits import Limits
+    from orchkit.service.service import Service
     from orchkit.simulation.attributes import attributes_of
     from orchkit.simulation.calendars import Calendar, office_hours
     from orchkit.simulation.distributions import (
@@ -205,6 +207,8 @@ _NAMES = {
     "orchkit.view.widgets.inbox": ("Inbox",),
     "orchkit.view.widgets.what_if": ("WhatIf",),
     "orchkit.view.widgets.dead_letters": ("DeadLetters",),
+    "orchkit.service.service": ("Service",),  # let others reach it
+    "orchkit.service.limits": ("Limits",),
     "orchkit.formats": (  # a log from a file
         "ObjectLog",
         "flatten",

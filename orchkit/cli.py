@@ -21,6 +21,7 @@ from orchkit.analysis import metrics as read_metrics
 from orchkit.checks import check as check_workflow
 from orchkit.cli_operations import add_commands
 from orchkit.cli_output import show as show_frame
+from orchkit.cli_service import add_service_commands
 from orchkit.errors import OrchkitError, RunNotFound
 from orchkit.log import EventLog
 from orchkit.model import Workflow, read_workflow
@@ -250,6 +251,7 @@ def _log_of(store: Store, workflow: str | None = None) -> EventLog:
 
 
 add_commands(app)
+add_service_commands(app)
 
 
 def main() -> None:

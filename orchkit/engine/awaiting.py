@@ -25,7 +25,11 @@ class Awaiting(Reading):
     """The part of an engine that is awaited."""
 
     def _start(
-        self, workflow: Workflow | str, inputs: Mapping[str, Any] | None, case_id: str | None
+        self,
+        workflow: Workflow | str,
+        inputs: Mapping[str, Any] | None,
+        case_id: str | None,
+        caller: str | None = None,
     ) -> concurrent.futures.Future[Run]:
         raise NotImplementedError
 
@@ -44,9 +48,10 @@ class Awaiting(Reading):
         inputs: Mapping[str, Any] | None = None,
         *,
         case_id: str | None = None,
+        traceparent: str | None = None,
     ) -> Run:
         """Await the start of a run; see `start`."""
-        return await asyncio.wrap_future(self._start(workflow, inputs, case_id))
+        return await asyncio.wrap_future(self._start(workflow, inputs, case_id, traceparent))
 
     async def run_async(
         self,

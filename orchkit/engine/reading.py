@@ -74,6 +74,40 @@ class Reading:
         """
         return self._store.runs(limit=limit)
 
+    def runs_page(
+        self,
+        *,
+        workflow: str | None = None,
+        case_id: str | None = None,
+        statuses: Sequence[str] | None = None,
+        before: tuple[int, int] | None = None,
+        limit: int = 100,
+    ) -> pd.DataFrame:
+        """Return a row a run that is of a workflow, a case and a status, the newest first.
+
+        Returns
+        -------
+        DataFrame
+            The columns of `runs`, then ``seq, place``: those of the last row are ``before`` of the next page.
+        """
+        return self._store.runs_page(workflow=workflow, case_id=case_id, statuses=statuses, before=before, limit=limit)
+
+    def run_outcomes(self, run_ids: Sequence[str]) -> pd.DataFrame:
+        """Return how runs stand, a row each; see `orchkit.store.Store.run_outcomes`."""
+        return self._store.run_outcomes(run_ids)
+
+    def rows_after(self, seq: int, *, run_id: str | None = None, limit: int = 1_000) -> pd.DataFrame:
+        """Return the rows of the history after a ``seq``, of one run or of all."""
+        return self._store.rows_after(seq, run_id=run_id, limit=limit)
+
+    def knows(self, run_id: str) -> bool:
+        """Return whether there is a run of that id; cheap where there is none."""
+        return run_id in self._loop.live or run_id in self._store.known_runs([run_id])
+
+    def redact(self, text: str) -> str:
+        """Return a text without the engine's secrets."""
+        return self._loop.core.redact.text(text) or ""
+
     @property
     def now(self) -> float:
         """The time of its clock, in seconds since 1970."""

@@ -25,8 +25,10 @@ from orchkit.store.statements import (
     KNOWN_RUNS,
     OPEN_ROWS,
     OPEN_RUNS,
+    ROWS_AFTER,
     RUN_OUTCOMES,
     RUNS,
+    RUNS_PAGE,
     STEPS,
 )
 
@@ -40,7 +42,9 @@ __all__ = [
     "open_runs",
     "outcomes",
     "plan_rows",
+    "rows_after",
     "runs",
+    "runs_page",
     "stored_runs",
 ]
 
@@ -123,6 +127,26 @@ def history(cursor: duckdb.DuckDBPyConnection, run_id: str) -> pd.DataFrame:
 def runs(cursor: duckdb.DuckDBPyConnection, limit: int | None) -> pd.DataFrame:
     """Return a row a run, the newest first."""
     return frame_of(cursor, RUNS, [limit])
+
+
+def runs_page(
+    cursor: duckdb.DuckDBPyConnection,
+    workflow: str | None,
+    case_id: str | None,
+    statuses: Sequence[str] | None,
+    before: tuple[int, int] | None,
+    limit: int,
+) -> pd.DataFrame:
+    """Return a row a run that is of a workflow, a case and a status, the newest first, from a place on."""
+    seq, place = before or (_INT64 - 1, _INT64 - 1)
+    wanted = None if statuses is None else list(statuses)
+    first = limit if wanted is None else None
+    return frame_of(cursor, RUNS_PAGE, [workflow, case_id, seq, seq, place, first, wanted, wanted, limit])
+
+
+def rows_after(cursor: duckdb.DuckDBPyConnection, seq: int, run_id: str | None, limit: int) -> pd.DataFrame:
+    """Return the rows of the history after a place."""
+    return frame_of(cursor, ROWS_AFTER, [seq, run_id, limit])
 
 
 def outcomes(cursor: duckdb.DuckDBPyConnection, run_ids: Sequence[str]) -> pd.DataFrame:

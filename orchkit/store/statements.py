@@ -13,7 +13,9 @@ __all__ = [
     "KNOWN_RUNS",
     "OPEN_ROWS",
     "OPEN_RUNS",
+    "ROWS_AFTER",
     "RUNS",
+    "RUNS_PAGE",
     "RUN_OUTCOMES",
     "STEPS",
 ]
@@ -66,6 +68,30 @@ RUNS = f"""
         run_id, case_id, workflow, version, digest, status, started_at, ended_at, error_class, error_type, error_message
     FROM chosen LEFT JOIN states USING (run_id)
     ORDER BY seq DESC, place DESC
+"""
+
+# Where a status is asked for, the states of all are looked at; else only those of the page.
+RUNS_PAGE = f"""
+    WITH chosen AS MATERIALIZED (
+        SELECT *, rowid AS place FROM runs
+        WHERE workflow = coalesce(?, workflow) AND case_id = coalesce(?, case_id)
+            AND (seq < ? OR (seq = ? AND rowid < ?))
+        ORDER BY seq DESC, place DESC
+        LIMIT ?
+    ),
+    states AS ({_STATES})
+    SELECT
+        run_id, case_id, workflow, version, digest, status, started_at, ended_at, error_class, error_type,
+        error_message, seq, place
+    FROM chosen LEFT JOIN states USING (run_id)
+    WHERE ?::VARCHAR[] IS NULL OR list_contains(?::VARCHAR[], status)
+    ORDER BY seq DESC, place DESC
+    LIMIT ?
+"""
+
+# From one place of the history on; of one run, or of all.
+ROWS_AFTER = """
+    SELECT * FROM history WHERE seq > ? AND run_id = coalesce(?, run_id) ORDER BY seq LIMIT ?
 """
 
 # Where it happened is the innermost of the steps that failed with the run's error: the first that has it.

@@ -248,6 +248,39 @@ class Store:
         with self._database.reading() as cursor:
             return queries.runs(cursor, limit)
 
+    def runs_page(
+        self,
+        *,
+        workflow: str | None = None,
+        case_id: str | None = None,
+        statuses: Sequence[str] | None = None,
+        before: tuple[int, int] | None = None,
+        limit: int = 100,
+    ) -> pd.DataFrame:
+        """Return a row a run that is of a workflow, a case and a status, the newest first.
+
+        Parameters
+        ----------
+        workflow, case_id, statuses
+            What is looked for; all where nothing is given.
+        before
+            ``seq, place`` of the last row of the page before.
+        limit
+            Rows at most.
+
+        Returns
+        -------
+        DataFrame
+            The columns of `runs`, then ``seq, place``.
+        """
+        with self._database.reading() as cursor:
+            return queries.runs_page(cursor, workflow, case_id, statuses, before, limit)
+
+    def rows_after(self, seq: int, *, run_id: str | None = None, limit: int = 1_000) -> pd.DataFrame:
+        """Return the rows of the history after a ``seq``, of one run or of all: all columns of the table."""
+        with self._database.reading() as cursor:
+            return queries.rows_after(cursor, seq, run_id, limit)
+
     def run_outcomes(self, run_ids: Sequence[str]) -> pd.DataFrame:
         """Return a row for each of the runs that is stored, in the order asked for.
 

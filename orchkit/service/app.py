@@ -1,0 +1,74 @@
+"""The app: the routes behind the gate, every error a problem."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from orchkit.errors import OrchkitError
+from orchkit.service.backend import Backend
+from orchkit.service.gate import Gate
+from orchkit.service.openapi import describe
+from orchkit.service.problems import Fault, Refusal, problem_response, refusal_of
+from orchkit.service.routes import health, runs, workflows
+from orchkit.service.visits import visit_of
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+
+__all__ = ["create_app"]
+
+_VERSION = "1"
+_ABOUT = """
+The verbs of an orchkit engine over HTTP. Every error is a problem of RFC 9457. Times are ISO 8601 in UTC; durations are
+seconds. A token's role, `read`, `operate` or `admin`, is what `x-orchkit-role` of an operation asks for.
+"""
+# A router a kind of resource: whoever adds one adds a line here.
+_ROUTERS: tuple[APIRouter, ...] = (
+    workflows.routes,
+    runs.routes,
+    health.routes,
+)
+
+
+def create_app(backend: Backend) -> FastAPI:
+    """Return the ASGI app of a backend."""
+    app = FastAPI(
+        title="orchkit",
+        version=_VERSION,
+        description=_ABOUT.strip(),
+        docs_url=None,  # these pages load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.backend = backend
+    for routes in _ROUTERS:
+        app.include_router(routes)
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # as FastAPI's manual has it
+    app.add_middleware(Gate, backend=backend)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(OrchkitError, _refused)
+    app.add_exception_handler(RequestValidationError, _not_valid)
+    return app
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    return _told(request, refusal_of(error))
+
+
+async def _not_valid(request: Request, error: Exception) -> Response:
+    found = error.errors() if isinstance(error, RequestValidationError) else []
+    # What was given is left out: it may be a secret.
+    faults = [Fault(where=".".join(map(str, fault["loc"])), message=fault["msg"]) for fault in found]
+    detail = "; ".join(f"{fault.where}: {fault.message}" for fault in faults[:3])
+    return _told(request, Refusal(422, "not-valid", f"The request is not valid: {detail}.", faults=faults))
+
+
+def _told(request: Request, refusal: Refusal) -> Response:
+    visit = visit_of(request.scope)
+    visit.reason = refusal.kind
+    return problem_response(refusal, visit.id)
