@@ -105,7 +105,7 @@ def revoke_token(store: StoreFile, token: Annotated[str, typer.Argument(help="A 
     from orchkit.service.tokens import StoreKeeper, Tokens  # noqa: PLC0415 -- as above
 
     with Store(store) as opened:
-        Tokens(StoreKeeper(opened)).revoke(token, by=_user())
+        Tokens(StoreKeeper(opened)).revoke(token, by=_user(), keep_admin=False)
     typer.echo(f"{token} is revoked.")
 
 

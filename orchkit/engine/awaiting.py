@@ -33,7 +33,14 @@ class Awaiting(Reading):
     ) -> concurrent.futures.Future[Run]:
         raise NotImplementedError
 
-    def _event(self, event: str, payload: Any, message_id: str | None) -> Publish:  # noqa: ANN401 -- JSON
+    def _event(
+        self,
+        event: str,
+        payload: Any,  # noqa: ANN401 -- JSON
+        message_id: str | None,
+        *,
+        caller: str | None = None,
+    ) -> Publish:
         raise NotImplementedError
 
     def run_many(
@@ -79,9 +86,17 @@ class Awaiting(Reading):
         failure = Failure(ErrorClass.PERMANENT, "CallbackFailed", message)
         await asyncio.wrap_future(self._loop.post(CompleteWait(id_of(run), callback, failure=failure)))
 
-    async def publish_async(self, event: str, payload: Any = None, *, message_id: str | None = None) -> int:  # noqa: ANN401
+    async def publish_async(
+        self,
+        event: str,
+        payload: Any = None,  # noqa: ANN401 -- JSON
+        *,
+        message_id: str | None = None,
+        traceparent: str | None = None,
+    ) -> int:
         """Await that an event is durably delivered; see `publish`."""
-        return int(await asyncio.wrap_future(self._loop.post(self._event(event, payload, message_id))))
+        message = self._event(event, payload, message_id, caller=traceparent)
+        return int(await asyncio.wrap_future(self._loop.post(message)))
 
     async def cancel_async(self, run: Run | str, reason: str = "cancelled") -> None:
         """Await that a cancellation is durably accepted; see `cancel`."""

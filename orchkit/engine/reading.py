@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from orchkit.clock import Clock
 from orchkit.engine.loop import Loop
@@ -20,7 +21,8 @@ from orchkit.events import Failure
 from orchkit.log import EventLog
 from orchkit.model.definition import Workflow
 from orchkit.model.states import ErrorClass, RunStatus
-from orchkit.store import Store
+from orchkit.store import Bounds, Store
+from orchkit.store.reading import Parameters
 
 __all__ = ["Reading"]
 
@@ -96,13 +98,50 @@ class Reading:
         """Return how runs stand, a row each; see `orchkit.store.Store.run_outcomes`."""
         return self._store.run_outcomes(run_ids)
 
-    def rows_after(self, seq: int, *, run_id: str | None = None, limit: int = 1_000) -> pd.DataFrame:
-        """Return the rows of the history after a ``seq``, of one run or of all."""
-        return self._store.rows_after(seq, run_id=run_id, limit=limit)
+    def rows_after(
+        self, seq: int, *, run_id: str | None = None, workflow: str | None = None, limit: int = 1_000
+    ) -> pd.DataFrame:
+        """Return the rows of the history after a ``seq``, of one run or workflow or of all."""
+        return self._store.rows_after(seq, run_id=run_id, workflow=workflow, limit=limit)
+
+    def last_seq(self) -> int:
+        """Return the ``seq`` of the last row of the history; 0 where there is none."""
+        return self._store.last_seq
+
+    def table(self, query: str, parameters: Parameters = None, bounds: Bounds | None = None) -> pa.Table:
+        """Return the answer to a read-only query as an Arrow table, within bounds; see `sql`.
+
+        Raises
+        ------
+        QueryError
+            As for `sql`; or the answer takes longer, or is larger, than the bounds allow.
+        """
+        return self._store.table(query, parameters, bounds)
+
+    def on_commit(self, told: Callable[[], None]) -> Callable[[], None]:
+        """Call a function after each commit, in the thread that writes; it must be quick and must not raise.
+
+        Returns
+        -------
+        Callable
+            Ends that.
+        """
+        listeners = self._loop.writer.listeners
+        listeners.append(told)
+        return lambda: listeners.remove(told)
 
     def knows(self, run_id: str) -> bool:
         """Return whether there is a run of that id; cheap where there is none."""
         return run_id in self._loop.live or run_id in self._store.known_runs([run_id])
+
+    def deployed(self, workflow: str) -> Workflow | None:
+        """Return the version of a workflow that was deployed last, from memory; None where none was."""
+        return self._loop.core.plans.current.get(workflow)
+
+    def began(self, run_id: str) -> float | None:
+        """Return when a run that has not ended began, in seconds since 1970; from memory, None for all others."""
+        live = self._loop.live.get(run_id)
+        return None if live is None else live.active.began.get("")
 
     def redact(self, text: str) -> str:
         """Return a text without the engine's secrets."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -14,7 +16,21 @@ from orchkit.service.backend import Backend
 from orchkit.service.gate import Gate
 from orchkit.service.openapi import describe
 from orchkit.service.problems import Fault, Refusal, problem_response, refusal_of
-from orchkit.service.routes import health, runs, workflows
+from orchkit.service.routes import (
+    alerts,
+    callbacks,
+    dead_letters,
+    events,
+    figures,
+    health,
+    history,
+    queries,
+    runs,
+    schedules,
+    tokens,
+    work_items,
+    workflows,
+)
 from orchkit.service.visits import visit_of
 
 if TYPE_CHECKING:
@@ -26,11 +42,25 @@ _VERSION = "1"
 _ABOUT = """
 The verbs of an orchkit engine over HTTP. Every error is a problem of RFC 9457. Times are ISO 8601 in UTC; durations are
 seconds. A token's role, `read`, `operate` or `admin`, is what `x-orchkit-role` of an operation asks for.
+
+`GET /v1/history/stream` tells the history as it grows, as server-sent events: `id` is the `seq` of a row, `data` the
+row. It begins now, or after `?after=<seq>`, or after `Last-Event-ID`; `run_id` and `workflow` choose. OpenAPI 3.1 has
+no word for a stream without end, so that it is described here only.
 """
 # A router a kind of resource: whoever adds one adds a line here.
 _ROUTERS: tuple[APIRouter, ...] = (
     workflows.routes,
     runs.routes,
+    history.routes,
+    callbacks.routes,
+    events.routes,
+    work_items.routes,
+    dead_letters.routes,
+    schedules.routes,
+    figures.routes,
+    alerts.routes,
+    queries.routes,
+    tokens.routes,
     health.routes,
 )
 
@@ -57,7 +87,20 @@ def create_app(backend: Backend) -> FastAPI:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    return _told(request, refusal_of(error))
+    refusal = refusal_of(error)
+    if refusal.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:  # Starlette names those of the first route only
+        refusal.headers = {"allow": ", ".join(_methods_at(request))}
+    return _told(request, refusal)
+
+
+def _methods_at(request: Request) -> list[str]:
+    """Return the methods that a path takes."""
+    found: set[str] = set()
+    for routes in _ROUTERS:
+        for route in routes.routes:
+            if isinstance(route, APIRoute) and route.path_regex.match(request.url.path):
+                found |= route.methods or set()
+    return sorted(found)
 
 
 async def _not_valid(request: Request, error: Exception) -> Response:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import decimal
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
-__all__ = ["history_records", "plain_cell", "records"]
+__all__ = ["history_records", "jsonable", "plain_cell", "records"]
 
 
 def records(frame: pd.DataFrame, columns: Iterable[str] | None = None) -> list[dict[str, Any]]:
@@ -42,3 +44,32 @@ def plain_cell(value: Any) -> Any:  # noqa: ANN401 -- a cell
     if isinstance(value, pd.Timestamp):
         return value.isoformat()
     return value
+
+
+def jsonable(value: Any) -> Any:  # noqa: ANN401 -- what Arrow gives
+    """Return a value of an Arrow table as JSON has it: what JSON lacks is text, and no number is None.
+
+    Examples
+    --------
+    >>> jsonable({"at": dt.date(2027, 1, 31), "sum": decimal.Decimal("7"), "raw": b"ab", "no": float("inf")})
+    {'at': '2027-01-31', 'sum': 7, 'raw': '6162', 'no': None}
+    """
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case decimal.Decimal():
+            return int(value) if value == value.to_integral_value() else float(value)
+        case dt.datetime() | dt.date() | dt.time():
+            return value.isoformat()
+        case dt.timedelta():
+            return value.total_seconds()
+        case bytes():
+            return value.hex()
+        case Mapping():
+            return {str(name): jsonable(item) for name, item in value.items()}
+        case list() | tuple():
+            return [jsonable(item) for item in value]
+        case _:
+            return str(value)

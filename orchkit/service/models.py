@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StringConstraints
 
+from orchkit.model.schedule import CatchUp, Overlap
 from orchkit.model.states import RunStatus
+from orchkit.service.roles import Role
 
-__all__ = ["Error", "Given", "HistoryRow", "Name", "Text"]
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+
+
+def _written(value: object) -> object:
+    if not isinstance(value, str) or not _MOMENT.fullmatch(value):
+        message = "a moment is written with its offset, such as 2027-01-31T09:00:00+01:00"
+        raise ValueError(message)
+    return value
+
 
 # A name in a request: printable, so that it reads well in logs and tables.
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f\\]+$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2_000, pattern=r"^[^\x00]+$")]
 RunId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+# Durations as in the rest of orchkit: 90s, 5 min, 2 hours.
+Span = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,6} ?(s|min|h|d|seconds|minutes|hours|days)$")]
+# A moment is written out: numbers are not taken for seconds.
+Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
+By = Annotated[Name | None, Field(description="Who has decided it; the token's name where nobody is named.")]
+# The same in a path, where a slash parts.
+PathName = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f\\/]+$")]
 JsonObject = dict[str, Any]
 
 
@@ -88,9 +106,9 @@ class Retry(Given):
     """How a run that has failed shall go on."""
 
     variables: JsonObject = Field(default_factory=dict, description="Mended ones.", examples=[{"address": "Rome"}])
-    from_start: bool = Field(default=False, description="Whether it begins anew.")
+    from_start: StrictBool = Field(default=False, description="Whether it begins anew.")
     reason: Text | None = Field(default=None, examples=["The customer has told us."])
-    by: Name | None = Field(default=None, description="Who has decided it; the token's name where nobody is named.")
+    by: By = None
 
 
 class HistoryRow(Told):
@@ -188,3 +206,294 @@ class Health(Told):
     """How the service is."""
 
     status: Literal["ok"]
+
+
+class CompleteCallback(Given):
+    """What a callback brings."""
+
+    callback: Name = Field(description="The callback's name, or its node's.", examples=["carrier"])
+    payload: Any = Field(default=None, description="A JSON value.", examples=[{"signed_by": "Ada"}])
+
+
+class FailCallback(Given):
+    """Why what was waited for does not come."""
+
+    callback: Name = Field(description="The callback's name, or its node's.", examples=["carrier"])
+    message: Text = Field(default="failed", examples=["The parcel is lost."])
+
+
+class PublishEvent(Given):
+    """An event."""
+
+    event: Name = Field(description="Its name, which waits and triggers have.", examples=["paid"])
+    payload: Any = Field(default=None, description="A JSON value.", examples=[{"order": "A-1", "amount": 7}])
+    message_id: Name | None = Field(default=None, description="An event of the same id is taken once.")
+
+
+class Taken(Told):
+    """How many runs took an event."""
+
+    taken: int = Field(ge=0)
+
+
+class WorkItem(Told):
+    """What waits for a person."""
+
+    item_id: str
+    run_id: str
+    case_id: str
+    workflow: str
+    task: str
+    title: Any
+    instructions: Any
+    role: str | None
+    assignee: str | None
+    claimed_by: str | None
+    created: datetime
+    due: datetime | None
+    overdue: bool
+    data: Any = Field(description="What is shown.")
+    form: Any = Field(description="A JSON Schema that the answer must meet.")
+
+
+class WorkItems(Told):
+    """Open work items, and how many there are."""
+
+    items: list[WorkItem]
+    total: int
+
+
+class Who(Given):
+    """Who does it."""
+
+    by: By = None
+
+
+class CompleteItem(Given):
+    """What a form was filled in with."""
+
+    data: Any = Field(default=None, examples=[{"approved": True}])
+    by: By = None
+
+
+class RejectItem(Given):
+    """Why a work item is refused."""
+
+    reason: Text = Field(examples=["Not my department."])
+    by: By = None
+
+
+class DeadLetter(Told):
+    """A run that waits for a decision."""
+
+    run_id: str
+    case_id: str
+    workflow: str
+    version: str | None
+    status: RunStatus
+    node: str
+    error_class: str | None
+    error_type: str | None
+    error_message: str | None
+    attempts: int
+    inputs: JsonObject
+    since: datetime
+
+
+class DeadLetters(Told):
+    """Dead letters, and how many there are."""
+
+    letters: list[DeadLetter]
+    total: int
+
+
+class Discard(Given):
+    """Why a dead letter is given up."""
+
+    reason: Text = Field(examples=["The customer has withdrawn."])
+    by: By = None
+
+
+class _Many(Given):
+    run_ids: list[RunId] = Field(min_length=1, max_length=1_000)
+
+
+class RetryMany(_Many):
+    """Which runs shall go on, and how."""
+
+    variables: JsonObject = Field(default_factory=dict)
+    from_start: StrictBool = False
+    reason: Text | None = None
+    by: By = None
+
+
+class DiscardMany(_Many):
+    """Which runs are given up, and why."""
+
+    reason: Text
+    by: By = None
+
+
+class Decision(Told):
+    """What came of it for one run."""
+
+    run_id: str
+    accepted: bool
+    problem: str | None
+
+
+class Decisions(Told):
+    """What came of it, a row a run."""
+
+    decisions: list[Decision]
+
+
+class Schedule(Told):
+    """What starts runs at fixed times."""
+
+    schedule: str
+    workflow: str
+    version: str | None
+    when: str
+    overlap: Overlap
+    catch_up: CatchUp
+    paused: bool
+    last: datetime | None
+    next: datetime | None
+    running: int
+    queued: int
+
+
+class Schedules(Told):
+    """The schedules."""
+
+    schedules: list[Schedule]
+
+
+class PutSchedule(Given):
+    """When runs of a workflow are due: by ``cron`` or ``every``."""
+
+    workflow: Name = Field(examples=["report"])
+    cron: Annotated[str, StringConstraints(min_length=9, max_length=100)] | None = Field(
+        default=None, description="Five fields, or six with seconds before them.", examples=["30 2 * * MON-FRI"]
+    )
+    every: Span | None = Field(default=None, examples=[None])
+    time_zone: Name = Field(default="UTC", examples=["Europe/Rome"])
+    overlap: Overlap = Overlap.SKIP
+    catch_up: CatchUp = CatchUp.LAST
+    jitter: Span | None = Field(default=None, examples=["30 s"])
+    first: Moment | None = None
+    until: Moment | None = None
+    inputs: JsonObject = Field(default_factory=dict)
+
+
+class Metric(Told):
+    """A figure of a workflow."""
+
+    workflow: str
+    metric: str
+    value: float | None
+    unit: str
+
+
+class Metrics(Told):
+    """The figures."""
+
+    metrics: list[Metric]
+
+
+class Failure(Told):
+    """A kind of failure."""
+
+    model_config = ConfigDict(extra="allow")
+
+    count: int
+    cases: int
+
+
+class Failures(Told):
+    """The kinds of failure, the most harmful first."""
+
+    failures: list[Failure]
+
+
+class Alert(Told):
+    """How an alert stands."""
+
+    alert: str
+    workflow: str
+    severity: str
+    condition: str
+    state: Literal["pending", "firing", "resolved"]
+    value: float | None
+    since: datetime
+    silenced_until: datetime | None
+
+
+class Alerts(Told):
+    """The alerts."""
+
+    alerts: list[Alert]
+
+
+class Silence(Given):
+    """What shall not be sent, for how long, and why."""
+
+    alert: Name = Field(description="Its name, or a pattern such as order/*.", examples=["order/high_failure_rate"])
+    duration: Span = Field(examples=["2 h"])
+    reason: Text = Field(examples=["The carrier is being repaired."])
+    by: By = None
+
+
+class Query(Given):
+    """A query that reads: SELECT, WITH, FROM, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN."""
+
+    query: Annotated[str, StringConstraints(min_length=1, max_length=20_000)] = Field(
+        examples=["SELECT workflow, count(*) AS runs FROM runs GROUP BY workflow"]
+    )
+    parameters: list[str | int | float | bool | None] = Field(
+        default_factory=list, max_length=100, description="For the ? in it."
+    )
+
+
+class Column(Told):
+    """A column of an answer."""
+
+    name: str
+    type: str = Field(description="Arrow's.")
+
+
+class Answer(Told):
+    """The answer to a query, a list a row."""
+
+    columns: list[Column]
+    rows: list[list[Any]]
+
+
+class CreateToken(Given):
+    """A token to make."""
+
+    name: Name = Field(description="What it is for.", examples=["dashboard"])
+    role: Role = Field(default=Role.READ)
+
+
+class Token(Told):
+    """What is known of a token."""
+
+    id: str
+    name: str
+    role: Role
+    created: datetime
+    revoked: bool
+
+
+class NewToken(Token):
+    """A token that was made."""
+
+    token: str = Field(description="Told this once.")
+
+
+class Tokens(Told):
+    """The tokens."""
+
+    tokens: list[Token]

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from orchkit.errors import (
     EngineClosed,
     HandlerNotFound,
+    InputError,
     MissingExtraError,
     OrchkitError,
     PermanentError,
@@ -26,7 +27,7 @@ from orchkit.errors import (
     WorkflowError,
     WorkItemNotFound,
 )
-from orchkit.service.tokens import TokenNotFound
+from orchkit.service.tokens import LastAdmin, TokenNotFound
 
 __all__ = ["MEDIA_TYPE", "Fault", "Problem", "Refusal", "problem_response", "refusal_of"]
 
@@ -85,19 +86,22 @@ class Refusal(HTTPException):
         self.kind, self.faults = kind, tuple(faults)
 
 
-# The most special kind first.
+# The most special kind first. 422 is for what the OpenAPI forbids; what it allows and what is here does not, such as
+# inputs that the workflow does not take or a query on a table that is not there, is a conflict.
 _KINDS: tuple[tuple[type[OrchkitError], int, str], ...] = (
     (RunNotFound, 404, "run-not-found"),
     (WaitNotFound, 404, "callback-not-found"),
     (ScheduleNotFound, 404, "schedule-not-found"),
     (WorkItemNotFound, 404, "work-item-not-found"),
     (TokenNotFound, 404, "token-not-found"),
+    (LastAdmin, 409, "last-admin"),
     (RunError, 409, "conflict"),
     (HandlerNotFound, 409, "handler-not-found"),
     (MissingExtraError, 409, "extra-not-installed"),
-    (WorkflowError, 422, "not-valid"),
-    (PermanentError, 422, "not-valid"),
-    (QueryError, 422, "query-refused"),
+    (InputError, 409, "inputs-refused"),
+    (WorkflowError, 409, "workflow-refused"),
+    (PermanentError, 409, "value-refused"),
+    (QueryError, 409, "query-refused"),
     (EngineClosed, 503, "stopping"),
     (StoreError, 503, "store-failed"),
 )

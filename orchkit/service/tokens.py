@@ -23,7 +23,7 @@ from orchkit.errors import OrchkitError
 from orchkit.service.roles import Role
 from orchkit.store import Batch, HistoryRow, Store
 
-__all__ = ["Keeper", "StoreKeeper", "Token", "TokenNotFound", "Tokens"]
+__all__ = ["Keeper", "LastAdmin", "StoreKeeper", "Token", "TokenNotFound", "Tokens"]
 
 _PREFIX = "ok"
 _KIND = "token"
@@ -34,6 +34,10 @@ _NOBODY = hashlib.sha256(b"").hexdigest()
 
 class TokenNotFound(OrchkitError, KeyError):
     """No token of that id."""
+
+
+class LastAdmin(OrchkitError):
+    """The only token that may administer is not revoked: nobody could any more."""
 
 
 class Keeper(Protocol):
@@ -140,19 +144,34 @@ class Tokens:
             self._take(token_id, "CREATED", payload, time.time())
         return f"{_PREFIX}_{token_id}_{secret}"
 
-    def revoke(self, token_id: str, *, by: str | None = None) -> None:
+    def revoke(self, token_id: str, *, by: str | None = None, keep_admin: bool = True) -> None:
         """Take a token no more. To revoke it twice does nothing.
+
+        Parameters
+        ----------
+        token_id
+            Its public part.
+        by
+            Who does so, for the history.
+        keep_admin
+            Whether the last one of an admin is refused; where it is not, the next start of the service makes one.
 
         Raises
         ------
         TokenNotFound
             There is none of that id.
+        LastAdmin
+            It is the last one of an admin.
         """
         with self._lock:
             found = self._tokens.get(token_id)
             if found is None:
                 message = f"There is no token {token_id!r}: orchkit token list shows them."
                 raise TokenNotFound(message)
+            others = [one for one in self._tokens.values() if one.id != token_id and _administers(one)]
+            if keep_admin and _administers(found) and not others:
+                message = "This is the last token of an admin: make another one first."
+                raise LastAdmin(message)
             if not found.revoked:
                 self._keeper.note(_KIND, token_id, "REVOKED", {}, by=by)
                 self._take(token_id, "REVOKED", {}, 0.0)
@@ -172,7 +191,16 @@ class Tokens:
     @property
     def has_admin(self) -> bool:
         """Whether somebody may administer the service."""
-        return any(token.role is Role.ADMIN and not token.revoked for token in self.listed())
+        return any(map(_administers, self.listed()))
+
+    def takes(self, token_id: str) -> bool:
+        """Return whether a token is still taken."""
+        found = self._tokens.get(token_id)
+        return found is not None and not found.revoked
+
+
+def _administers(token: Token) -> bool:
+    return token.role is Role.ADMIN and not token.revoked
 
 
 def _digest(secret: str) -> str:

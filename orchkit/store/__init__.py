@@ -4,6 +4,7 @@ The only SQL on state and history is here. `Store` owns the file, `GroupWriter` 
 `Redactor` keeps secrets out of what it is given.
 """
 
+from orchkit.store.bounded import Bounds
 from orchkit.store.queries import FailedFrames, LogFrames
 from orchkit.store.redaction import Redactor
 from orchkit.store.rows import Batch, DefinitionRow, HistoryRow, RunRow, StoredRow
@@ -12,6 +13,7 @@ from orchkit.store.writer import GroupWriter
 
 __all__ = [
     "Batch",
+    "Bounds",
     "DefinitionRow",
     "FailedFrames",
     "GroupWriter",

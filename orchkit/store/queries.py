@@ -144,9 +144,11 @@ def runs_page(
     return frame_of(cursor, RUNS_PAGE, [workflow, case_id, seq, seq, place, first, wanted, wanted, limit])
 
 
-def rows_after(cursor: duckdb.DuckDBPyConnection, seq: int, run_id: str | None, limit: int) -> pd.DataFrame:
+def rows_after(
+    cursor: duckdb.DuckDBPyConnection, seq: int, run_id: str | None, workflow: str | None, limit: int
+) -> pd.DataFrame:
     """Return the rows of the history after a place."""
-    return frame_of(cursor, ROWS_AFTER, [seq, run_id, limit])
+    return frame_of(cursor, ROWS_AFTER, [seq, run_id, workflow, limit])
 
 
 def outcomes(cursor: duckdb.DuckDBPyConnection, run_ids: Sequence[str]) -> pd.DataFrame:

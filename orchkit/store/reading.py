@@ -11,7 +11,7 @@ import pandas as pd
 
 from orchkit.errors import QueryError
 
-__all__ = ["Parameters", "answer", "frame_of"]
+__all__ = ["Parameters", "answer", "check_reads", "frame_of"]
 
 Parameters = Sequence[Any] | Mapping[str, Any] | None
 
@@ -61,7 +61,7 @@ def answer(cursor: duckdb.DuckDBPyConnection, query: str, parameters: Parameters
     """
     try:
         statements = cursor.extract_statements(query)
-        _check(statements)
+        check_reads(statements)
         return frame_of(cursor, statements[0].query, parameters)
     except (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError) as error:
         message = f"DuckDB cannot answer: {error}"
@@ -71,7 +71,8 @@ def answer(cursor: duckdb.DuckDBPyConnection, query: str, parameters: Parameters
         raise QueryError(message) from error
 
 
-def _check(statements: Sequence[duckdb.Statement]) -> None:
+def check_reads(statements: Sequence[duckdb.Statement]) -> None:
+    """Refuse what is not one statement that reads."""
     if len(statements) != 1:
         message = f"sql() takes one statement, not {len(statements)}: ask one after the other."
         raise QueryError(message)

@@ -89,9 +89,11 @@ RUNS_PAGE = f"""
     LIMIT ?
 """
 
-# From one place of the history on; of one run, or of all.
+# From one place of the history on; of one run or workflow, or of all.
 ROWS_AFTER = """
-    SELECT * FROM history WHERE seq > ? AND run_id = coalesce(?, run_id) ORDER BY seq LIMIT ?
+    SELECT * FROM history
+    WHERE seq > ? AND run_id = coalesce(?, run_id) AND workflow = coalesce(?, workflow)
+    ORDER BY seq LIMIT ?
 """
 
 # Where it happened is the innermost of the steps that failed with the run's error: the first that has it.

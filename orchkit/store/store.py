@@ -12,10 +12,12 @@ from typing import Any, Self
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from orchkit.errors import StoreError
 from orchkit.store import queries
+from orchkit.store.bounded import Bounds, bounded_answer
 from orchkit.store.database import Database, store_error
 from orchkit.store.queries import FailedFrames, LogFrames
 from orchkit.store.reading import Parameters, answer
@@ -85,6 +87,11 @@ class Store:
     def path(self) -> Path | None:
         """The file; None in memory."""
         return self._path
+
+    @property
+    def last_seq(self) -> int:
+        """The ``seq`` of the last row of the history that is durable; 0 where there is none."""
+        return self._next_seq - 1
 
     # Writing -----------------------------------------------------------------
 
@@ -276,10 +283,23 @@ class Store:
         with self._database.reading() as cursor:
             return queries.runs_page(cursor, workflow, case_id, statuses, before, limit)
 
-    def rows_after(self, seq: int, *, run_id: str | None = None, limit: int = 1_000) -> pd.DataFrame:
-        """Return the rows of the history after a ``seq``, of one run or of all: all columns of the table."""
+    def rows_after(
+        self, seq: int, *, run_id: str | None = None, workflow: str | None = None, limit: int = 1_000
+    ) -> pd.DataFrame:
+        """Return the rows of the history after a ``seq``, of one run or workflow or of all: the table's columns."""
         with self._database.reading() as cursor:
-            return queries.rows_after(cursor, seq, run_id, limit)
+            return queries.rows_after(cursor, seq, run_id, workflow, limit)
+
+    def table(self, query: str, parameters: Parameters = None, bounds: Bounds | None = None) -> pa.Table:
+        """Return the answer to a query as an Arrow table, within bounds; see `sql`.
+
+        Raises
+        ------
+        QueryError
+            As for `sql`; or the answer takes longer, or is larger, than the bounds allow.
+        """
+        with self._database.reading() as cursor:
+            return bounded_answer(cursor, query, parameters, bounds or Bounds())
 
     def run_outcomes(self, run_ids: Sequence[str]) -> pd.DataFrame:
         """Return a row for each of the runs that is stored, in the order asked for.

@@ -62,6 +62,7 @@ class GroupWriter:
         self._closed = False
         self._broken: StoreError | None = None
         self.commits = 0
+        self.listeners: list[Callable[[], None]] = []  # each is called after each commit
         self._thread = threading.Thread(target=self._loop, name="orchkit-writer", daemon=True)
         self._thread.start()
 
@@ -145,6 +146,8 @@ class GroupWriter:
             self._broken = _later(error)
             return error if isinstance(error, StoreError) else self._broken
         self.commits += 1
+        for listener in tuple(self.listeners):
+            listener()
         return None
 
     def _tell(self, submitted: _Submitted, error: StoreError | None) -> None:

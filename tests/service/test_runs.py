@@ -85,6 +85,8 @@ def test_what_is_not_there_is_a_problem(operate):
 
 
 def test_inputs_that_do_not_fit_are_a_problem_that_says_so(operate):
-    found = problem(operate.post("/v1/runs", json={"workflow": "order", "inputs": {"address": 7}}), 422, "not-valid")
+    found = problem(
+        operate.post("/v1/runs", json={"workflow": "order", "inputs": {"address": 7}}), 409, "inputs-refused"
+    )
 
     assert found["detail"] == "Input address: 7 is not of type 'string'"

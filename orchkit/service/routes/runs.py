@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Header, Path, Query
@@ -30,29 +31,30 @@ _STEPS = list(models.Step.model_fields)
 _CURSOR = re.compile(r"(\d{1,18})-(\d{1,18})")
 
 
-@routes.post(
-    "/v1/runs",
-    status_code=201,
-    response_model=models.Run,
-    **needs(Role.OPERATE, "start_run", 404, 409),
-)
+_start = needs(Role.OPERATE, "start_run", 404, 409)
+_start["responses"][200] = {"model": models.Run, "description": "The case has a run already: this one."}
+
+
+@routes.post("/v1/runs", status_code=201, response_model=models.Run, **_start)
 async def start_run(
     backend: BackendOf, body: models.StartRun, traceparent: Annotated[str | None, Header(max_length=200)] = None
 ) -> Response:
     """Start a run; it is durable when the answer comes. The same case has one run: 200 tells that it was there."""
-    workflow = await asyncio.to_thread(find_workflow, backend, body.workflow)
-    case = body.case_id
-    known = case is not None and backend.engine.knows(run_id_of(workflow.name, case))
-    run = await backend.engine.start_async(workflow, body.inputs, case_id=case, traceparent=traceparent)
-    found = await asyncio.to_thread(run_record, backend, run)
+    engine, case = backend.engine, body.case_id
+    workflow = engine.deployed(body.workflow)
+    if workflow is None:
+        workflow = await asyncio.to_thread(find_workflow, backend, body.workflow)
+    known = case is not None and engine.knows(run_id_of(workflow.name, case))
+    run = await engine.start_async(workflow, body.inputs, case_id=case, traceparent=traceparent)
+    found = _live_record(backend, run) or await asyncio.to_thread(run_record, backend, run)
     return answer(backend, found, 200 if known else 201, {"location": f"/v1/runs/{run.id}"})
 
 
 @routes.get("/v1/runs", response_model=models.RunPage, **needs(Role.READ, "list_runs"))
 def list_runs(
     backend: BackendOf,
-    workflow: Annotated[str | None, Query(min_length=1, max_length=200, examples=["order"])] = None,
-    case_id: Annotated[str | None, Query(min_length=1, max_length=200, examples=["A-1"])] = None,
+    workflow: Annotated[models.Name | None, Query(examples=["order"])] = None,
+    case_id: Annotated[models.Name | None, Query(examples=["A-1"])] = None,
     status: Annotated[list[RunStatus] | None, Query(max_length=9, description="Any of these.")] = None,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
     cursor: Annotated[str | None, Query(pattern=r"^[0-9]{1,18}-[0-9]{1,18}$", description="`next` of a page.")] = None,
@@ -143,6 +145,17 @@ def run_record(backend: Backend, run: Run) -> dict[str, Any]:
     found = backend.engine.run_outcomes([run.id]).iloc[0]
     row = {**{str(name): plain_cell(value) for name, value in found.items()}, "version": run.workflow.version}
     return _run({**row, "digest": run.workflow.digest})
+
+
+def _live_record(backend: Backend, run: Run) -> dict[str, Any] | None:
+    """Return what is told of a run that goes on, without asking the store; None where it has ended."""
+    began = backend.engine.began(run.id)
+    status = None if began is None else run.status
+    if began is None or status is None or status.is_final:
+        return None
+    row = {"run_id": run.id, "case_id": run.case_id, "workflow": run.workflow.name, "version": run.workflow.version}
+    moments = {"started_at": datetime.fromtimestamp(began, UTC).isoformat(), "ended_at": None}
+    return _run({**row, **moments, "digest": run.workflow.digest, "status": status.value, "error_class": None})
 
 
 def _run(row: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from orchkit.errors import WorkflowError
 from orchkit.model import Workflow, read_workflow
+from orchkit.service import models
 from orchkit.service.backend import Backend
 from orchkit.service.frames import records
 from orchkit.service.models import Versions, WorkflowDetail, Workflows
@@ -22,7 +23,10 @@ __all__ = ["find_workflow", "routes"]
 
 routes = router("workflows")
 
-WorkflowName = Annotated[str, Path(min_length=1, max_length=200, description="A workflow's name.", examples=["order"])]
+WorkflowName = Annotated[
+    models.PathName,
+    Path(description="A workflow's name.", examples=["order"]),
+]
 
 _NAMES = "SELECT DISTINCT workflow FROM definitions ORDER BY workflow"
 _VERSIONS = """

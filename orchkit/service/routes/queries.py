@@ -1,0 +1,68 @@
+"""Queries: SQL that reads the store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+from fastapi import Request
+from starlette.responses import Response
+
+from orchkit.errors import QueryError
+from orchkit.service import models
+from orchkit.service.frames import jsonable
+from orchkit.service.problems import Refusal
+from orchkit.service.roles import Role
+from orchkit.service.routing import BackendOf, answer, needs, router
+from orchkit.store import Bounds
+
+__all__ = ["routes"]
+
+routes = router("queries")
+
+ARROW, JSON = "application/vnd.apache.arrow.stream", "application/json"
+
+_query = needs(Role.READ, "query", 406, 409)
+_query["responses"][200] = {"content": {ARROW: {"schema": {"type": "string", "format": "binary"}}}}
+
+
+@routes.post("/v1/sql", response_model=models.Answer, **_query)
+def query(backend: BackendOf, request: Request, body: models.Query) -> Response:
+    """Answer a query on `history`, `runs` and `definitions`, as JSON or, where `Accept` says so, an Arrow stream."""
+    wanted = _wanted(request.headers.get("accept", "*/*"))
+    limits = backend.limits
+    if not backend.queries.acquire(timeout=limits.sql_s):
+        raise Refusal(429, "too-many-queries", "Other queries are being answered: wait.", {"retry-after": "5"})
+    try:
+        bounds = Bounds(limits.sql_s, limits.sql_rows, limits.sql_bytes)
+        found = backend.engine.table(body.query, body.parameters or None, bounds)
+        return _as_arrow(found) if wanted == ARROW else answer(backend, _as_json(found))
+    finally:
+        backend.queries.release()
+
+
+def _wanted(accept: str) -> str:
+    kinds = [part.split(";")[0].strip().lower() for part in accept.split(",")]
+    for kind in kinds:
+        if kind == ARROW:
+            return ARROW
+        if kind in (JSON, "application/*", "*/*", ""):
+            return JSON
+    raise Refusal(406, "not-acceptable", f"An answer is {JSON} or {ARROW}.")
+
+
+def _as_arrow(table: pa.Table) -> Response:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return Response(memoryview(sink.getvalue()), media_type=ARROW)
+
+
+def _as_json(table: pa.Table) -> dict[str, Any]:
+    columns = [{"name": field.name, "type": str(field.type)} for field in table.schema]
+    try:
+        values = [[jsonable(value) for value in column.to_pylist()] for column in table.columns]
+    except (ValueError, OverflowError, pa.ArrowException) as error:
+        message = f"A column cannot be told in JSON: cast it to VARCHAR, or accept {ARROW}. {error}"
+        raise QueryError(message) from error
+    return {"columns": columns, "rows": [list(row) for row in zip(*values, strict=True)]}
