@@ -183,6 +183,7 @@ class Loop:
     # In the loop's thread ----------------------------------------------------------
 
     def _run(self) -> None:
+        posted: list[_Posted] = []
         try:
             while not self._stopped:
                 posted = self._collect()
@@ -190,8 +191,12 @@ class Loop:
                     return
                 told = [item for item in posted if item.message is not None]
                 self._submit(self.core.handle([item.message for item in told if item.message], self._clock.now()), told)
+                posted = []
         except BaseException as error:  # noqa: BLE001 -- whoever waits must learn that nothing will come
             self._break(error)
+            for item in posted:  # taken from the inbox, and not handed to the writer
+                if item.answer is not None and not item.answer.done():
+                    item.answer.set_exception(error)
 
     def _collect(self) -> list[_Posted]:
         """Return what has been posted, waiting for it no longer than until the next timer."""

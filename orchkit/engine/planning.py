@@ -133,7 +133,9 @@ class Planning:
         """
         frame = pd.DataFrame(self._post(ListPlans()).result(), columns=_COLUMNS)
         for column in ("last", "next"):
-            frame[column] = pd.to_datetime(frame[column].astype("float64"), unit="s", utc=True)
+            # In microseconds: nanoseconds end in 2262, and a schedule may begin later.
+            moments = (frame[column].astype("float64") * 1e6).round().to_numpy().astype("datetime64[us]")
+            frame[column] = pd.Series(moments, index=frame.index).dt.tz_localize("UTC")
         return frame.sort_values("schedule", ignore_index=True)
 
     def pause_schedule(self, name: str, *, by: str | None = None) -> None:

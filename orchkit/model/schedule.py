@@ -19,6 +19,7 @@ __all__ = ["CatchUp", "Overlap", "Schedule", "moment_of"]
 
 
 _THIRTY_YEARS_S = 1e9
+_YEAR_9000 = 221_845_392_000.0
 
 
 class Overlap(StrEnum):
@@ -109,6 +110,9 @@ class Schedule:
                 except ValueError:
                     message = f"{where}: {name} is a moment with its offset, such as 2027-01-31T09:00:00+01:00."
                     raise WorkflowError(message) from None
+                if not 0 <= getattr(self, name) < _YEAR_9000:  # NaN too; what comes after must be a date still
+                    message = f"{where}: {name} is a moment between the years 1970 and 9000."
+                    raise WorkflowError(message)
         if self.every is not None:
             keep(self, "every", duration_s(self.every, f"{where}: every"))
             if not self.every:

@@ -114,4 +114,4 @@ async def _not_valid(request: Request, error: Exception) -> Response:
 def _told(request: Request, refusal: Refusal) -> Response:
     visit = visit_of(request.scope)
     visit.reason = refusal.kind
-    return problem_response(refusal, visit.id)
+    return problem_response(refusal, visit.id, request.app.state.backend.engine.redact)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import parse_qsl, unquote
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -46,7 +46,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         visit = visit_of(scope)
-        answer = _Answer(send, visit)
+        answer = _Answer(send, visit, lambda status: self._write_down(scope, visit, status))
         try:
             self._check(scope, visit)
             await self._app(scope, self._counted(receive), answer)
@@ -56,9 +56,7 @@ class Gate:
             if not isinstance(error, Refusal):
                 self._backend.journal.failure(error, request=visit.id, method=scope["method"], path=scope["path"])
             if answer.status is None:
-                await problem_response(refusal, visit.id)(scope, receive, answer)
-        finally:
-            self._write_down(scope, visit, answer.status)
+                await problem_response(refusal, visit.id, self._backend.engine.redact)(scope, receive, answer)
 
     def _check(self, scope: Scope, visit: Visit) -> None:
         headers = Headers(scope=scope)
@@ -101,9 +99,7 @@ class Gate:
 
         return counted
 
-    def _write_down(self, scope: Scope, visit: Visit, status: int | None) -> None:
-        if status is None or status < _ERROR:
-            return
+    def _write_down(self, scope: Scope, visit: Visit, status: int) -> None:
         self._backend.journal.write(
             "refused",
             status=status,
@@ -117,10 +113,10 @@ class Gate:
 
 
 class _Answer:
-    """What is sent back, with the headers that every answer has."""
+    """What is sent back, with the headers that every answer has; what is refused is written down before."""
 
-    def __init__(self, send: Send, visit: Visit) -> None:
-        self._send, self._visit = send, visit
+    def __init__(self, send: Send, visit: Visit, refused: Callable[[int], None]) -> None:
+        self._send, self._visit, self._refused = send, visit, refused
         self.status: int | None = None
 
     async def __call__(self, message: Message) -> None:
@@ -129,6 +125,8 @@ class _Answer:
             headers = MutableHeaders(scope=message)
             headers.update(_HEADERS)
             headers["x-request-id"] = self._visit.id
+            if message["status"] >= _ERROR:
+                self._refused(message["status"])
         await self._send(message)
 
 

@@ -33,10 +33,10 @@ class Limits:
     """
 
     body_bytes: int = 1 << 20
-    requests_per_s: float = 500.0
-    burst: int = 1_000
-    strangers_per_s: float = 20.0
-    strangers_burst: int = 100
+    requests_per_s: float = 1_000.0
+    burst: int = 2_000
+    strangers_per_s: float = 500.0
+    strangers_burst: int = 2_000
     sql_s: float = 10.0
     sql_rows: int = 100_000
     sql_bytes: int = 64 << 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -136,8 +136,8 @@ _DETAILS = {
 }
 
 
-def problem_response(refusal: Refusal, request_id: str) -> Response:
-    """Return the answer that tells a refusal."""
+def problem_response(refusal: Refusal, request_id: str, redact: Callable[[str], str]) -> Response:
+    """Return the answer that tells a refusal, without secrets."""
     content: dict[str, Any] = {
         "type": _TYPE + refusal.kind,
         "title": http.HTTPStatus(refusal.status_code).phrase,
@@ -147,4 +147,4 @@ def problem_response(refusal: Refusal, request_id: str) -> Response:
     }
     if refusal.faults:
         content["errors"] = [fault.model_dump() for fault in refusal.faults]
-    return Response(json.dumps(content), refusal.status_code, refusal.headers, MEDIA_TYPE)
+    return Response(redact(json.dumps(content)), refusal.status_code, refusal.headers, MEDIA_TYPE)

@@ -262,3 +262,18 @@ def test_workflows_that_only_know_events_share_a_trace(tmp_path):
         assert run.status == "COMPLETED"
     assert len(traces) == 3
     assert traces["trace_id"].nunique() == 1
+
+
+@pytest.mark.parametrize(
+    "first", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", float("nan"), float("inf")]
+)
+def test_a_schedule_that_begins_where_no_calendar_reaches_is_refused(first):
+    with pytest.raises(ok.WorkflowError, match="between the years 1970 and 9000"):
+        ok.Schedule("never", every="1 h", first=first)
+
+
+def test_a_schedule_may_begin_after_nanoseconds_have_ended():
+    with ok.Engine() as engine:
+        engine.schedule(ok.workflow("w", [ok.wait_for(callback="go")]), every="1 h", first="2300-01-01T00:00:00+00:00")
+
+        assert engine.schedules()["next"].item().isoformat() == "2300-01-01T00:00:00+00:00"
