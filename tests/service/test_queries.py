@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+import orchkit as ok
+from tests.service.conftest import Served, problem
+
+ARROW = "application/vnd.apache.arrow.stream"
+
+
+@pytest.fixture(scope="module")
+def busy():
+    found = Served(limits=ok.Limits(sql_s=0.3, sql_rows=100, sql_bytes=1 << 20))
+    yield found.clients["read"]
+    found.close()
+
+
+def test_an_answer_comes_as_json_or_as_arrow(served, read):
+    served.engine.start("parcel", {}, case_id="Q-1")
+    query = {"query": "SELECT case_id, started_at FROM runs WHERE case_id = ?", "parameters": ["Q-1"]}
+
+    told = read.post("/v1/sql", json=query).json()
+    arrow = read.post("/v1/sql", json=query, headers={"Accept": ARROW})
+    table = pa.ipc.open_stream(arrow.content).read_all()
+
+    assert told["columns"] == [
+        {"name": "case_id", "type": "string"},
+        {"name": "started_at", "type": "timestamp[us, tz=UTC]"},
+    ]
+    assert (arrow.headers["content-type"], table.column("case_id").to_pylist()) == (ARROW, ["Q-1"])
+    assert told["rows"] == [["Q-1", table.column("started_at")[0].as_py().isoformat()]]
+
+
+def test_what_json_lacks_is_told_as_text_or_null(read):
+    query = (
+        "SELECT 1.5::DECIMAL(4,1), DATE '2027-01-31', 'nan'::DOUBLE, [1, NULL], {'a': 1}, 2::HUGEINT, 'x'::BLOB, NULL"
+    )
+
+    assert read.post("/v1/sql", json={"query": query}).json()["rows"] == [
+        [1.5, "2027-01-31", None, [1, None], {"a": 1}, 2, "78", None]
+    ]
+
+
+@pytest.mark.parametrize("accept", ["application/json", ARROW])
+def test_every_type_of_duckdb_is_told_or_refused_in_words(read, accept):
+    told = read.post("/v1/sql", json={"query": "FROM test_all_types()"}, headers={"Accept": accept})
+
+    assert told.status_code in (200, 409), told.text
+
+
+def test_an_answer_in_another_form_is_refused(read):
+    problem(read.post("/v1/sql", json={"query": "SELECT 1"}, headers={"Accept": "text/csv"}), 406, "not-acceptable")
+
+
+@pytest.mark.parametrize(
+    ("query", "why"),
+    [
+        ("SELECT sum(a.range * b.range) FROM range(10000000) a, range(10000000) b", "longer than 0.3 s"),
+        ("FROM range(101)", "more than 100 rows"),
+        ("SELECT repeat('x', 2000000)", "more than 1,048,576 bytes"),
+        ("SELECT count(*) FROM histry", "Did you mean"),
+        ("SELECT ?", "DuckDB cannot answer"),
+    ],
+)
+def test_what_takes_too_long_or_is_too_large_is_refused(busy, query, why):
+    assert why in problem(busy.post("/v1/sql", json={"query": query}), 409, "query-refused")["detail"]
+
+
+def test_a_query_that_was_stopped_holds_nothing_up(busy):
+    endless = {"query": "SELECT sum(a.range * b.range) FROM range(10000000) a, range(10000000) b"}
+
+    for _ in range(6):  # more than may be answered at once
+        problem(busy.post("/v1/sql", json=endless), 409, "query-refused")
+
+    assert busy.post("/v1/sql", json={"query": "SELECT 7"}).json()["rows"] == [[7]]
