@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import jsonschema
-
 from orchkit.checks.levels import Level, enclosing, tasks_of
 from orchkit.checks.rulebook import RULES, found
 from orchkit.errors import nearest
@@ -58,6 +56,8 @@ def _of_workflow(workflow: Workflow) -> Iterator[Issue]:
         if many > 1:
             yield found("duplicate_alert", "", f"{many} alerts are called {name!r}.")
     for name, schema in workflow.inputs.items():
+        import jsonschema  # noqa: PLC0415 -- a second, for its checkers of formats build grammars
+
         try:
             jsonschema.Draft202012Validator.check_schema(schema if isinstance(schema, bool) else dict(schema or {}))
         except jsonschema.SchemaError as error:
