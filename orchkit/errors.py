@@ -31,7 +31,8 @@
     │   ├── StoreCorrupt                    not a readable store
     │   └── StoreTooNew                     written by a newer orchkit
     ├── QueryError (ValueError)             SQL that is refused, or that DuckDB cannot answer
-    ├── SecretError (ValueError)            a secret that cannot be kept out of texts
+    ├── SecretError (ValueError)            a secret that cannot be used, or not be kept out of texts
+    ├── SignatureError (ValueError)         a signature that is missing, stale, forged or replayed
     ├── RenderError (RuntimeError)          Graphviz is missing, failed or took too long
     └── MissingExtraError (ImportError)     an optional library is not installed
 """
@@ -64,6 +65,7 @@ __all__ = [
     "ScenarioError",
     "ScheduleNotFound",
     "SecretError",
+    "SignatureError",
     "StoreCorrupt",
     "StoreError",
     "StoreFull",
@@ -261,7 +263,15 @@ class QueryError(OrchkitError, ValueError):
 
 
 class SecretError(OrchkitError, ValueError):
-    """A secret that cannot be kept out of texts."""
+    """A secret that cannot be used, or not be kept out of texts."""
+
+
+class SignatureError(OrchkitError, ValueError):
+    """A signature that is not taken; ``reason`` is one of `orchkit.operations.signatures.Reason`."""
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class RenderError(OrchkitError, RuntimeError):
