@@ -42,13 +42,23 @@ def workflows_in(folder: Path) -> dict[str, Workflow]:
 
 
 def handlers_in(folder: Path) -> ModuleType | None:
-    """Return the module ``handlers.py`` of a folder, or None where there is none."""
+    """Return the module ``handlers.py`` of a folder, or None where there is none.
+
+    Raises
+    ------
+    InputError
+        It cannot be loaded.
+    """
     path = folder / _HANDLERS
     spec = importlib.util.spec_from_file_location("handlers", path) if path.is_file() else None
     if spec is None or spec.loader is None:
         return None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        message = f"{path} cannot be loaded: {type(error).__name__}: {error}"
+        raise InputError(message) from error
     return module
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping
 from urllib.parse import parse_qsl, unquote
@@ -86,12 +87,19 @@ class Gate:
         visit.credentials = "wrong" if visit.token is None else "good"
 
     def _counted(self, receive: Receive) -> Receive:
-        """Return what gives the body, up to the limit: also of one that does not say how long it is."""
-        limit, read = self._backend.limits.body_bytes, 0
+        """Return what gives the body, up to the limit and in time: also of one that does not say how long it is."""
+        limits, limit = self._backend.limits, self._backend.limits.body_bytes
+        read, more = 0, True
 
         async def counted() -> Message:
-            nonlocal read
-            message = await receive()
+            nonlocal read, more
+            try:
+                async with asyncio.timeout(limits.body_s if more else None):
+                    message = await receive()
+            except TimeoutError:
+                detail = f"The body has not come within {limits.body_s:g} s."
+                raise Refusal(408, "body-too-slow", detail, {"connection": "close"}) from None
+            more = message.get("more_body", False)
             read += len(message.get("body", b""))
             if read > limit:
                 raise _too_large(limit)

@@ -20,6 +20,8 @@ class Limits:
     ----------
     body_bytes
         Of a request, at most.
+    body_s
+        How long to wait for each part of it.
     requests_per_s, burst
         Of a token: on the long run, and at once.
     strangers_per_s, strangers_burst
@@ -33,6 +35,7 @@ class Limits:
     """
 
     body_bytes: int = 1 << 20
+    body_s: float = 20.0
     requests_per_s: float = 1_000.0
     burst: int = 2_000
     strangers_per_s: float = 500.0

@@ -19,6 +19,7 @@ _TITLES = {
     404: "There is none",
     405: "Not this method",
     406: "No such form",
+    408: "The body does not come",
     409: "Not in this state",
     413: "The body is too large",
     415: "Not this kind of body",
@@ -30,7 +31,7 @@ _TITLES = {
 }
 _ALWAYS = (400, 421, 422, 429, 500, 503)
 _WITH_ROLE = (401, 403)
-_WITH_BODY = (413, 415)
+_WITH_BODY = (408, 413, 415)
 
 
 def describe(app: FastAPI) -> dict[str, Any]:

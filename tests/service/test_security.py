@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 import orchkit as ok
-from tests.service.conftest import SECRET, problem
+from tests.service.conftest import SECRET, Served, problem
 
 
 @pytest.fixture
@@ -175,6 +175,16 @@ def test_a_body_of_a_gigabyte_is_refused_whether_or_not_it_says_how_long_it_is(s
     assert (status, told["type"]) == (413, "urn:orchkit:problem:body-too-large")
 
 
+def test_a_body_that_does_not_come_is_not_waited_for():
+    served = Served(limits=ok.Limits(body_s=0.1))
+    try:
+        said = {"Content-Type": "application/json", "Content-Length": "100"}
+        status, told = raw(served, "POST", "/v1/runs", {**said, "Authorization": f"Bearer {served.tokens['operate']}"})
+        assert (status, told["type"]) == (408, "urn:orchkit:problem:body-too-slow")
+    finally:
+        served.close()
+
+
 @pytest.mark.usefixtures("unchanged")
 def test_a_name_that_is_not_ours_is_refused(served):
     token = {"Authorization": f"Bearer {served.tokens['admin']}"}
@@ -280,8 +290,6 @@ def test_a_token_is_in_no_row_and_no_line_and_only_its_hash_is_kept(served, read
 
 
 def test_what_fails_inside_is_told_to_the_log_only():
-    from tests.service.conftest import Served  # noqa: PLC0415 -- a service of its own, which is spoilt
-
     served = Served()
     try:
         served.service.backend.watch.close()
@@ -297,8 +305,6 @@ def test_what_fails_inside_is_told_to_the_log_only():
 
 
 def test_who_asks_too_often_is_told_when_to_ask_again():
-    from tests.service.conftest import Served  # noqa: PLC0415 -- a service of its own, with its own limits
-
     served = Served(limits=ok.Limits(requests_per_s=0.1, burst=3, strangers_per_s=0.1, strangers_burst=2))
     try:
         read, operate = served.clients["read"], served.clients["operate"]

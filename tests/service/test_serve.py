@@ -27,7 +27,9 @@ def blocks(page):
 def folder(tmp_path_factory):
     """Give a folder with the workflow and the handlers that the page shows."""
     found = tmp_path_factory.mktemp("service")
-    (found / "workflows").mkdir()
+    for name in ("workflows", "spoilt"):
+        (found / name).mkdir()
+    (found / "spoilt" / "handlers.py").write_text("def")
     for kind, name in (("yaml", "order.yaml"), ("python", "handlers.py")):
         text = next(text for block, text in blocks("docs/service.md") if block == kind)
         (found / "workflows" / name).write_text(text, encoding="utf-8")
@@ -163,6 +165,7 @@ def test_what_was_acknowledged_outlasts_a_kill_and_a_term_signal_closes_the_stor
     ("words", "why"),
     [
         (["state2.duckdb", "workflows", "--host", "0.0.0.0"], "--allow-remote"),
+        (["state2.duckdb", "spoilt"], "handlers.py cannot be loaded: SyntaxError"),
         (["state2.duckdb", "nowhere"], "There is no folder 'nowhere'"),
         (["state2.duckdb", "workflows", "--secret", "crm"], "--secret takes a name and a value"),
         (["state2.duckdb", "workflows", "--secret", "crm=NOT_THERE"], "no environment variable 'NOT_THERE'"),
