@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from orchkit.analysis.spans import (
@@ -24,10 +26,11 @@ __all__ = ["directly_follows", "end_activities", "rework", "start_activities", "
 
 ARROW = " → "
 _MOST_CELLS = 1 << 22
+_KINDS = 5  # bits that tell kinds of repeated steps apart
 
 
 def variants(log: EventLog) -> pd.DataFrame:
-    """Return the ways that cases took, the most frequent first.
+    """Return the ways that cases took, the most frequent first, those that are as frequent as they first come.
 
     Returns
     -------
@@ -49,24 +52,19 @@ def variants(log: EventLog) -> pd.DataFrame:
     0         check      1    0.5     0.0
     1  check → ship      1    0.5  3600.0
     """
-    codes = variant_codes(log)
-    kept = codes >= 0
-    known, durations_s = (codes, case_durations_s(log))
-    if not kept.all():
-        known, durations_s = codes[kept], durations_s[kept]
-    columns = figures(known, durations_s, int(codes.max(initial=-1)) + 1, count="cases")
-    first = np.zeros(len(columns["cases"]), dtype=np.intp)
-    cases = np.flatnonzero(kept)[::-1]
-    first[codes[cases]] = cases
-    ways = pa.array(variant_names(log, first), type=pa.large_string())
-    rank = np.empty(len(first), dtype=np.intp)
-    rank[pc.array_sort_indices(ways).to_numpy()] = np.arange(len(first))
-    order = np.lexsort((rank, -columns["cases"]))
+    codes, durations_s = variant_codes(log), case_durations_s(log)
+    cases = np.flatnonzero(codes >= 0)
+    if len(cases) < len(codes):
+        codes, durations_s = codes[cases], durations_s[cases]
+    columns = figures(codes, durations_s, int(codes.max(initial=-1)) + 1, count="cases")
+    # The codes rise as their ways first come.
+    first = cases[np.flatnonzero(np.diff(np.maximum.accumulate(codes), prepend=-1))]
+    order = np.argsort(-columns["cases"], kind="stable")
     first = first[order]
     figure = {name: values[order] for name, values in columns.items()}
     share = figure["cases"] / max(len(cases), 1)
     table = {
-        "variant": _text(ways.take(pa.array(order))),
+        "variant": variant_names(log, first),
         "length": np.diff(log.offsets)[first],
         "cases": figure.pop("cases"),
         "share": share,
@@ -86,14 +84,18 @@ def variant_names(log: EventLog, cases: NDArray[np.intp]) -> pd.Series:
     begins, sizes = log.offsets[cases], np.diff(log.offsets)[cases]
     until = np.concatenate([[0], np.cumsum(sizes)])
     rows = np.arange(until[-1]) + np.repeat(begins - until[:-1], sizes)
-    names = pa.array(log.activities, type=pa.large_string()).take(pa.array(log.activity_codes[rows]))
-    offsets = pa.array(until, type=pa.int32())
-    ways = pc.binary_join(pa.ListArray.from_arrays(offsets, names), pa.scalar(ARROW, pa.large_string()))
-    return _text(ways)
+    size = len(log.activities)
+    codes = log.activity_codes[rows]
+    codes[until[1:][np.diff(until) > 0] - 1] += size  # the last of a way has no arrow behind it
+    names = pa.array([*(f"{name}{ARROW}" for name in log.activities), *log.activities], type=pa.large_string())
+    _, starts, text = names.take(pa.array(codes)).buffers()
+    # The names stand side by side in memory, so that a way is what lies between its ends.
+    ends = np.frombuffer(starts, dtype=np.int64, count=len(rows) + 1)[until]
+    return _text(pa.Array.from_buffers(pa.large_string(), len(cases), [None, pa.py_buffer(ends), text]))
 
 
 def variant_codes(log: EventLog) -> NDArray[np.int64]:
-    """Return for each case a number that cases of the same way share, -1 for a case without steps.
+    """Return for each case a number that cases of the same way share, in order of first use; -1 for one without steps.
 
     The codes of a case's activities are bytes in a row, in the log's own memory, and Arrow tells such strings of
     bytes apart: by a hash, and where hashes meet by the bytes themselves.
@@ -228,7 +230,7 @@ def rework(log: EventLog) -> pd.DataFrame:
     0    check      3      2               1        1           1
     """
     figures = _repeats(log)
-    again, known, same, second, loop = (np.arange(1 << 5) >> bit & 1 == 1 for bit in range(5))
+    again, known, same, second, loop = (np.arange(1 << _KINDS) >> bit & 1 == 1 for bit in range(_KINDS))
     counts = {
         "count": figures.sum(axis=0),
         "cases": figures[~again].sum(axis=0),
@@ -249,34 +251,60 @@ def _repeats(log: EventLog) -> NDArray[np.int64]:
 
     The bits of a kind: done again in its case; by a known resource, as the time before; by the same; the second time;
     directly after itself. A part of whole cases at a time: sorted by activity alone, as 8 or 16 bits by radix, its
-    steps of the same activity and case stand side by side, in the order of time.
+    steps of the same activity and case stand side by side, in the order of time. What is compared of a step (case,
+    activity, resource) is moved as one number.
     """
     size = max(len(log.activities), 1)
-    narrow = np.uint8 if size <= 1 << 8 else np.uint16 if size <= 1 << 16 else np.int32
-    figures = np.zeros(size << 5, dtype=np.int64)
-    begin, height, has_resources = 0, len(log.case_codes), len(log.resources) > 0
-    while begin < height:
-        reach = int(np.searchsorted(log.offsets, begin + max(1 << 16, size), side="right")) - 1
-        end = int(log.offsets[reach])
+    figures = np.zeros(size << _KINDS, dtype=np.int64)
+    who_bits, what_bits = len(log.resources).bit_length(), (size - 1).bit_length()
+    counted = np.uint16 if size << _KINDS <= 1 << 16 else np.int64
+    for part in _whole_cases(log, max(1 << 16, size)):
+        activities = log.activity_codes[part]
+        cases = log.case_codes[part] - log.case_codes[part.start]
+        bits = int(cases[-1]).bit_length() + who_bits + what_bits
+        whole = np.uint32 if bits <= 32 else np.uint64  # noqa: PLR2004
+        order = np.argsort(activities.astype(_narrow(size)), kind="stable")
+        steps = cases.astype(whole)
+        steps <<= what_bits
+        steps |= activities.view(np.uint32)
+        steps <<= who_bits
+        if who_bits:
+            steps |= (log.resource_codes[part] + 1).view(np.uint32)  # 0 is nobody known
+        steps = steps[order]
+        changed = steps[1:] ^ steps[:-1]
+        again = changed >> who_bits == 0
+        known = steps & ((1 << who_bits) - 1) != 0
+        known = again & known[1:] & known[:-1]
+        rows: NDArray[Any] = order.astype(np.uint16 if len(order) <= 1 << 16 else np.int64)
+        kinds = np.zeros(len(order), dtype=np.uint8)
+        later = kinds[1:]
+        later |= again & (rows[1:] - rows[:-1] == 1)
+        later += later  # a place to the left, which NumPy does faster so than by a shift
+        later |= again
+        later[1:] ^= again[1:] & again[:-1]
+        for bits_of in (known & (changed == 0), known, again):
+            later += later
+            later |= bits_of
+        steps >>= who_bits
+        steps &= (1 << what_bits) - 1
+        keys = steps.astype(counted)
+        keys <<= _KINDS
+        keys |= kinds
+        figures += np.bincount(keys, minlength=size << _KINDS)
+    return figures.reshape(size, 1 << _KINDS).T[:, : len(log.activities)]
+
+
+def _narrow(size: int) -> type[np.integer[Any]]:
+    """Return the least type of so many codes: NumPy sorts 8 and 16 bits by radix."""
+    return np.uint8 if size <= 1 << 8 else np.uint16 if size <= 1 << 16 else np.int32
+
+
+def _whole_cases(log: EventLog, height: int) -> Iterator[slice]:
+    """Yield slices that cover the rows, each of about so many and of whole cases."""
+    begin = 0
+    while begin < len(log.case_codes):
+        end = int(log.offsets[np.searchsorted(log.offsets, begin + height, side="right") - 1])
         if end <= begin:  # a case of its own
             end = int(log.offsets[np.searchsorted(log.offsets, begin, side="right")])
-        part = slice(begin, end)
-        activities = log.activity_codes[part].astype(narrow)
-        order = np.argsort(activities, kind="stable")
-        case = (log.case_codes[part] - log.case_codes[begin]).astype(np.uint16 if end - begin <= 1 << 16 else np.int32)
-        case, who = case[order], log.resource_codes[part][order] if has_resources else log.resource_codes[:0]
-        counts = np.bincount(activities, minlength=size)
-        again = np.zeros(len(order) + 1, dtype=np.uint8)
-        np.equal(case[1:], case[:-1], out=again[1:-1].view(bool))
-        again[np.cumsum(counts) - counts] = 0  # here another activity begins
-        again = again[:-1]
-        kind, bits = again.copy(), again[1:]
-        later = kind[1:]
-        if has_resources:
-            later += (bits & ((who[1:] | who[:-1]) >= 0).view(np.uint8)) << 1
-            later += (later & ((who[1:] == who[:-1]).view(np.uint8) << 1)) << 1
-        later += (bits & (again[:-1] ^ 1)) << 3
-        later += (bits & (order[1:] == order[:-1] + 1).view(np.uint8)) << 4
-        figures += np.bincount(np.repeat(np.arange(0, size << 5, 1 << 5), counts) + kind, minlength=size << 5)
+        yield slice(begin, end)
         begin = end
-    return figures.reshape(size, 1 << 5).T[:, : len(log.activities)]

@@ -65,7 +65,11 @@ def _at(
         return sorted_rows
     counts = np.bincount(bins)
     until = np.cumsum(counts)
-    of_rank = np.searchsorted(until, ranks, side="right")
+    of_rank = (
+        np.repeat(np.arange(len(counts)), counts)[ranks]
+        if len(ranks) << 6 > len(bins)
+        else np.searchsorted(until, ranks, side="right")
+    )
     wanted = np.zeros(len(counts), dtype=bool)
     wanted[of_rank] = True
     rows = np.concatenate(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
+
+from isal import isal_zlib
 
 from orchkit.errors import LogError
 
@@ -17,7 +18,7 @@ _MOST_TIMES, _ALWAYS_FINE = 200, 64 << 20
 
 
 def chunks(path: Path) -> Iterator[bytes]:
-    """Yield the content of a file in pieces of a few megabytes, unpacked where it is gz.
+    """Yield the content of a file in pieces of a megabyte or less, unpacked where it is gz.
 
     Raises
     ------
@@ -36,12 +37,12 @@ def chunks(path: Path) -> Iterator[bytes]:
 
 
 def _unpacked(path: Path, more: Iterator[bytes], piece: bytes, most: int) -> Iterator[bytes]:
-    total, inflate = 0, zlib.decompressobj(wbits=31)
+    total, inflate = 0, isal_zlib.decompressobj(wbits=31)
     try:
         while piece or not inflate.eof:
             if inflate.eof:  # gz files may follow one another
-                inflate = zlib.decompressobj(wbits=31)
-            out = inflate.decompress(piece, 4 * _CHUNK)
+                inflate = isal_zlib.decompressobj(wbits=31)
+            out = inflate.decompress(piece, _CHUNK)
             total += len(out)
             if total > most:
                 message = (
@@ -57,6 +58,6 @@ def _unpacked(path: Path, more: Iterator[bytes], piece: bytes, most: int) -> Ite
                 if not piece and not inflate.eof:
                     message = f"{path.name} is cut short: its gz data has no end. Fetch the file again."
                     raise LogError(message)
-    except zlib.error as error:
+    except isal_zlib.IsalError as error:  # type: ignore[misc]  # its stub calls it an object
         message = f"{path.name} is damaged: {error}. Fetch the file again."
         raise LogError(message) from None

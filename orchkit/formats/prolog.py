@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from xml.parsers import expat
@@ -13,10 +14,13 @@ __all__ = ["body", "not_xml", "parser"]
 _PLAIN = frozenset({"utf-8", "us-ascii"})
 _WIDE = (b"\xff\xfe", b"\xfe\xff")  # the first bytes of UTF-16
 _SLICE = 1 << 16
+_TRACE = re.compile(rb"<trace[\s/>]")
+_ODD = re.compile(rb"<[!?]")  # comments and the like, in which anything may stand
+_LONGEST = 64 << 20
 
 
 class _Found(Exception):
-    """The first trace begins here: the number of the byte is what it carries."""
+    """The element begins here: the number of the byte is what it carries."""
 
 
 def parser() -> expat.XMLParserType:
@@ -46,32 +50,50 @@ def body(pieces: Iterable[bytes], path: Path) -> Iterator[bytes]:
     LogError
         The file has a document type, or is no XML.
     """
-    head, encodings = parser(), list[str | None]([None])
+    pieces, head, found = iter(pieces), bytearray(), None
+    for piece in pieces:
+        sought = max(len(head) - len("<trace"), 0)
+        head += piece
+        found = _TRACE.search(head, sought)
+        if found or len(head) > _LONGEST or head[:2] in _WIDE:
+            break
+    first = _first_trace(bytes(head), path) if found else None
+    if first is not None:
+        yield bytes(head[first:])
+        yield from pieces
+
+
+def _first_trace(head: bytes, path: Path) -> int | None:
+    """Return the byte that the first trace begins at, None where there is none, or the text is not in UTF-8.
+
+    What a log says of itself can be megabytes of nested attributes: expat reads up to the log's own tag, and the rest
+    only where something might look like a trace and be none.
+    """
+    try:
+        log = _begin(head, None)
+        found = _TRACE.search(head, log or 0)
+        if log is not None and found and not _ODD.search(head, log, found.start()):
+            return found.start()
+        return _begin(head, "trace")
+    except (expat.ExpatError, LookupError, ValueError) as error:
+        raise not_xml(path, error) from None
+
+
+def _begin(head: bytes, wanted: str | None) -> int | None:
+    """Return the byte that an element begins at, of this name or of any."""
+    reader, encodings = parser(), list[str | None]([None])
 
     def declared(_: str, encoding: str | None, __: int) -> None:
         encodings.append(encoding)
 
     def begun(tag: str, _: dict[str, str]) -> None:
-        if tag == "trace":
-            raise _Found(head.CurrentByteIndex)
+        if wanted in {tag, None}:
+            raise _Found(reader.CurrentByteIndex)
 
-    head.XmlDeclHandler, head.StartElementHandler = declared, begun
-    fed, is_head, last = 0, True, b""
-    for piece in pieces:
-        if not is_head:
-            yield piece
-            continue
-        if not fed and piece[:2] in _WIDE:
-            return
-        try:
-            for begin in range(0, len(piece), _SLICE):
-                head.Parse(piece[begin : begin + _SLICE], False)  # noqa: FBT003 -- expat's own signature
-        except _Found as found:
-            if (encodings[-1] or "utf-8").lower() not in _PLAIN:
-                return
-            is_head, at = False, int(found.args[0])
-            # A tag that began in the piece before must not be cut.
-            yield piece[at - fed :] if at >= fed else last[at - fed :] + piece
-        except (expat.ExpatError, LookupError, ValueError) as error:
-            raise not_xml(path, error) from None
-        fed, last = fed + len(piece), piece
+    reader.XmlDeclHandler, reader.StartElementHandler = declared, begun
+    try:
+        for at in range(0, len(head), _SLICE):
+            reader.Parse(head[at : at + _SLICE], False)  # noqa: FBT003 -- expat's own signature
+    except _Found as found:
+        return int(found.args[0]) if (encodings[-1] or "utf-8").lower() in _PLAIN else None
+    return None
