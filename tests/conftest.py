@@ -1,20 +1,23 @@
 from __future__ import annotations
 
-import os
-
 import pytest
 from hypothesis import HealthCheck, settings
-
-# How long an example takes says nothing on a busy machine. What decides whether a change lands is the same each time;
-# everywhere else each run looks at new examples.
-settings.register_profile(
-    "orchkit", deadline=None, derandomize=bool(os.environ.get("CI")), suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("orchkit")
 
 
 def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="run the longer proofs too")
+
+
+def pytest_configure(config):
+    # How long an example takes says nothing on a busy machine. What decides whether a change lands is the same each
+    # time; the longer proofs look at new examples in each run.
+    settings.register_profile(
+        "orchkit",
+        deadline=None,
+        derandomize=not config.getoption("--slow"),
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    settings.load_profile("orchkit")
 
 
 def pytest_collection_modifyitems(config, items):

@@ -66,6 +66,8 @@ def _take(connection: sqlite3.Connection, parts: Parts, path: Path) -> None:
             seen.add(key)
             parts.events.append((key, str(name), row["ocel_time"]))
             parts.event_values += [(key, a, row[a]) for a in kinds if row[a] is not None]
+    place = {str(key): at for at, key in enumerate(types)}
+    parts.events.sort(key=lambda event: place[event[0]])  # as they stand in the log, not type by type
     lost = len(types) - len(seen)
     if lost:
         parts.notes.append(f"{lost:,} events have no row in the table of their type and were dropped")

@@ -49,6 +49,15 @@ def test_a_second_engine_of_this_process_says_so_and_the_first_one_goes_on(tmp_p
         assert engine.run(ok.workflow("w", [ok.task("a")])).status == "COMPLETED"
 
 
+@pytest.fixture
+def interrupts():
+    """Ctrl-C as in a notebook, also where whoever started the tests ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
 def test_run_many_that_is_interrupted_goes_on_with_the_same_call(tmp_path):
     calls = []
 

@@ -357,6 +357,14 @@ def test_a_log_comes_back_as_it_was(tmp_path, ending, rows) -> None:
     assert_frame_equal(_plain(back.cases), _plain(log.cases), check_like=True)
 
 
+@pytest.mark.parametrize("ending", ["xes", "csv", "parquet", "json", "sqlite"])
+def test_events_of_one_moment_come_back_in_their_order(tmp_path, ending) -> None:
+    rows = pd.DataFrame({"case_id": "o1", "activity": ["a", "b", "a"], "completed": "2024-05-06T09:00Z"})
+    path = tmp_path / f"log.{ending}"
+    ok.write_log(ok.EventLog(rows), path)
+    assert list(ok.read_log(path).steps["activity"]) == ["a", "b", "a"]
+
+
 @pytest.mark.skipif(not BPIC.exists(), reason="BPI Challenge 2012 is not here; ORCHKIT_DATA says where")
 def test_bpic2012_has_its_published_size() -> None:
     log = ok.read_log(BPIC, lifecycle="keep")
