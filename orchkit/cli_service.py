@@ -14,6 +14,7 @@ import typer
 
 from orchkit.cli_output import handlers_of, show
 from orchkit.errors import InputError
+from orchkit.service.limits import Limits
 from orchkit.service.roles import Role
 from orchkit.service.service import Service
 from orchkit.store import Store
@@ -40,6 +41,8 @@ def serve(  # noqa: PLR0913 -- an option each
     ] = False,
     allow_host: Annotated[list[str], typer.Option(help="Another name that it answers to: a proxy's.")] = [],
     no_deploy: Annotated[bool, typer.Option("--no-deploy", help="Take no workflows over HTTP.")] = False,
+    rate: Annotated[float, typer.Option(help="Requests a second of a token, on the long run.", min=0.1)] = 1_000,
+    max_body: Annotated[int, typer.Option(help="Bytes of a request's body at most.", min=1_024)] = 1 << 20,
     handlers: Annotated[str | None, typer.Option(help="The functions elsewhere: a .py file, or a module.")] = None,
     system: Annotated[list[str], typer.Option(help="A system and its URL: crm=https://crm.example.")] = [],
     secret: Annotated[
@@ -59,6 +62,7 @@ def serve(  # noqa: PLR0913 -- an option each
         port=port,
         allow_remote=allow_remote,
         allow_hosts=allow_host,
+        limits=Limits(body_bytes=max_body, requests_per_s=rate, burst=max(1, int(2 * rate))),
         deploys=not no_deploy,
         systems=dict(_pairs("--system", system)),
         secrets=secrets,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 
 from orchkit.engine import Engine
 from orchkit.operations import Watch
+from orchkit.service.desk import Desk
 from orchkit.service.feed import Feed
 from orchkit.service.journal import Journal
 from orchkit.service.limits import Buckets, Limits
@@ -37,8 +37,8 @@ class Backend:
         How much is done for whoever asks.
     callers, strangers
         How often they may ask.
-    queries
-        How many queries may be answered at once.
+    desk
+        Where queries are answered and figures made.
     hosts
         The names that the service answers to.
     deploys
@@ -53,7 +53,7 @@ class Backend:
     limits: Limits
     callers: Buckets
     strangers: Buckets
-    queries: threading.BoundedSemaphore
+    desk: Desk
     hosts: frozenset[str] = LOOPBACK
     deploys: bool = True
 
@@ -79,7 +79,7 @@ class Backend:
             limits=limits,
             callers=Buckets(limits.requests_per_s, limits.burst),
             strangers=Buckets(limits.strangers_per_s, limits.strangers_burst),
-            queries=threading.BoundedSemaphore(limits.queries),
+            desk=Desk(limits.queries, limits.waiting),
             hosts=LOOPBACK | hosts,
             deploys=deploys,
         )

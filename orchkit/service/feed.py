@@ -98,7 +98,9 @@ class Feed:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._lock = threading.Lock()
-        self._listeners: set[Listener] = set()
+        self._guard = threading.Lock()
+        # Replaced, not changed: who writes to the store looks at it without waiting for anybody.
+        self._listeners: frozenset[Listener] = frozenset()
         self._kept: deque[Entry] = deque()
         self._size = 0
         self._from = self._upto = 0  # what is kept came after the one, up to the other
@@ -111,13 +113,13 @@ class Feed:
     def listening(self) -> Iterator[Listener]:
         """Give a listener of the running loop, which is told of commits and of the end."""
         listener = Listener(asyncio.get_running_loop())
-        with self._lock:
-            self._listeners.add(listener)
+        with self._guard:
+            self._listeners |= {listener}
         try:
             yield listener
         finally:
-            with self._lock:
-                self._listeners.discard(listener)
+            with self._guard:
+                self._listeners -= {listener}
 
     @property
     def streams(self) -> int:
@@ -152,9 +154,7 @@ class Feed:
             self._tell()
 
     def _tell(self) -> None:
-        with self._lock:
-            listeners = tuple(self._listeners)
-        for listener in listeners:
+        for listener in self._listeners:
             listener.tell()
 
     def _refresh(self) -> None:

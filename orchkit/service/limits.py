@@ -28,8 +28,8 @@ class Limits:
         Of an address that gives no token, or a wrong one.
     sql_s, sql_rows, sql_bytes
         Of an answer to a query: time, rows, bytes.
-    queries
-        At once.
+    queries, waiting
+        Queries and figures: how many at once, and how many more may wait.
     streams
         Of the history, at once.
     """
@@ -44,6 +44,7 @@ class Limits:
     sql_rows: int = 100_000
     sql_bytes: int = 64 << 20
     queries: int = 4
+    waiting: int = 64
     streams: int = 64
 
 

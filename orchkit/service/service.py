@@ -167,6 +167,7 @@ class Service:
         if not self._stopped.wait(_PATIENCE_S):
             self._server.force_exit = True
         self._thread.join(_PATIENCE_S)
+        self.backend.desk.close()
 
     def close(self) -> None:
         """Take no more requests, end those that go on within a few seconds, and close what was opened here."""

@@ -74,3 +74,19 @@ def test_a_query_that_was_stopped_holds_nothing_up(busy):
         problem(busy.post("/v1/sql", json=endless), 409, "query-refused")
 
     assert busy.post("/v1/sql", json={"query": "SELECT 7"}).json()["rows"] == [[7]]
+
+
+@pytest.mark.parametrize(
+    ("accept", "form"),
+    [
+        ("*/*", "application/json"),
+        (f"{ARROW};q=0.5, application/json", "application/json"),
+        (f"application/json;q=0.1, {ARROW}", ARROW),
+        (f"text/csv, {ARROW}", ARROW),
+        (f"application/json;q=0, {ARROW};q=x", ARROW),
+    ],
+)
+def test_the_form_that_is_wanted_most_is_given(read, accept, form):
+    told = read.post("/v1/sql", json={"query": "SELECT 1"}, headers={"Accept": accept})
+
+    assert told.headers["content-type"] == form

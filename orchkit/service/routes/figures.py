@@ -17,20 +17,19 @@ __all__ = ["routes"]
 
 routes = router("figures")
 
-Workflow = Annotated[
-    models.Name | None,
-    Query(description="Only this workflow's runs."),
-]
+Workflow = Annotated[models.Name | None, Query(description="Only this workflow's runs.")]
 Since = Annotated[models.Moment | None, Query(description="Without the runs that ended before.")]
 
 
 @routes.get("/v1/metrics", response_model=models.Metrics, **needs(Role.READ, "get_metrics"))
-def get_metrics(backend: BackendOf, workflow: Workflow = None, since: Since = None) -> Response:
+async def get_metrics(backend: BackendOf, workflow: Workflow = None, since: Since = None) -> Response:
     """Tell rates, durations and queues, a row a workflow and metric."""
-    return answer(backend, {"metrics": records(metrics(backend.engine.log(workflow, since=since)))})
+    found = await backend.desk.do(lambda: records(metrics(backend.engine.log(workflow, since=since))))
+    return answer(backend, {"metrics": found})
 
 
 @routes.get("/v1/failures", response_model=models.Failures, **needs(Role.READ, "get_failures"))
-def get_failures(backend: BackendOf, workflow: Workflow = None, since: Since = None) -> Response:
+async def get_failures(backend: BackendOf, workflow: Workflow = None, since: Since = None) -> Response:
     """Tell the kinds of failure, the most harmful first."""
-    return answer(backend, {"failures": records(failures(backend.engine.log(workflow, since=since)))})
+    found = await backend.desk.do(lambda: records(failures(backend.engine.log(workflow, since=since))))
+    return answer(backend, {"failures": found})

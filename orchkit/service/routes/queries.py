@@ -27,28 +27,37 @@ _query["responses"][200] = {"content": {ARROW: {"schema": {"type": "string", "fo
 
 
 @routes.post("/v1/sql", response_model=models.Answer, **_query)
-def query(backend: BackendOf, request: Request, body: models.Query) -> Response:
+async def query(backend: BackendOf, request: Request, body: models.Query) -> Response:
     """Answer a query on `history`, `runs` and `definitions`, as JSON or, where `Accept` says so, an Arrow stream."""
     wanted = _wanted(request.headers.get("accept", "*/*"))
     limits = backend.limits
-    if not backend.queries.acquire(timeout=limits.sql_s):
-        raise Refusal(429, "too-many-queries", "Other queries are being answered: wait.", {"retry-after": "5"})
-    try:
-        bounds = Bounds(limits.sql_s, limits.sql_rows, limits.sql_bytes)
+    bounds = Bounds(limits.sql_s, limits.sql_rows, limits.sql_bytes)
+
+    def answered() -> Response:
         found = backend.engine.table(body.query, body.parameters or None, bounds)
         return _as_arrow(found) if wanted == ARROW else answer(backend, _as_json(found))
-    finally:
-        backend.queries.release()
+
+    return await backend.desk.do(answered)
 
 
 def _wanted(accept: str) -> str:
-    kinds = [part.split(";")[0].strip().lower() for part in accept.split(",")]
-    for kind in kinds:
-        if kind == ARROW:
+    """Return the form that is wanted most; of equals, the first."""
+    asked = sorted(map(_preference, accept.split(",")), key=lambda kind: -kind[1])
+    for kind, weight in asked:
+        if weight > 0 and kind == ARROW:
             return ARROW
-        if kind in (JSON, "application/*", "*/*", ""):
+        if weight > 0 and kind in (JSON, "application/*", "*/*", ""):
             return JSON
     raise Refusal(406, "not-acceptable", f"An answer is {JSON} or {ARROW}.")
+
+
+def _preference(part: str) -> tuple[str, float]:
+    kind, *parameters = (word.strip().lower() for word in part.split(";"))
+    weights = [word[2:] for word in parameters if word.startswith("q=")]
+    try:
+        return kind, float(weights[0]) if weights else 1.0
+    except ValueError:
+        return kind, 1.0
 
 
 def _as_arrow(table: pa.Table) -> Response:
