@@ -6,9 +6,10 @@ every log. The shape is fixed once, on construction; nothing is checked again in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
     from orchkit.view.html import Bundle
 
-__all__ = ["AVAILABILITY_COLUMNS", "CASE_COLUMNS", "STEP_COLUMNS", "EventLog"]
+__all__ = ["AVAILABILITY_COLUMNS", "CASE_COLUMNS", "STEP_COLUMNS", "EventLog", "expect_log"]
 
 AVAILABILITY_COLUMNS = (
     "replication",
@@ -361,6 +362,37 @@ class EventLog:
         for number, note in enumerate(self.notes):
             lines["notes" if not number else " " * number] = note
         return pd.DataFrame({"": lines})
+
+
+def expect_log(value: object, verb: str) -> EventLog:
+    """Return the value where it is a log: the first line of a verb, for whom anything may be passed.
+
+    Raises
+    ------
+    LogError
+        It is something else; what to pass is said.
+
+    Examples
+    --------
+    >>> expect_log("orders.csv", "variants")
+    Traceback (most recent call last):
+    orchkit.errors.LogError: variants takes an event log, not str. Read the file first: ok.read_log('orders.csv').
+    """
+    if isinstance(value, EventLog):
+        return value
+    match value:
+        case pd.DataFrame():
+            hint = " Make one of it: ok.read_log(frame), or ok.EventLog(frame) where the columns have a log's names."
+        case str() | PathLike():
+            hint = f" Read the file first: ok.read_log({str(value)!r})."
+        case Mapping() | list() | tuple() if value and all(
+            isinstance(one, EventLog) for one in (value.values() if isinstance(value, Mapping) else value)
+        ):
+            hint = " It holds several: ask each, or ok.compare."
+        case _:
+            hint = " A log comes from ok.read_log, ok.simulate, run.log or engine.log."
+    message = f"{verb} takes an event log, not {type(value).__name__}.{hint}"
+    raise LogError(message)
 
 
 def _set(

@@ -11,6 +11,7 @@ from orchkit.analysis.failure import KIND, attempt_chains, saved_attempts
 from orchkit.analysis.health import LOST
 from orchkit.analysis.intervals import sums_by
 from orchkit.analysis.spans import begins_s, moments_s
+from orchkit.log import expect_log
 from orchkit.model.states import RunStatus, StepStatus
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def failure_outcomes(log: EventLog) -> pd.DataFrame:
       activity  cases  compensated  work_s  undo_s  wasted_s
     0      pay      1            1    60.0   180.0     600.0
     """
+    expect_log(log, "failure_outcomes")
     steps, status = log.steps, log.steps["status"]
     rows = np.flatnonzero(status == StepStatus.FAILED)
     undoes = steps["compensates"].notna().to_numpy() if "compensates" in steps else np.zeros(len(steps), dtype=bool)

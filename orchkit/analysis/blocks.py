@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orchkit.analysis.intervals import spans
-from orchkit.analysis.measures import CaseMeasures, seconds_of
+from orchkit.analysis.measures import CaseMeasures
+from orchkit.analysis.spans import moments_s
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,8 +43,8 @@ def blocks_of(log: EventLog, measures: CaseMeasures) -> Blocks:
 
     Blocks are whole weeks or, where there are fewer than eight, whole days; in less than eight days, twentieths.
     """
-    started, completed = seconds_of(log.steps["started"]), seconds_of(log.steps["completed"])
-    ended = seconds_of(log.cases["completed"])[measures.cases["completed"].to_numpy() > 0]
+    started, completed = moments_s(log.steps["started"]), moments_s(log.steps["completed"])
+    ended = moments_s(log.cases["completed"])[measures.cases["completed"].to_numpy() > 0]
     waits = measures.waits_s
     known = ~np.isnan(started)
     begins = np.concatenate([(started - waits)[known], completed[~np.isnan(completed)]])

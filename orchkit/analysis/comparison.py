@@ -13,6 +13,7 @@ from orchkit.analysis.blocks import Blocks, blocks_of
 from orchkit.analysis.kpis import Figures, figures, mean_interval
 from orchkit.analysis.measures import RATIOS, WorkingHours
 from orchkit.errors import LogError
+from orchkit.log import expect_log
 from orchkit.units import Duration, seconds
 
 if TYPE_CHECKING:
@@ -118,6 +119,13 @@ def compare(
     >>> table.loc["cycle_time", ["before", "after", "difference", "effect_size"]].tolist()
     [840.0, 720.0, -120.0, -2.0]
     """
+    if not isinstance(logs, Mapping):
+        message = (
+            f'compare takes logs by name, compare({{"today": a, "two more clerks": b}}), not {type(logs).__name__}.'
+        )
+        raise LogError(message)
+    for log in logs.values():
+        expect_log(log, "compare")
     if len(logs) < _LEAST:
         message = 'compare: give at least two logs: compare({"today": a, "two more clerks": b}).'
         raise LogError(message)

@@ -17,7 +17,8 @@ from orchkit.analysis.alignment import Aligner, Asks, Budget, BudgetSpentError, 
 from orchkit.analysis.game import Asked, End, Game, names_of
 from orchkit.analysis.precision import Events, precision_of
 from orchkit.analysis.traces import Trace, Variant, variants_of
-from orchkit.model.definition import all_nodes
+from orchkit.log import expect_log
+from orchkit.model.definition import Workflow, all_nodes, check_kind
 from orchkit.model.nodes import Task
 from orchkit.units import Duration, seconds
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from orchkit.log import EventLog
-    from orchkit.model.definition import Workflow
 
 __all__ = ["Conformance", "conformance"]
 
@@ -140,6 +140,8 @@ def conformance(
       case_id  position activity     kind
     0      o2         1     ship  skipped
     """
+    check_kind(workflow, "conformance")
+    expect_log(log, "conformance")
     until = Budget(budget, time.monotonic() + seconds(time_limit))
     found = _Found(log)
     for definition, chosen in _parts(workflow, log):

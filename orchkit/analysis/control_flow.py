@@ -20,7 +20,7 @@ from orchkit.analysis.spans import (
     parts,
     work_between,
 )
-from orchkit.log import EventLog
+from orchkit.log import EventLog, expect_log
 
 __all__ = ["directly_follows", "end_activities", "rework", "start_activities", "variants"]
 
@@ -52,6 +52,7 @@ def variants(log: EventLog) -> pd.DataFrame:
     0         check      1    0.5     0.0
     1  check → ship      1    0.5  3600.0
     """
+    expect_log(log, "variants")
     codes, durations_s = variant_codes(log), case_durations_s(log)
     cases = np.flatnonzero(codes >= 0)
     if len(cases) < len(codes):
@@ -141,6 +142,7 @@ def directly_follows(log: EventLog, calendar: Hours | None = None) -> pd.DataFra
       source target  count  mean_s  median_s   p95_s
     0  check   ship      1  3600.0    3600.0  3600.0
     """
+    expect_log(log, "directly_follows")
     codes, present, counts = _pairs(log)
     size, names = max(len(log.activities), 1), np.asarray(log.activities)
     gaps = gaps_s(log, slice(None, -1), slice(1, None))
@@ -192,11 +194,13 @@ def _pairs(log: EventLog) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray
 
 def start_activities(log: EventLog) -> pd.DataFrame:
     """Return the activities that cases begin with: ``activity``, ``cases``, ``share``; the most frequent first."""
+    expect_log(log, "start_activities")
     return _ends(log, log.offsets[:-1][np.diff(log.offsets) > 0])
 
 
 def end_activities(log: EventLog) -> pd.DataFrame:
     """Return the activities that cases end with: ``activity``, ``cases``, ``share``; the most frequent first."""
+    expect_log(log, "end_activities")
     return _ends(log, log.offsets[1:][np.diff(log.offsets) > 0] - 1)
 
 
@@ -229,6 +233,7 @@ def rework(log: EventLog) -> pd.DataFrame:
       activity  count  cases  cases_repeated  repeats  self_loops
     0    check      3      2               1        1           1
     """
+    expect_log(log, "rework")
     figures = _repeats(log)
     again, known, same, second, loop = (np.arange(1 << _KINDS) >> bit & 1 == 1 for bit in range(_KINDS))
     counts = {

@@ -10,6 +10,7 @@ from orchkit.analysis.cuts import Operator
 from orchkit.analysis.traces import traces_of
 from orchkit.analysis.trees import Block, Leaf, Tree, may_be_empty, mine
 from orchkit.errors import LogError
+from orchkit.log import expect_log
 from orchkit.model.definition import Workflow
 from orchkit.model.nodes import End, Flow, Gateway, GatewayKind, Node, Start, Task, Wait, WaitKind
 
@@ -64,6 +65,7 @@ def discover(log: EventLog, noise: float = 0.0) -> Workflow:
     >>> workflow.node("choice_1").description
     'Of 3: reject 1, ship 1, nothing 1.'
     """
+    expect_log(log, "discover")
     if not 0 <= noise <= 1:
         message = f"noise is a share from 0 to 1, not {noise!r}."
         raise LogError(message)

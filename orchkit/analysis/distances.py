@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from orchkit.analysis.measures import seconds_of
+from orchkit.analysis.spans import moments_s
 from orchkit.errors import LogError
+from orchkit.log import expect_log
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,6 +85,8 @@ def distances(log: EventLog, other: EventLog) -> pd.DataFrame:
     >>> found[["ngram_2", "absolute_event", "case_arrival", "cycle_time"]].tolist()
     [0.0, 1.0, 0.0, 2.0]
     """
+    expect_log(log, "distances")
+    expect_log(other, "distances")
     for one in (log, other):
         if not len(one.steps):
             message = "distances: a log without steps has no distance to another. Give logs with at least one step."
@@ -103,7 +106,7 @@ def distances(log: EventLog, other: EventLog) -> pd.DataFrame:
 
 def _ngrams(log: EventLog, size: int) -> pd.Series:
     """Return the shares of n-grams; a case is preceded and followed by ``size - 1`` marks."""
-    order = np.lexsort((seconds_of(log.steps["completed"]), _first_time(log), log.case_codes))
+    order = np.lexsort((moments_s(log.steps["completed"]), _first_time(log), log.case_codes))
     cases, names = log.case_codes[order], log.activities.to_numpy()[log.activity_codes[order]]
     lengths = np.bincount(cases, minlength=len(log))
     padded = np.full(len(names) + 2 * (size - 1) * len(log), "", dtype=object)
@@ -128,29 +131,29 @@ def _share_moved(shares: pd.Series, others: pd.Series) -> float:
 
 def _first_time(log: EventLog) -> NDArray[np.float64]:
     """Return when each step began, as far as the log knows."""
-    started, completed = seconds_of(log.steps["started"]), seconds_of(log.steps["completed"])
+    started, completed = moments_s(log.steps["started"]), moments_s(log.steps["completed"])
     begun = np.where(np.isnan(started), completed, started)
-    return np.where(np.isnan(begun), seconds_of(log.steps["enabled"]), begun)
+    return np.where(np.isnan(begun), moments_s(log.steps["enabled"]), begun)
 
 
 def _events_h(log: EventLog) -> NDArray[np.float64]:
-    times = np.concatenate([seconds_of(log.steps[name]) for name in ("started", "completed")])
+    times = np.concatenate([moments_s(log.steps[name]) for name in ("started", "completed")])
     return _hours(times)
 
 
 def _relative_h(log: EventLog) -> NDArray[np.float64]:
-    origin = seconds_of(log.cases["started"])[log.case_codes]
-    times = np.concatenate([seconds_of(log.steps[name]) - origin for name in ("started", "completed")])
+    origin = moments_s(log.cases["started"])[log.case_codes]
+    times = np.concatenate([moments_s(log.steps[name]) - origin for name in ("started", "completed")])
     return _hours(times)
 
 
 def _arrivals_h(log: EventLog) -> NDArray[np.float64]:
-    times = seconds_of(log.cases["started"])
+    times = moments_s(log.cases["started"])
     return _hours(times)
 
 
 def _cycles_h(log: EventLog) -> NDArray[np.float64]:
-    lengths = seconds_of(log.cases["completed"]) - seconds_of(log.cases["started"])
+    lengths = moments_s(log.cases["completed"]) - moments_s(log.cases["started"])
     return _hours(lengths)
 
 
@@ -176,7 +179,7 @@ def _by_hour(hours: NDArray[np.float64]) -> NDArray[np.float64]:
 def _workforce(log: EventLog) -> NDArray[np.float64]:
     """Return how many resources are at work in each hour of the week, a row a weekday."""
     begin = np.floor(_first_time(log) / _HOUR_S)
-    end = np.floor(seconds_of(log.steps["completed"]) / _HOUR_S)
+    end = np.floor(moments_s(log.steps["completed"]) / _HOUR_S)
     known = (log.resource_codes >= 0) & ~np.isnan(begin) & ~np.isnan(end)
     if not known.any():
         return np.zeros((7, _DAY_H))

@@ -14,6 +14,7 @@ from orchkit.analysis.confounding import Suspect, settle
 from orchkit.analysis.health import LOST
 from orchkit.columns import CASE_COLUMNS, CASE_STATUSES, ENDED_CASES
 from orchkit.errors import LogError, nearest
+from orchkit.log import expect_log
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -114,6 +115,7 @@ def explain(log: EventLog, outcome: str | pd.Series = "lost") -> pd.DataFrame:
     >>> explain(EventLog(steps, cases))["sentence"].item()
     'country is DE: 83 % of 18 cases are lost, against 0 % of the other 22 (83 points more, 56 to 94).'
     """
+    expect_log(log, "explain")
     cases = log.cases
     has, word = _outcome(cases, outcome)
     kept = cases["status"].isin(ENDED_CASES).to_numpy() if isinstance(outcome, str) else np.ones(len(cases), dtype=bool)

@@ -10,6 +10,7 @@ import pandas as pd
 from orchkit.analysis.health import LOST
 from orchkit.analysis.spans import moments_s
 from orchkit.errors import LogError, nearest
+from orchkit.log import expect_log
 from orchkit.model.states import ErrorClass, RunStatus, StepStatus
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def failures(log: EventLog, by: Sequence[str] = _BY) -> pd.DataFrame:
     0      pay   Declined        1      1           1             0.0
     1     ship   HTTP 503        1      1           0             1.0
     """
+    expect_log(log, "failures")
     names = [by] if isinstance(by, str) else list(dict.fromkeys(by))
     steps = log.steps
     is_failure = (steps["status"] == StepStatus.FAILED).to_numpy()
@@ -176,6 +178,7 @@ def retries(log: EventLog) -> pd.DataFrame:
       activity error_type  steps  retried  saved  attempts_mean  delay_mean_s
     0     ship   HTTP 503      2        1      1            2.0         300.0
     """
+    expect_log(log, "retries")
     steps, chains = log.steps, attempt_chains(log)
     is_failure = (steps["status"] == StepStatus.FAILED).to_numpy()
     rows = _first_of(chains, is_failure)
@@ -242,6 +245,7 @@ def failure_chains(log: EventLog) -> pd.DataFrame:
         source source_error  target target_error  cases  share  lift  median_s
     0  reserve     Sold out  refund         Busy      1    0.5   1.5     300.0
     """
+    expect_log(log, "failure_chains")
     from scipy.stats import hypergeom  # noqa: PLC0415 -- half a second, on use
 
     rows = _first_of(attempt_chains(log), (log.steps["status"] == StepStatus.FAILED).to_numpy())

@@ -14,7 +14,7 @@ from orchkit.analysis.control_flow import variant_codes, variant_names
 from orchkit.analysis.spans import begins_s, case_durations_s, moment_s, moments_s
 from orchkit.columns import CASE_STATUSES, STEP_COLUMNS, STEP_STATUSES, coded
 from orchkit.errors import LogError, nearest
-from orchkit.log import EventLog
+from orchkit.log import EventLog, expect_log
 from orchkit.units import Duration, seconds
 
 __all__ = ["only", "where", "without"]
@@ -94,6 +94,7 @@ def where(  # noqa: PLR0913 -- each question is one word
     >>> where(log, path=["check", "ship"], longer_than="30 min").cases["case_id"].tolist()
     ['o1']
     """
+    expect_log(log, "where")
     asked = _Asked(
         expression=expression,
         activity=activity,
@@ -133,6 +134,7 @@ def without(log: EventLog, expression: Expression | None = None, **asked: Any) -
     >>> without(log, activity="ship").cases["case_id"].tolist()
     ['o2']
     """
+    expect_log(log, "without")
     known = [field.name for field in fields(_Asked)]
     for name in asked:
         if name not in known:
@@ -181,6 +183,7 @@ def only(
       case_id                   started
     0      o1 2024-05-06 10:00:00+00:00
     """
+    expect_log(log, "only")
     if times not in {"keep", "anew"}:
         message = f"only: times is 'keep' or 'anew', not {times!r}."
         raise LogError(message)

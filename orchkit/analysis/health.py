@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from orchkit.log import expect_log
 from orchkit.model.states import RunStatus, StepStatus
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def metrics(log: EventLog) -> pd.DataFrame:
     throughput         0.500000
     Name: value, dtype: float64
     """
+    expect_log(log, "metrics")
     steps, cases = log.steps, log.cases
     hours = _hours(steps)
     by_case, names = pd.factorize(cases["workflow"].fillna(_UNNAMED), sort=True)

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from orchkit.analysis.intervals import spans, sums_by
-from orchkit.analysis.measures import RATIOS, CaseMeasures, WorkingHours, case_measures, seconds_of
+from orchkit.analysis.measures import RATIOS, CaseMeasures, WorkingHours, case_measures
+from orchkit.analysis.spans import moments_s
+from orchkit.log import expect_log
 from orchkit.units import Duration, seconds
 
 if TYPE_CHECKING:
@@ -110,6 +112,7 @@ def kpis(log: EventLog, *, sla: Duration | None = None, calendar: WorkingHours |
     queue_length                 0.5
     Name: value, dtype: float64
     """
+    expect_log(log, "kpis")
     found = figures(log, None if sla is None else seconds(sla), calendar)
     rows = []
     for name, unit in found.units.items():
@@ -182,7 +185,7 @@ def _periods(log: EventLog, measures: CaseMeasures) -> NDArray[np.float64]:
         if not np.isnan(periods).any():
             return periods
     groups = measures.replications[log.case_codes]
-    times = [seconds_of(log.steps[name]) for name in ("enabled", "started", "completed")]
+    times = [moments_s(log.steps[name]) for name in ("enabled", "started", "completed")]
     first, last = np.full(len(measures.names), np.inf), np.full(len(measures.names), -np.inf)
     for values in times:
         is_there = ~np.isnan(values)
@@ -195,7 +198,7 @@ def _periods(log: EventLog, measures: CaseMeasures) -> NDArray[np.float64]:
 def _queues(log: EventLog, measures: CaseMeasures, periods: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
     groups, waits, count = measures.replications[log.case_codes], measures.waits_s, len(periods)
     found = {"queue_length": _share(sums_by(groups, waits, count), periods)}
-    found["queue_length_max"] = _most(groups, seconds_of(log.steps["started"]), waits, count)
+    found["queue_length_max"] = _most(groups, moments_s(log.steps["started"]), waits, count)
     roles = log.steps["role"]
     for code, role in enumerate(roles.cat.categories):
         own = (roles.cat.codes == code).to_numpy()
@@ -229,7 +232,7 @@ def _utilization(log: EventLog, measures: CaseMeasures, periods: NDArray[np.floa
             f"utilization.{role}": own.droplevel("role").reindex(measures.names).to_numpy(dtype=float)
             for role, own in shares.groupby(level="role")
         }
-    started, completed = seconds_of(log.steps["started"]), seconds_of(log.steps["completed"])
+    started, completed = moments_s(log.steps["started"]), moments_s(log.steps["completed"])
     keep = (log.resource_codes >= 0) & ~np.isnan(started) & ~np.isnan(completed)
     if not keep.any():
         return {}

@@ -12,6 +12,7 @@ import pandas as pd
 
 from orchkit.analysis.health import LOST
 from orchkit.analysis.intervals import Spans, spans, sums_by
+from orchkit.analysis.spans import moments_s
 from orchkit.model.states import RunStatus, StepStatus
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from orchkit.log import EventLog
 
-__all__ = ["CAUSES", "RATIOS", "CaseMeasures", "WorkingHours", "case_measures", "seconds_of"]
+__all__ = ["CAUSES", "RATIOS", "CaseMeasures", "WorkingHours", "case_measures"]
 
 CAUSES = ("contention", "calendar", "batching", "priority", "retry")
 """Why a step waits, as a simulation records it (``wait_contention_s`` …)."""
@@ -85,27 +86,21 @@ class CaseMeasures:
     estimated: bool
 
 
-def seconds_of(times: pd.Series) -> NDArray[np.float64]:
-    """Return timestamps as seconds since 1970; NaN where missing."""
-    values = times.to_numpy(dtype="datetime64[us]", na_value=np.datetime64("NaT"))
-    return np.where(np.isnat(values), np.nan, values.astype(np.int64) / 1e6)
-
-
 def case_measures(log: EventLog, sla_s: float | None, calendar: WorkingHours | None) -> CaseMeasures:
     """Return the sums by case."""
     steps, cases = log.steps, log.cases
     names, replications = np.unique(cases["replication"].fillna(-1).to_numpy(dtype=np.int64), return_inverse=True)
-    started, completed = seconds_of(steps["started"]), seconds_of(steps["completed"])
-    enabled = seconds_of(steps["enabled"])
+    started, completed = moments_s(steps["started"]), moments_s(steps["completed"])
+    enabled = moments_s(steps["enabled"])
     is_guessed = bool(np.isnan(enabled).all())
     if is_guessed:
         enabled = _previous_end(log, started, completed)
-    waits = np.fmax(started - enabled, 0)
-    lengths = np.fmax(completed - started, 0)
+    waits = np.maximum(started - enabled, 0)  # what is not known is not 0
+    lengths = np.maximum(completed - started, 0)
     busy = _busy(log, replications, started, completed)
     causes, is_split = _causes(log, replications, enabled, started, waits, busy)
 
-    case_started, case_completed = seconds_of(cases["started"]), seconds_of(cases["completed"])
+    case_started, case_completed = moments_s(cases["started"]), moments_s(cases["completed"])
     ended = cases["status"].isin(_ENDED).to_numpy() & ~np.isnan(case_completed)
     cycle = np.where(ended, case_completed - case_started, 0.0)
     tried = steps["status"].isin([StepStatus.COMPLETED, StepStatus.COMPENSATED, StepStatus.FAILED]).to_numpy()

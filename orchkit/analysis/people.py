@@ -10,6 +10,7 @@ import pandas as pd
 from orchkit.analysis.intervals import spans
 from orchkit.analysis.spans import gaps_s, moments_s, summary
 from orchkit.errors import LogError
+from orchkit.log import expect_log
 from orchkit.model.states import StepStatus
 
 if TYPE_CHECKING:
@@ -39,6 +40,11 @@ def handovers(log: EventLog, by: Who = "resource") -> pd.DataFrame:
         other), ``cases``, and ``mean_s``, ``median_s``, ``p95_s`` from the completion of the first to the start of the
         second. Work that stays with who did it is no handover; steps that nobody is known to have done are passed over.
 
+    Raises
+    ------
+    LogError
+        The log has steps, and none says who did it.
+
     Notes
     -----
     Van der Aalst, Reijers and Song, Discovering social networks from event logs, CSCW 14 (2005): handover of work.
@@ -57,6 +63,7 @@ def handovers(log: EventLog, by: Who = "resource") -> pd.DataFrame:
       source target  count  cases  mean_s  median_s   p95_s
     0    Ann    Ben      1      1  3600.0    3600.0  3600.0
     """
+    expect_log(log, "handovers")
     codes, names = _who(log, by)
     rows = np.flatnonzero(codes >= 0)
     before, after = rows[:-1], rows[1:]
@@ -87,7 +94,13 @@ def performers(log: EventLog, by: Who = "resource") -> pd.DataFrame:
         ``resource`` (or ``role``), ``activity``, ``count`` (attempts), ``share_of_activity`` (of its attempts that
         somebody did), ``share_of_work`` (of all that this one did), ``mean_s``, ``median_s``, ``p95_s`` from start to
         end, ``error_rate`` (failed, of those that completed or failed).
+
+    Raises
+    ------
+    LogError
+        The log has steps, and none says who did it.
     """
+    expect_log(log, "performers")
     codes, names = _who(log, by)
     rows = np.flatnonzero(codes >= 0)
     size = max(len(log.activities), 1)
@@ -127,6 +140,11 @@ def workload(log: EventLog, every: str = "1D", by: Who = "resource") -> pd.DataF
         ``busy_s`` (seconds of the period with at least one step at work), ``work_s`` (the steps' seconds, added up:
         more than ``busy_s`` where several run at once). Periods without work have no row.
 
+    Raises
+    ------
+    LogError
+        The log has steps, and none says who did it.
+
     Examples
     --------
     >>> import pandas as pd
@@ -141,6 +159,7 @@ def workload(log: EventLog, every: str = "1D", by: Who = "resource") -> pd.DataF
     0 2024-05-06 00:00:00+00:00      0  3600.0  5400.0
     1 2024-05-07 00:00:00+00:00      2  1800.0  1800.0
     """
+    expect_log(log, "workload")
     codes, names = _who(log, by)
     started, completed = moments_s(log.steps["started"]), moments_s(log.steps["completed"])
     rows = np.flatnonzero((codes >= 0) & ~np.isnan(completed))
@@ -186,6 +205,12 @@ def _who(log: EventLog, by: str) -> tuple[NDArray[np.int64], NDArray[np.object_]
         message = f"by: {by!r} is neither 'resource' nor 'role'."
         raise LogError(message)
     found = log.steps[by].cat
+    if len(log.case_codes) and not len(found.categories):
+        message = (
+            f"No step of the log says its {by}. Name the column that does, read_log(…, columns={{{by!r}: …}}), "
+            "or ask by the other: by='resource', by='role'."
+        )
+        raise LogError(message)
     return found.codes.to_numpy().astype(np.int64), np.asarray(found.categories, dtype=object)
 
 

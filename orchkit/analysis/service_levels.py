@@ -10,6 +10,7 @@ import pandas as pd
 from orchkit.analysis.spans import moment_s, moments_s
 from orchkit.columns import ENDED_CASES
 from orchkit.errors import LogError, nearest
+from orchkit.log import expect_log
 from orchkit.model.definition import Workflow
 from orchkit.units import Duration, seconds
 
@@ -73,6 +74,7 @@ def sla(log: EventLog, workflow: Workflow | Duration, *, at: str | pd.Timestamp 
     0      o1  breached     10800.0 -3600.0     ship
     1      o2       met         0.0  7200.0      NaN
     """
+    expect_log(log, "sla")
     limit_s = _limit_s(workflow)
     chosen = _chosen(log, workflow)
     cases = log.cases
@@ -135,6 +137,7 @@ def survival(log: EventLog, *, at: str | pd.Timestamp | None = None) -> pd.DataF
     0      7200.0        3      1    0.666667
     1     14400.0        1      1    0.000000
     """
+    expect_log(log, "survival")
     _, duration_s, ended = _ages(log, at)
     known = ~np.isnan(duration_s)
     times, place = np.unique(duration_s[known], return_inverse=True)

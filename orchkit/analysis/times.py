@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from orchkit.analysis.spans import Hours, begins_s, case_durations_s, moments_s, summary, work_between
-from orchkit.log import EventLog
+from orchkit.log import EventLog, expect_log
 
 __all__ = ["bottlenecks", "cycle_times", "dotted_chart", "throughput", "waiting_times"]
 
@@ -30,6 +30,7 @@ def cycle_times(log: EventLog, calendar: Hours | None = None) -> pd.DataFrame:
       case_id  steps  cycle_s
     0      o1      2   3600.0
     """
+    expect_log(log, "cycle_times")
     cases = log.cases
     table = cases[["case_id", "started", "completed"]].assign(steps=np.diff(log.offsets), cycle_s=case_durations_s(log))
     if calendar is not None:
@@ -48,6 +49,7 @@ def waiting_times(log: EventLog, calendar: Hours | None = None) -> pd.DataFrame:
         could begin (``enabled``, else the latest completion in its case before) to its start (its completion, where
         no start is known); never negative. With a calendar, only its hours count.
     """
+    expect_log(log, "waiting_times")
     ready, begun = _waits(log)
     waits = np.maximum(work_between(calendar, ready, begun) if calendar is not None else begun - ready, 0)
     table = summary(log.activity_codes, waits, len(log.activities))
@@ -63,7 +65,8 @@ def bottlenecks(log: EventLog, calendar: Hours | None = None) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``activity``, ``cause`` (the largest of the next three, empty where nothing waits), ``busy_s`` (the resource
+        ``activity``, ``cause`` (the largest of the next three, empty where nothing waits, ``not known`` where it is
+        idle time and no step of the activity says its resource), ``busy_s`` (the resource
         that took the step was still at another), ``off_duty_s`` (outside the calendar's hours), ``idle_s`` (nobody
         took it up: handover, batching, an answer awaited), ``wait_s`` (their sum), ``share`` (of the waiting of the
         log), ``gives_back_s`` (a case of the log would be shorter by that, on average, without this waiting).
@@ -75,6 +78,7 @@ def bottlenecks(log: EventLog, calendar: Hours | None = None) -> pd.DataFrame:
     the step. ``gives_back_s`` takes it that nothing else begins to wait instead, and that branches do not run beside
     one another.
     """
+    expect_log(log, "bottlenecks")
     ready, begun = _waits(log)
     waits = np.maximum(np.nan_to_num(begun - ready), 0)
     free = np.nan_to_num(_free_from(log, begun), nan=-np.inf)
@@ -94,6 +98,8 @@ def bottlenecks(log: EventLog, calendar: Hours | None = None) -> pd.DataFrame:
     table["gives_back_s"] = total / max(len(log), 1)
     table.insert(0, "activity", np.asarray(log.activities))
     largest = causes[table[list(parts)].to_numpy().argmax(axis=1)] if len(table) else causes[:0]
+    is_named = np.bincount(log.activity_codes[log.resource_codes >= 0], minlength=len(log.activities)) > 0
+    largest = np.where(is_named | (largest != causes[-1]), largest, "not known")
     table.insert(1, "cause", np.where(total > 0, largest, ""))
     return table.sort_values(["wait_s", "activity"], ascending=[False, True], ignore_index=True)
 
@@ -113,6 +119,7 @@ def throughput(log: EventLog, every: str = "1D") -> pd.DataFrame:
     DataFrame
         ``period`` (its start, UTC), ``started``, ``completed``, ``open`` (cases).
     """
+    expect_log(log, "throughput")
     cases = log.cases
     counts = {
         name: cases[name].dropna().to_frame("at").set_index("at").resample(every).size()
@@ -128,6 +135,7 @@ def dotted_chart(log: EventLog) -> pd.DataFrame:
 
     ``since_start_s`` are the seconds since the start of the case.
     """
+    expect_log(log, "dotted_chart")
     steps = log.steps
     started = moments_s(log.cases["started"])
     rank = np.empty(len(log), dtype=np.int64)

@@ -18,7 +18,7 @@ from orchkit.formats.ocel import read_json, write_json
 from orchkit.formats.ocel_sqlite import read_sqlite, write_sqlite
 from orchkit.formats.tables import named, read_parquet, write_parquet
 from orchkit.formats.xes import read_events, write_events
-from orchkit.log import EventLog
+from orchkit.log import EventLog, expect_log
 
 __all__ = ["read_log", "read_objects", "write_log", "write_objects"]
 
@@ -114,6 +114,7 @@ def write_log(log: EventLog, path: str | Path) -> None:
     `read_log` gives the same log back. Cases without steps and columns without a value are not written; OCEL has no
     open steps, and one type of objects, ``case``.
     """
+    expect_log(log, "write_log")
     path = Path(path)
     kind = _kind(path)
     if kind in _OBJECTS:

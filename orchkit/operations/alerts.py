@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from orchkit.log import expect_log
 from orchkit.model.definition import Alert, Workflow
 from orchkit.operations.conditions import Condition
 from orchkit.operations.figures import Figures, episodes, value_now
@@ -58,6 +59,7 @@ def backtest(alerts: Workflow | Iterable[Alert], log: EventLog) -> pd.DataFrame:
                           fired                  resolved  worst
     0 2024-05-06 09:00:00+00:00 2024-05-06 09:10:00+00:00    1.0
     """
+    expect_log(log, "backtest")
     name = alerts.name if isinstance(alerts, Workflow) else None
     listed = alerts.alerts if isinstance(alerts, Workflow) else alerts
     figures = Figures(log, name, sla_s=_sla_s(alerts))
@@ -103,6 +105,7 @@ def evaluate(alerts: Workflow | Iterable[Alert], log: EventLog, at: datetime | N
         value  holds
     0  2400.0   True
     """
+    expect_log(log, "evaluate")
     name = alerts.name if isinstance(alerts, Workflow) else None
     now_s = None if at is None else at.timestamp()
     figures = Figures(log, name, sla_s=_sla_s(alerts), now_s=now_s)

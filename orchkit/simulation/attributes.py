@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from orchkit.columns import CASE_COLUMNS
+from orchkit.log import expect_log
 from orchkit.simulation.distributions import Distribution
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from orchkit.log import EventLog
 
 __all__ = ["as_attribute", "attributes_of"]
@@ -46,8 +47,10 @@ def attributes_of(table: pd.DataFrame | EventLog) -> dict[str, Distribution]:
     >>> found["amount"].values, found["amount"].mean
     ((10, 20), 15.0)
     """
-    cases = getattr(table, "cases", None)
-    frame: pd.DataFrame = table if cases is None else cases.drop(columns=[*CASE_COLUMNS], errors="ignore")  # type: ignore[assignment]
+    if isinstance(table, pd.DataFrame):
+        frame = table
+    else:
+        frame = expect_log(table, "attributes_of").cases.drop(columns=[*CASE_COLUMNS], errors="ignore")
     return {str(name): Distribution("column", values=tuple(map(_scalar, frame[name]))) for name in frame.columns}
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orchkit.analysis.intervals import Spans, spans
-from orchkit.analysis.measures import seconds_of
+from orchkit.analysis.spans import moments_s
 from orchkit.model.definition import all_nodes
 from orchkit.model.nodes import Call, Task, Wait
 from orchkit.simulation.distributions import Distribution, by_previous, constant
@@ -51,7 +51,7 @@ def delays_of(
     about queues.
     """
     before, since = _previous(log)
-    started, enabled = seconds_of(log.steps["started"]), seconds_of(log.steps["enabled"])
+    started, enabled = moments_s(log.steps["started"]), moments_s(log.steps["enabled"])
     recorded = not np.isnan(enabled).all()
     ready = enabled if recorded else started
     known = (before >= 0) & ~np.isnan(ready) & (log.steps["attempt"].to_numpy() == 1)
@@ -103,7 +103,7 @@ def _distribution(gaps_s: NDArray[np.float64]) -> Distribution:
 
 def _previous(log: EventLog) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return for each step the row of the last one of its case that ended before it began (-1: none), and that end."""
-    started, completed = seconds_of(log.steps["started"]), seconds_of(log.steps["completed"])
+    started, completed = moments_s(log.steps["started"]), moments_s(log.steps["completed"])
     before = np.full(len(started), -1, dtype=np.int64)
     ended = np.flatnonzero(~np.isnan(completed))
     if not len(ended) or np.isnan(started).all():
@@ -124,6 +124,6 @@ def _previous(log: EventLog) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
 
 def _busy(log: EventLog) -> Spans:
     """Return when each resource was at work."""
-    started, completed = seconds_of(log.steps["started"]), seconds_of(log.steps["completed"])
+    started, completed = moments_s(log.steps["started"]), moments_s(log.steps["completed"])
     keep = (log.resource_codes >= 0) & ~np.isnan(started) & ~np.isnan(completed)
     return spans(log.resource_codes[keep].astype(np.int64), started[keep], completed[keep])

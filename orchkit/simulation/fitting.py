@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from orchkit.analysis.distances import distances
-from orchkit.analysis.measures import seconds_of
+from orchkit.analysis.spans import moments_s
 from orchkit.errors import ScenarioError
-from orchkit.log import EventLog
+from orchkit.log import EventLog, expect_log
 from orchkit.model.definition import all_nodes
 from orchkit.model.nodes import Task
 from orchkit.model.states import ErrorClass, StepStatus
@@ -115,6 +115,7 @@ def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0)
     >>> found.families[["activity", "family"]].values.tolist(), found.scenario.resources["clerk"].count
     ([['check', 'uniform']], 1)
     """
+    expect_log(log, "fit")
     seen, held_out = split_by_time(log, train)
     roles = roles_of(workflow, seen)
     calendars = {role: calendar_of(seen, rows) for role, rows in roles.items()}
@@ -179,7 +180,7 @@ def _goodness(workflow: Workflow, scenario: Scenario, seen: EventLog, held_out: 
 
 def _observed(workflow: Workflow, scenario: Scenario, log: EventLog, seed: int) -> EventLog:
     """Simulate as many cases as a log has, and look at them as long as the log does."""
-    last_s = max(float(np.nanmax(seconds_of(log.steps[name]))) for name in ("started", "completed"))
+    last_s = max(float(np.nanmax(moments_s(log.steps[name]))) for name in ("started", "completed"))
     until = last_s - scenario.start.timestamp()
     simulated = simulate_quietly(workflow, scenario, cases=len(log), until=until, seed=seed, progress=False)
     steps = simulated.steps
@@ -197,7 +198,7 @@ def split_by_time(log: EventLog, share: float) -> tuple[EventLog, EventLog]:
     ScenarioError
         The share is not above 0 and at most 1, or the log has fewer than two cases with a start.
     """
-    started = seconds_of(log.cases["started"])
+    started = moments_s(log.cases["started"])
     known = np.flatnonzero(~np.isnan(started))
     if not 0 < share <= 1 or len(known) < 2:  # noqa: PLR2004 -- a time between cases needs two
         message = f"fit: train must be above 0 and at most 1 (is {share!r}), of two cases or more (are {len(known)})."
@@ -219,7 +220,7 @@ def _first(log: EventLog) -> datetime:
 
 
 def _arrivals(log: EventLog) -> Profile | Distribution:
-    started = np.sort(seconds_of(log.cases["started"]))
+    started = np.sort(moments_s(log.cases["started"]))
     span_h = (started[-1] - started[0]) / _HOUR_S
     if span_h < _ENOUGH_WEEKS * _WEEK_H:
         return exponential(max((started[-1] - started[0]) / (len(started) - 1), 1e-3))
@@ -230,7 +231,7 @@ def _arrivals(log: EventLog) -> Profile | Distribution:
 
 
 def _families(workflow: Workflow, log: EventLog, calendars: Mapping[str, Calendar | None]) -> dict[str, Family]:
-    started, completed = seconds_of(log.steps["started"]), seconds_of(log.steps["completed"])
+    started, completed = moments_s(log.steps["started"]), moments_s(log.steps["completed"])
     done = log.steps["status"].isin([StepStatus.COMPLETED, StepStatus.COMPENSATED]).to_numpy()
     known = done & ~np.isnan(started) & ~np.isnan(completed)
     names = {name: code for code, name in enumerate(log.activities)}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from orchkit.analysis.measures import seconds_of
+from orchkit.analysis.spans import moments_s
 from orchkit.errors import ScenarioError
 from orchkit.events import Kind
 from orchkit.log import EventLog
@@ -193,7 +193,7 @@ class _Ends:
         cases = log.cases
         names = {case.case_id: place for place, case in enumerate(flight.cases)}
         place = cases["case_id"].map(names).fillna(-1).to_numpy(dtype=np.int64)
-        ended = seconds_of(cases["completed"])
+        ended = moments_s(cases["completed"])
         ended[np.isnan(ended)] = np.inf
         number = cases["replication"].to_numpy(dtype=np.int64)
         is_own = place >= 0
@@ -205,7 +205,7 @@ class _Ends:
         self.started = np.array([case.started_s for case in flight.cases])
         self.now = flight.now_s
         self.replication, self.arrived, self.ended = (
-            values[~is_own] for values in (number, seconds_of(cases["started"]), ended)
+            values[~is_own] for values in (number, moments_s(cases["started"]), ended)
         )
         self.count = replications
 

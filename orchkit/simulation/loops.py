@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orchkit.analysis.measures import seconds_of
+from orchkit.analysis.spans import moments_s
 from orchkit.model.definition import all_nodes
 from orchkit.model.nodes import ForEach, Scope, Task, Wait, While
 from orchkit.model.states import StepStatus
@@ -62,9 +62,9 @@ def loops_of(workflow: Workflow, log: EventLog) -> dict[str, Loop]:
 def responses_of(workflow: Workflow, log: EventLog) -> dict[str, Response]:
     """Return when what each wait waits for came, where the log has the waits themselves."""
     steps = log.steps
-    began = seconds_of(steps["started"])
-    began = np.where(np.isnan(began), seconds_of(steps["enabled"]), began)
-    waited, status = seconds_of(steps["completed"]) - began, steps["status"].astype("str").to_numpy()
+    began = moments_s(steps["started"])
+    began = np.where(np.isnan(began), moments_s(steps["enabled"]), began)
+    waited, status = moments_s(steps["completed"]) - began, steps["status"].astype("str").to_numpy()
     names = np.asarray(log.activities)[log.activity_codes]
     found = {}
     for node in all_nodes(workflow):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from orchkit.analysis.measures import seconds_of
+from orchkit.analysis.spans import moments_s
 from orchkit.model.definition import all_nodes
 from orchkit.model.nodes import Task
 from orchkit.simulation.calendars import DAYS, Calendar
@@ -53,7 +53,7 @@ def _presence(log: EventLog, rows: NDArray[np.bool_]) -> pd.DataFrame:
     """Return the hours (since 1970) in which each resource began or ended a step: ``hour, resource``."""
     parts = []
     for name in ("started", "completed"):
-        times = seconds_of(log.steps[name])
+        times = moments_s(log.steps[name])
         there = rows & ~np.isnan(times)
         parts.append(pd.DataFrame({"hour": times[there] // _HOUR_S, "resource": log.resource_codes[there]}))
     return pd.concat(parts).drop_duplicates().astype(np.int64)

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from orchkit.errors import ScenarioError, nearest
+from orchkit.log import expect_log
 from orchkit.model.states import ErrorClass
 from orchkit.simulation.attributes import as_attribute, attributes_of
 from orchkit.simulation.calendars import Calendar
@@ -254,7 +255,11 @@ class ArrivalTimes:
 
 def arrivals_of(log: EventLog) -> ArrivalTimes:
     """Return the arrivals of a log, counted from its first one."""
+    expect_log(log, "arrivals_of")
     started = log.cases["started"].dropna().sort_values()
+    if not len(started):
+        message = "arrivals_of: the log has no case that began, so that nothing is known of arrivals."
+        raise ScenarioError(message)
     return ArrivalTimes(tuple((started - started.iloc[0]).dt.total_seconds()))
 
 

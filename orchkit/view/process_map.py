@@ -11,7 +11,7 @@ import pandas as pd
 from orchkit.analysis import directly_follows, start_activities
 from orchkit.analysis.spans import moments_s, summary
 from orchkit.errors import RenderError
-from orchkit.log import EventLog
+from orchkit.log import EventLog, expect_log
 from orchkit.model.states import StepStatus
 from orchkit.units import Duration, seconds
 from orchkit.view.map_drawing import draw_map, map_text
@@ -145,6 +145,7 @@ def process_map(
       ship: 1 time in 1 case
         → ✓ completed: 1 time
     """
+    expect_log(log, "process_map")
     if not isinstance(log, EventLog):
         message = f"process_map takes an event log, not {type(log).__name__!r}. A workflow is drawn by draw."
         raise RenderError(message)

@@ -11,7 +11,7 @@ import numpy as np
 from orchkit.analysis.control_flow import ARROW, variant_codes
 from orchkit.analysis.control_flow import variants as variant_table
 from orchkit.errors import LogError
-from orchkit.log import EventLog
+from orchkit.log import EventLog, expect_log
 from orchkit.units import format_duration
 from orchkit.view.canvas import HEADING, add, draw_heading, finished, page, pair, titled, write
 from orchkit.view.figures import count_text, share_text
@@ -67,6 +67,7 @@ def variants(log: EventLog, *, max_rows: int = 12) -> Drawing:
     50%, 1 case, mean 0s: check
     50%, 1 case, mean 1h: check → ship
     """
+    expect_log(log, "charts.variants")
     table = variant_table(log)
     if not len(table):
         message = "charts.variants: the log has no steps."

@@ -11,7 +11,7 @@ import pandas as pd
 from orchkit.analysis.spans import moments_s
 from orchkit.analysis.times import dotted_chart as dot_table
 from orchkit.errors import LogError
-from orchkit.log import EventLog
+from orchkit.log import EventLog, expect_log
 from orchkit.units import format_duration
 from orchkit.view.canvas import HEADING, add, draw_heading, finished, page, titled, write
 from orchkit.view.charts.axes import AXIS, Tick, date_ticks, draw_axis, duration_ticks
@@ -92,6 +92,7 @@ def dotted_chart(log: EventLog, *, x: Literal["time", "since_start"] = "time") -
     check: 2 steps
     ship: 1 step
     """
+    expect_log(log, "charts.dotted_chart")
     if x not in {"time", "since_start"}:
         message = f"charts.dotted_chart: x is 'time' or 'since_start', not {x!r}."
         raise LogError(message)

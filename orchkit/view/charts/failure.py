@@ -10,7 +10,7 @@ import pandas as pd
 
 from orchkit.analysis.failure import failures as failure_table
 from orchkit.errors import LogError
-from orchkit.log import EventLog
+from orchkit.log import EventLog, expect_log
 from orchkit.view.charts.chart import Chart
 from orchkit.view.charts.drawing import WIDTH, chart_of, name_of, rows_of
 from orchkit.view.figures import share_text
@@ -54,6 +54,7 @@ def failures(log: EventLog, by: Sequence[str] = ("activity", "error_type"), *, m
     pay, Declined: 1 failed attempt, 0% saved by a retry, 50% of all failures, 50% with those above
     ship, HTTP 503: 1 failed attempt, 100% saved by a retry, 50% of all failures, 100% with those above
     """
+    expect_log(log, "charts.failures")
     table = failure_table(log, by)
     if not len(table):
         message = "charts.failures: no step of the log has the status FAILED."

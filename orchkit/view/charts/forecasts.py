@@ -43,8 +43,8 @@ def backlog(table: pd.DataFrame) -> Chart:
     in flight now: 5 now, 1 (0 to 3) at the end
     """
     names = {"in_flight": ("low", "high"), "open_now": ("open_now_low", "open_now_high")}
-    if not {"time", *names} <= set(table) or table.empty:
-        message = "charts.backlog takes the backlog of a forecast; this frame has other columns, or no rows."
+    if not isinstance(table, pd.DataFrame) or not {"time", *names} <= set(table) or table.empty:
+        message = "charts.backlog takes the backlog of a forecast, a frame with its columns and some rows."
         raise RenderError(message)
     parts = [
         pd.DataFrame({"time": table["time"], "of": label, "value": table[name], "low": table[low], "high": table[high]})

@@ -11,7 +11,7 @@ import pandas as pd
 
 from orchkit.analysis.service_levels import survival as survival_table
 from orchkit.errors import LogError
-from orchkit.log import EventLog
+from orchkit.log import EventLog, expect_log
 from orchkit.units import Duration, format_duration, seconds
 from orchkit.view.charts.chart import Chart
 from orchkit.view.charts.drawing import PAINTS, WIDTH, chart_of, name_of, rows_of, series, time_unit
@@ -58,7 +58,9 @@ def survival(logs: EventLog | Mapping[str, EventLog], *, sla: Duration | None = 
     >>> print(survival(log, sla="30 min"))
     Cases still open: 4 cases, 1 of them open, half ended after 20m, 50% still open after 30m
     """
-    named = {"": logs} if isinstance(logs, EventLog) else dict(logs)
+    named = dict(logs) if isinstance(logs, Mapping) else {"": logs}
+    for log in named.values():
+        expect_log(log, "charts.survival")
     tables = {name: survival_table(log) for name, log in named.items()}
     for name, table in tables.items():
         if not len(table):

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from orchkit.analysis.blocks import load_within
 from orchkit.analysis.intervals import spans
-from orchkit.analysis.measures import case_measures, seconds_of
-from orchkit.analysis.spans import Hours, work_between
+from orchkit.analysis.measures import case_measures
+from orchkit.analysis.spans import Hours, moments_s, work_between
 from orchkit.errors import LogError
-from orchkit.log import EventLog
+from orchkit.log import EventLog, expect_log
 from orchkit.units import Duration, seconds
 from orchkit.view.charts.chart import Chart
 from orchkit.view.charts.drawing import WIDTH, chart_of, panel_title, rows_of
@@ -77,8 +77,9 @@ def utilization(
     Utilization over time, by 30 min
     clerk: 75% on average, 100% at most
     """
+    expect_log(log, "charts.utilization")
     steps = log.steps
-    started, completed = seconds_of(steps["started"]), seconds_of(steps["completed"])
+    started, completed = moments_s(steps["started"]), moments_s(steps["completed"])
     known = (log.resource_codes >= 0) & ~np.isnan(started) & ~np.isnan(completed)
     if not known.any():
         message = "charts.utilization: no step of the log has a resource, a start and an end."
@@ -130,7 +131,8 @@ def queues(log: EventLog, *, every: Duration | None = None) -> Chart:
     Queue lengths over time, by 1 h
     clerk: 0.5 on average, 1 at most
     """
-    started, completed = seconds_of(log.steps["started"]), seconds_of(log.steps["completed"])
+    expect_log(log, "charts.queues")
+    started, completed = moments_s(log.steps["started"]), moments_s(log.steps["completed"])
     known = ~np.isnan(started)
     if not known.any():
         message = "charts.queues: no step of the log has a start, so that nothing is known to wait."

@@ -66,8 +66,8 @@ def differences(comparison: pd.DataFrame, figures: Iterable[str] | None = None) 
     two clerks: cycle_time -20 % (-25 to -15)
     """
     needed = {"scenario", "measure", "name", "before", "difference", "low", "high"}
-    if not needed <= set(comparison):
-        message = "charts.differences takes what compare returns; this frame has other columns."
+    if not isinstance(comparison, pd.DataFrame) or not needed <= set(comparison):
+        message = "charts.differences takes what compare returns: a frame with its columns."
         raise RenderError(message)
     kpis = comparison[comparison["measure"] == "kpi"]
     there = list(dict.fromkeys(kpis["name"].astype(str)))
@@ -164,8 +164,8 @@ def sweeps(table: pd.DataFrame, figure: str = "cycle_time") -> Chart:
     resources.clerk 1: 10 min (9.83 to 10.2)
     resources.clerk 2: 4 min (3.93 to 4.07)
     """
-    if "kpi" not in table or "value" not in table:
-        message = "charts.sweeps takes what sweep returns; this frame has other columns."
+    if not isinstance(table, pd.DataFrame) or not {"kpi", "value"} <= set(table):
+        message = "charts.sweeps takes what sweep returns: a frame with its columns."
         raise RenderError(message)
     settings = [str(name) for name in table.columns[: list(table.columns).index("kpi")]]
     rows = table[table["kpi"] == figure]

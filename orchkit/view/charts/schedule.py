@@ -11,7 +11,7 @@ import pandas as pd
 
 from orchkit.analysis.failure import attempt_chains
 from orchkit.errors import LogError, nearest
-from orchkit.log import EventLog
+from orchkit.log import EventLog, expect_log
 from orchkit.model.definition import all_nodes
 from orchkit.model.nodes import Wait
 from orchkit.units import format_duration
@@ -115,6 +115,8 @@ def gantt(thing: EventLog | SteppedRun, case_id: str | None = None, *, max_rows:
         steps, waits = thing.steps[(thing.steps["case_id"] == case_id).to_numpy()], frozenset[str]()
         steps = _one_replication(steps)
     else:
+        if not hasattr(thing, "workflow") or not callable(getattr(thing, "steps", None)):
+            expect_log(thing, "charts.gantt")
         case_id, steps = thing.case_id, thing.steps()
         waits = frozenset(node.name for node in all_nodes(thing.workflow) if isinstance(node, Wait))
     if not len(steps):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from orchkit.analysis.times import cycle_times as cycle_time_table
 from orchkit.errors import LogError
-from orchkit.log import EventLog
+from orchkit.log import EventLog, expect_log
 from orchkit.units import Duration, seconds
 from orchkit.view.charts.chart import Chart
 from orchkit.view.charts.drawing import DASHES, WIDTH, chart_of, name_of, panel_title, rows_of, time_unit
@@ -52,7 +52,9 @@ def cycle_times(logs: EventLog | Mapping[str, EventLog], *, sla: Duration | None
     >>> cycle_times(log, sla="30 min")
     <Chart: Cycle times: 3 cases, median 20 min, p95 56 min, 33% beyond 30 min>
     """
-    named = {"": logs} if isinstance(logs, EventLog) else dict(logs)
+    named = dict(logs) if isinstance(logs, Mapping) else {"": logs}
+    for log in named.values():
+        expect_log(log, "charts.cycle_times")
     found = {name: cycle_time_table(log)["cycle_s"].dropna().to_numpy() for name, log in named.items()}
     for name, values in found.items():
         if not len(values):
