@@ -148,6 +148,11 @@ class Reading:
         return self._loop.core.redact.text(text) or ""
 
     @property
+    def path(self) -> Path | None:
+        """The file of its store; None in memory."""
+        return self._store.path
+
+    @property
     def now(self) -> float:
         """The time of its clock, in seconds since 1970."""
         return self._clock.now()

@@ -114,6 +114,7 @@ class Service:
         self._stopped = threading.Event()
         with contextlib.ExitStack() as undo:
             self._socket = undo.enter_context(_listen(host, port))
+            self._url = _url_of(self._socket)
             engine = store if isinstance(store, Engine) else undo.enter_context(_opened(store, found, settings))
             deploy_files(engine, files)
             watching = undo.enter_context(watch(engine))
@@ -136,6 +137,7 @@ class Service:
             undo.callback(self._stop)
             self._thread.start()
             self._await_start()
+            self.backend.journal.write("serving", url=self.url, store=str(engine.path or "in memory"))
             self._closing = undo.pop_all()
 
     @property
@@ -146,8 +148,7 @@ class Service:
     @property
     def url(self) -> str:
         """Where it is."""
-        host, port = self._socket.getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return self._url
 
     def _serve(self) -> None:
         try:
@@ -168,6 +169,7 @@ class Service:
             self._server.force_exit = True
         self._thread.join(_PATIENCE_S)
         self.backend.desk.close()
+        self.backend.journal.write("stopped", url=self._url)
 
     def close(self) -> None:
         """Take no more requests, end those that go on within a few seconds, and close what was opened here."""
@@ -200,6 +202,11 @@ def _listen(host: str, port: int) -> socket.socket:
         message = f"{host}:{port} cannot be listened on ({error.strerror}): --port 0 takes one that is free."
         raise InputError(message) from error
     return found
+
+
+def _url_of(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _extra() -> tuple[type[Backend], Any]:

@@ -176,7 +176,7 @@ def _locked_by(path: Path, process: int | None, command: str | None = None) -> s
         who = f"process {process} ({command})" if command else f"process {process}"
     return (
         f"{path} is in use by {who}: one process owns a store. Close the engine there, or end that process; to read "
-        "while it runs, ask that engine, or copy the file with its .wal and open the copy."
+        "while it runs, ask that engine (orchkit serve lets others in), or copy the file with its .wal and open that."
     )
 
 

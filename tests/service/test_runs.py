@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import concurrent.futures
+
 from tests.service.conftest import problem
 
 
@@ -13,6 +15,16 @@ def test_a_run_is_started_once_and_told(served, operate):
 
     assert (first.status_code, again.status_code, again.json()["run_id"]) == (201, 200, run_id)
     assert (told["status"], told["variables"]["ship"], told["error"]) == ("COMPLETED", "sent to Oslo", None)
+
+
+def test_of_many_who_start_a_case_at_once_all_get_the_same_run(served, operate):
+    order = {"workflow": "payment", "case_id": "at once"}
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        told = list(pool.map(lambda _: operate.post("/v1/runs", json=order), range(24)))
+
+    assert {one.status_code for one in told} <= {200, 201}
+    assert len({one.json()["run_id"] for one in told}) == 1
+    assert served.engine.sql("SELECT count(*) AS runs FROM runs WHERE case_id = 'at once'")["runs"].item() == 1
 
 
 def test_runs_are_listed_a_page_at_a_time_newest_first(operate):

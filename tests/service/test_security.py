@@ -289,6 +289,12 @@ def test_a_token_is_in_no_row_and_no_line_and_only_its_hash_is_kept(served, read
         assert hashlib.sha256(secret.encode()).hexdigest() in rows
 
 
+def test_a_token_where_none_belongs_is_not_written_down(served, read):
+    told = read.get(f"/v1/workflows/{served.tokens['admin']}")
+
+    assert logged(served, told)["path"] == "/v1/workflows/***"
+
+
 def test_what_fails_inside_is_told_to_the_log_only():
     served = Served()
     try:

@@ -66,6 +66,13 @@ def test_a_stream_is_taken_up_again_where_it_broke_off(served, read, operate):
     assert [seq for seq, _ in (*part, *rest)] == list(range(1, last + 1))
 
 
+def test_a_stream_that_is_ahead_of_the_store_begins_now(served, read):
+    with stream(read, headers={"Last-Event-ID": "999999999"}) as found:
+        served.engine.start("parcel", {}, case_id="ahead")
+
+        assert next(found)[1]["case_id"] == "ahead"
+
+
 def test_a_stream_of_one_run_or_workflow_tells_of_no_other(served, read, operate):
     run_id = operate.post("/v1/runs", json={"workflow": "parcel", "case_id": "Z-1"}).json()["run_id"]
     operate.post("/v1/runs", json={"workflow": "claim", "case_id": "Z-2", "inputs": {"amount": 7}})

@@ -38,7 +38,7 @@ async def stream_history(
     if feed.streams >= backend.limits.streams:
         detail = f"There are {feed.streams} streams, which is the limit: end one, or wait."
         raise Refusal(429, "too-many-streams", detail, {"retry-after": "10"})
-    begin = int(last_event_id) if last_event_id is not None else after
-    if begin is None:
-        begin = await run_in_threadpool(feed.last)
+    asked = int(last_event_id) if last_event_id is not None else after
+    last = await run_in_threadpool(feed.last)
+    begin = last if asked is None else min(asked, last)  # it may be of a later state than a backup that was put back
     return EventStream(feed, begin, Filter(run_id, workflow), lambda: backend.tokens.takes(caller.id))
