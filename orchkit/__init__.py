@@ -105,6 +105,8 @@ if TYPE_CHECKING:
         Trace,
         Tracing,
         Watch,
+        Webhook,
+        Webhooks,
         backtest,
         diff,
         evaluate,
@@ -113,6 +115,7 @@ if TYPE_CHECKING:
         trace,
         tracing,
         watch,
+        webhooks,
     )
     from orchkit.operations.notebooks import NotebookRun, run_notebook
     from orchkit.service.limits import Limits
@@ -297,6 +300,8 @@ _NAMES = {
         "Trace",
         "Tracing",
         "Watch",
+        "Webhook",
+        "Webhooks",
         "backtest",
         "diff",
         "evaluate",
@@ -305,6 +310,7 @@ _NAMES = {
         "trace",
         "tracing",
         "watch",
+        "webhooks",
     ),
     "orchkit.errors": (  # what may go wrong
         "CheckError",

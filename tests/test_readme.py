@@ -57,6 +57,13 @@ def test_what_the_page_for_operators_says_is_so(tmp_path):
     assert [printed for printed, _ in found] == [said for _, said in found]
 
 
+def test_the_page_on_webhooks_prints_what_it_says():
+    found = run_python("docs/webhooks.md", {})
+
+    assert len(found) >= 2
+    assert [printed for printed, _ in found] == [said for _, said in found]
+
+
 def test_the_page_on_pictures_prints_what_it_says():
     found = run_python("docs/pictures.md", {})
 

@@ -16,10 +16,11 @@ from orchkit.engine.loop import Loop
 from orchkit.engine.messages import run_id_of
 from orchkit.engine.recovery import LiveRun, live_run
 from orchkit.engine.run import Run, Snapshot
-from orchkit.errors import RunNotFound
+from orchkit.errors import RunNotFound, SecretError, nearest
 from orchkit.events import Failure
 from orchkit.log import EventLog
 from orchkit.model.definition import Workflow
+from orchkit.model.expressions import render
 from orchkit.model.states import ErrorClass, RunStatus
 from orchkit.store import Bounds, Store
 from orchkit.store.reading import Parameters
@@ -146,6 +147,31 @@ class Reading:
     def redact(self, text: str) -> str:
         """Return a text without the engine's secrets."""
         return self._loop.core.redact.text(text) or ""
+
+    def secret(self, name: str) -> str:
+        """Return a secret by its name, for what signs; it belongs in no row, log line or display.
+
+        Raises
+        ------
+        SecretError
+            The engine was given none of that name.
+        """
+        secrets = self._loop.core.settings.secrets
+        if name not in secrets:
+            message = f"There is no secret {name!r}.{nearest(name, secrets)} Engine(secrets={{{name!r}: …}}) gives it."
+            raise SecretError(message)
+        return secrets[name]
+
+    def rendered(self, template: str) -> str:
+        """Return the text of a template over the engine's ``systems`` and ``secrets``; see `secret`.
+
+        Raises
+        ------
+        ExpressionError
+            It names what is not there.
+        """
+        settings = self._loop.core.settings
+        return str(render(template, {"systems": dict(settings.systems), "secrets": dict(settings.secrets)}))
 
     @property
     def path(self) -> Path | None:

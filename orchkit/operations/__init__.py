@@ -2,11 +2,13 @@
 
 from orchkit.operations.alerts import backtest, evaluate
 from orchkit.operations.conditions import Condition
+from orchkit.operations.deliveries import Webhooks, webhooks
 from orchkit.operations.log_lines import log_lines
 from orchkit.operations.traces import Trace, trace
 from orchkit.operations.tracing import Tracing, export_spans, tracing
 from orchkit.operations.versions import Diff, diff
 from orchkit.operations.watch import AlertState, Watch, watch
+from orchkit.operations.webhook import Webhook
 
 __all__ = [
     "AlertState",
@@ -15,6 +17,8 @@ __all__ = [
     "Trace",
     "Tracing",
     "Watch",
+    "Webhook",
+    "Webhooks",
     "backtest",
     "diff",
     "evaluate",
@@ -23,4 +27,5 @@ __all__ = [
     "trace",
     "tracing",
     "watch",
+    "webhooks",
 ]

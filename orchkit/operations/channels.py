@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,24 +11,14 @@ import httpx
 
 from orchkit.errors import MissingExtraError, TransientError, WorkflowError
 from orchkit.executors.base import extra
+from orchkit.operations.posting import checked_url, post
+from orchkit.operations.signatures import key_of
 
-__all__ = ["Channel", "Send", "channel_of", "signature"]
+__all__ = ["Channel", "Send", "channel_of"]
 
 Send = Callable[[str, str, Mapping[str, Any]], None]
 Channel = str | Send
 _TIMEOUT_S = 10.0
-
-
-def signature(secret: str, timestamp: int, body: bytes) -> str:
-    """Return what a webhook's header ``X-Orchkit-Signature`` says: ``t=…,v1=…``, HMAC-SHA256 over ``timestamp.body``.
-
-    Examples
-    --------
-    >>> signature("hunter22", 1_700_000_000, b"{}")[:20]
-    't=1700000000,v1=d367'
-    """
-    digest = hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
-    return f"t={timestamp},v1={digest}"
 
 
 def channel_of(channel: Channel, secret: str | None = None) -> Send:
@@ -40,7 +29,7 @@ def channel_of(channel: Channel, secret: str | None = None) -> Send:
     channel
         An address of a webhook (``https://…``), a URL of Apprise (``mailto://…``, ``slack://…``), or a function.
     secret
-        Signs webhooks; see `signature`.
+        Signs webhooks as Standard Webhooks has it; see `orchkit.operations.signatures`.
 
     Raises
     ------
@@ -58,14 +47,20 @@ def channel_of(channel: Channel, secret: str | None = None) -> Send:
 
 class _Webhook:
     def __init__(self, url: str, secret: str | None) -> None:
-        self._url, self._secret = url, secret
+        self._url, self._secrets = checked_url(url), [] if secret is None else [secret]
+        for given in self._secrets:
+            key_of(given)
 
     def __call__(self, title: str, text: str, document: Mapping[str, Any]) -> None:
         body = json.dumps({"title": title, "text": text, **document}, ensure_ascii=False).encode()
-        headers = {"Content-Type": "application/json"}
-        if self._secret is not None:
-            headers["X-Orchkit-Signature"] = signature(self._secret, int(document.get("sent_at", 0)), body)
-        httpx.post(self._url, content=body, headers=headers, timeout=_TIMEOUT_S).raise_for_status()
+        # The same when it is sent again, so that a receiver knows it again.
+        message_id = f"msg_{hashlib.blake2b(body, digest_size=15).hexdigest()}"
+        moment = int(document.get("sent_at", 0))
+        with httpx.Client(timeout=_TIMEOUT_S) as client:
+            answer = post(client, self._url, body, secrets=self._secrets, message_id=message_id, timestamp=moment)
+        if answer.error is not None:
+            message = f"The webhook could not be told: {answer.error}"
+            raise TransientError(message)
 
 
 class _Apprise:

@@ -91,7 +91,7 @@ def watch(
     channels
         Where to send: webhooks' addresses, URLs of Apprise (extra ``alerts``), functions of title, text and document.
     secret
-        Signs what goes to webhooks; see `orchkit.operations.channels.signature`.
+        Signs what goes to webhooks, as Standard Webhooks has it; see `orchkit.operations.signatures`.
 
     Returns
     -------

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from orchkit.engine import Engine
 from orchkit.errors import InputError, MissingExtraError
-from orchkit.operations import watch
+from orchkit.operations import watch, webhooks
 from orchkit.service.folder import deploy_files, handlers_in, workflows_in
 from orchkit.service.limits import Limits
 from orchkit.service.roles import Role
@@ -118,6 +118,7 @@ class Service:
             engine = store if isinstance(store, Engine) else undo.enter_context(_opened(store, found, settings))
             deploy_files(engine, files)
             watching = undo.enter_context(watch(engine))
+            undo.enter_context(webhooks(engine))
             from orchkit.service.app import create_app  # noqa: PLC0415 -- wants the extra
             from orchkit.service.journal import Journal  # noqa: PLC0415
 

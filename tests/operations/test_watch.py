@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import http.server
-import json
 import threading
 import time
 
@@ -10,8 +8,9 @@ import pandas as pd
 import pytest
 
 import orchkit as ok
-from orchkit.operations.channels import channel_of, signature
-from orchkit.testing import VirtualClock
+from orchkit.operations.channels import channel_of
+from orchkit.operations.signatures import verify
+from orchkit.testing import Receiver, VirtualClock
 
 ALERTS = """
 workflow: order
@@ -195,31 +194,25 @@ def test_a_channel_that_fails_is_tried_again_and_stops_nothing(clock):
 
 
 def test_a_webhook_is_signed_and_apprise_is_asked_for_all_else():
-    got = []
+    document = {"workflow": "order", "state": "firing", "alerts": [], "sent_at": 1_800_000_000}
+    with Receiver() as receiver:
+        for _ in range(2):
+            channel_of(receiver.url, "hunter22")("order: a is firing", "a", document)
+        channel_of(receiver.url.replace("http://", "json://"))("order: a is firing", "a", document)
 
-    class Hook(http.server.BaseHTTPRequestHandler):
-        def do_POST(self):
-            got.append((dict(self.headers), self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        address = f"127.0.0.1:{server.server_address[1]}"
-        document = {"workflow": "order", "state": "firing", "alerts": [], "sent_at": 1_800_000_000}
-        channel_of(f"http://{address}/hook", "hunter22")("order: a is firing", "a", document)
-        channel_of(f"json://{address}/apprise")("order: a is firing", "a", document)
-        server.shutdown()
-
-    (headers, body), (_, second) = got
-    assert headers["X-Orchkit-Signature"] == signature("hunter22", 1_800_000_000, body)
-    assert json.loads(body) == {"title": "order: a is firing", "text": "a", **document}
-    assert json.loads(second)["title"] == "order: a is firing"
+    first, again, apprised = receiver.messages
+    assert verify("hunter22", first.headers, first.body, now=1_800_000_000).id == again.headers["webhook-id"]
+    assert first.json == {"title": "order: a is firing", "text": "a", **document}
+    assert apprised.json["title"] == "order: a is firing"
     with pytest.raises(ok.WorkflowError, match="nonsense://"):
         channel_of("nonsense://x")
+
+
+def test_a_webhook_that_does_not_take_an_alert_or_leads_elsewhere_is_told_again():
+    for code, said in ((503, "answered 503"), (302, "redirects are not followed")):
+        with Receiver(lambda _, code=code: code) as receiver, pytest.raises(ok.TransientError, match=said):
+            channel_of(receiver.url)("title", "text", {})
+        assert len(receiver.messages) == 1
 
 
 def test_each_metric_is_told_now_as_a_backtest_tells_it():
