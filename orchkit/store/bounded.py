@@ -51,15 +51,20 @@ def bounded_answer(cursor: duckdb.DuckDBPyConnection, query: str, parameters: Pa
             reader = cursor.sql(statements[0].query, params=parameters).to_arrow_reader(_ROWS_AT_ONCE)
             return pa.Table.from_batches(_within(reader, bounds), reader.schema)
     except duckdb.InterruptException:
-        message = f"The answer has taken longer than {bounds.seconds:g} s: ask for less."
-        raise QueryError(message) from None
+        raise _late(bounds) from None
     except (duckdb.PermissionException, duckdb.TransactionException) as error:
         raise QueryError("A query reads the tables of the store: no files, no network, no changes.") from error
     except (duckdb.OutOfMemoryException, MemoryError) as error:
         raise QueryError("The answer takes too much memory: ask for less.") from error
-    except (duckdb.Error, pa.ArrowException) as error:  # it is the query's fault: the store has been read before
+    except (duckdb.Error, pa.ArrowException, OSError) as error:  # Arrow's reader gives DuckDB's errors as OSError
+        if "INTERRUPT" in str(error):
+            raise _late(bounds) from None
         message = f"DuckDB cannot answer: {error}"
         raise QueryError(message) from error
+
+
+def _late(bounds: Bounds) -> QueryError:
+    return QueryError(f"The answer has taken longer than {bounds.seconds:g} s: ask for less.")
 
 
 def _within(reader: pa.RecordBatchReader, bounds: Bounds) -> Iterator[pa.RecordBatch]:
