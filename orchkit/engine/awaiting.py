@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
-from orchkit.engine.messages import CancelRun, CompleteWait, Publish
+from orchkit.engine.doors import Receipt
+from orchkit.engine.messages import CancelRun, CompleteWait, Publish, Receive
 from orchkit.engine.reading import Reading
 from orchkit.engine.run import Run, id_of
 from orchkit.engine.values import plain
@@ -97,6 +99,39 @@ class Awaiting(Reading):
         """Await that an event is durably delivered; see `publish`."""
         message = self._event(event, payload, message_id, caller=traceparent)
         return int(await asyncio.wrap_future(self._loop.post(message)))
+
+    async def receive_event_async(
+        self,
+        door: str,
+        event: str,
+        payload: Any,  # noqa: ANN401 -- JSON
+        *,
+        message_id: str,
+        timestamp: int,
+        traceparent: str | None = None,
+    ) -> tuple[Receipt, int]:
+        """Await that a signed message is durably taken as an event, once; tell what became of it, and how many took it.
+
+        The signature must have been checked. ``message_id`` and ``timestamp`` are those that were signed.
+        """
+        source = f"webhook/{door}"
+        found = self._event(event, payload, f"{door}/{message_id}", caller=traceparent)
+        told = Receive(source, message_id, timestamp, dataclasses.replace(found, is_named=False))
+        return cast("tuple[Receipt, int]", await asyncio.wrap_future(self._loop.post(told)))
+
+    async def receive_callback_async(
+        self,
+        run_id: str,
+        callback: str,
+        payload: Any,  # noqa: ANN401 -- JSON
+        *,
+        message_id: str,
+        timestamp: int,
+    ) -> tuple[Receipt, int]:
+        """Await that a signed message has durably completed a callback, once; see `receive_event_async`."""
+        then = CompleteWait(run_id, callback, plain(payload))
+        told = Receive(f"callback/{run_id}/{callback}", message_id, timestamp, then)
+        return cast("tuple[Receipt, int]", await asyncio.wrap_future(self._loop.post(told)))
 
     async def cancel_async(self, run: Run | str, reason: str = "cancelled") -> None:
         """Await that a cancellation is durably accepted; see `cancel`."""

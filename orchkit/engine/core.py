@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from orchkit.engine.attempts import Attempts
+from orchkit.engine.doors import Doors
 from orchkit.engine.messages import (
     Active,
     AddSchedule,
@@ -33,6 +34,7 @@ from orchkit.engine.messages import (
     Note,
     Outcome,
     Publish,
+    Receive,
     ReleaseItem,
     ReplayRun,
     Settings,
@@ -97,6 +99,7 @@ class Core:
         self.waits = Waits(self)
         self.attempts = Attempts(self)
         self.plans = Plans(self)
+        self.doors = Doors(self)
         self._others: Mapping[type, Callable[[Any], Any]] = {
             ReplayRun: self.revival.replay,
             DiscardRun: self.revival.discard,
@@ -110,6 +113,7 @@ class Core:
             AddSchedule: self.plans.add,
             ChangeSchedule: self.plans.change,
             Deploy: self.plans.deploy,
+            Receive: self.doors.receive,
         }
         self._saved: set[str] = set()
         self._timer_serial = 0

@@ -36,6 +36,7 @@ __all__ = [
     "Note",
     "Outcome",
     "Publish",
+    "Receive",
     "ReleaseItem",
     "ReplayRun",
     "Settings",
@@ -104,6 +105,16 @@ class Publish:
     source: tuple[str, str] | None = None
     trace: str | None = None
     span: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receive:
+    """A message that somebody has signed, at ``timestamp``: what follows from it is done once an id of a source."""
+
+    source: str
+    message_id: str
+    timestamp: int
+    then: Publish | CompleteWait
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +245,7 @@ Message = (
     | Heartbeat
     | CompleteWait
     | Publish
+    | Receive
     | CancelRun
     | HandlersAdded
     | ReplayRun

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from orchkit.engine.doors import doors_of
 from orchkit.engine.messages import AddSchedule, ChangeSchedule, Deploy, ListPlans, Message, Note
 from orchkit.engine.plans import check_triggers
 from orchkit.engine.who import user
@@ -53,18 +54,25 @@ class Planning:
     def _check_executors(self, workflow: Workflow) -> None:
         raise NotImplementedError
 
+    def secret(self, name: str) -> str:
+        """Return a secret by its name."""
+        raise NotImplementedError
+
     def deploy(self, workflow: Workflow, *, by: str | None = None) -> None:
         """Make a version the current one of its workflow: its triggers start runs, its name stands for it.
 
-        Runs keep the version that they were started with. The triggers ``schedule`` (see `orchkit.Schedule`) and
-        ``event`` are honoured: an event starts a run where ``match`` holds over ``event``, with ``inputs`` (by default
-        ``event``, the payload) and the case ``case``; the same case has one run. To deploy a version again does
+        Runs keep the version that they were started with. The triggers ``schedule`` (see `orchkit.Schedule`), ``event``
+        and ``webhook`` (see `orchkit.engine.doors`) are honoured: an event starts a run where ``match`` holds over
+        ``event``, with ``inputs`` (by default ``event``, the payload) and the case ``case``; the same case has one run.
+        To deploy a version again does
         nothing.
 
         Raises
         ------
         WorkflowError
             A trigger that makes no sense, an executor that is not there.
+        SecretError
+            A webhook's secret that the engine was not given.
 
         Examples
         --------
@@ -79,6 +87,9 @@ class Planning:
         _expect_workflow(workflow)
         self._check_executors(workflow)
         check_triggers(workflow)
+        for door in doors_of(workflow):
+            for secret in door.secrets:
+                self.secret(secret)
         self._post(Deploy(workflow, by or user())).result()
 
     def schedule(

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from orchkit.engine.doors import RECEIPT, WEBHOOK, Door, doors_of, settings_of_event
 from orchkit.engine.inputs import checked_inputs
 from orchkit.engine.messages import AddSchedule, ChangeSchedule, Deploy, Note, Publish, StartRun, run_id_of
 from orchkit.engine.values import as_json
@@ -33,7 +34,7 @@ __all__ = ["KINDS", "Plan", "Plans", "Subscription", "check_triggers"]
 
 SCHEDULE, DEPLOYMENT, EVENT = "schedule", "deployment", "event"
 DECISION = "decision"
-KINDS = (SCHEDULE, DEPLOYMENT, EVENT, DECISION)
+KINDS = (SCHEDULE, DEPLOYMENT, EVENT, DECISION, RECEIPT)
 _GRACE_S = 60.0
 _AT_ONCE = 1_000
 
@@ -98,6 +99,10 @@ def check_triggers(workflow: Workflow) -> tuple[list[Schedule], list[Subscriptio
             schedules.append(Schedule.from_settings(trigger.settings, workflow.name + (f"-{number}" if number else "")))
         elif trigger.kind == EVENT:
             subscriptions.append(Subscription.from_settings(_named(trigger), where))
+        elif trigger.kind == WEBHOOK:
+            settings = settings_of_event(trigger.settings) if list(doors_of(workflow)) else None
+            if settings is not None:
+                subscriptions.append(Subscription.from_settings(settings, where))
     return schedules, subscriptions
 
 
@@ -226,6 +231,13 @@ class Plans:
         plan.running.discard(run_id)
         if plan.queue and not plan.running and not plan.paused:
             self._start(plan, plan.queue.popleft())
+
+    # Doors -----------------------------------------------------------------------
+
+    def doors(self, name: str) -> list[Door]:
+        """Return the doors of a name that the workflows which were deployed have for webhooks."""
+        listed = list(self.current.values())  # at once: another thread asks
+        return [door for workflow in listed for door in doors_of(workflow) if door.event and door.name == name]
 
     # Decisions -------------------------------------------------------------------
 
@@ -419,6 +431,8 @@ class Plans:
                 case "decision":
                     if "to" in payload:
                         self.moved[row.run_id] = payload["to"]
+                case "receipt":
+                    self._core.doors.remember(payload, row.occurred_at / 1e6)
                 case _ if payload.get("named"):
                     self._seen.add(_short(payload["id"]))
                 case _:

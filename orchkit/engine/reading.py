@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from orchkit.clock import Clock
+from orchkit.engine.doors import Door
 from orchkit.engine.loop import Loop
 from orchkit.engine.messages import run_id_of
 from orchkit.engine.recovery import LiveRun, live_run
@@ -138,6 +139,10 @@ class Reading:
     def deployed(self, workflow: str) -> Workflow | None:
         """Return the version of a workflow that was deployed last, from memory; None where none was."""
         return self._loop.core.plans.current.get(workflow)
+
+    def doors(self, name: str) -> list[Door]:
+        """Return the doors of a name that deployed workflows have for webhooks; see `orchkit.engine.doors`."""
+        return self._loop.core.plans.doors(name)
 
     def began(self, run_id: str) -> float | None:
         """Return when a run that has not ended began, in seconds since 1970; from memory, None for all others."""

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any, Self
 
+from orchkit.engine.doors import secret_name
 from orchkit.errors import WorkflowError, nearest
 from orchkit.model.records import values_record
 from orchkit.model.retry import Retry
@@ -31,7 +32,6 @@ EVENTS = (
 """What may be told."""
 
 _DECISIONS = {"REPLAYED": "run.retried", "DISCARDED": "run.discarded", "MIGRATED": "run.migrated"}
-_REFERENCES = (("${secrets.", "}"), ("secret:", ""))
 # By default an hour and a half: 5 s, 30 s, 3 min, 18 min, then an hour.
 _PATIENT = Retry(max_attempts=6, initial_delay="5 s", max_delay="1 h", multiplier=6, jitter=0.2)
 
@@ -90,7 +90,7 @@ class Webhook:
                 message = f"There is no event {pattern!r}.{nearest(pattern, EVENTS)} Known: {', '.join(EVENTS)}."
                 raise WorkflowError(message)
         if self.secret is not None:
-            names = tuple(_name(text) for text in _texts(self.secret, "secret"))
+            names = tuple(secret_name(text) for text in _texts(self.secret, "secret"))
             keep(self, "secret", names[0] if len(names) == 1 else names)
         keep(self, "timeout", seconds(self.timeout))
         keep(self, "name", self.name or self.url.partition("://")[2] or self.url)
@@ -186,10 +186,3 @@ def _texts(value: str | Iterable[str], field: str) -> tuple[str, ...]:
         message = f"A webhook's {field} is a text or several, not {value!r}."
         raise WorkflowError(message)
     return found
-
-
-def _name(reference: str) -> str:
-    for before, after in _REFERENCES:
-        if reference.startswith(before) and reference.endswith(after):
-            return reference.removeprefix(before).removesuffix(after)
-    return reference

@@ -28,6 +28,7 @@ from orchkit.service.routes import (
     runs,
     schedules,
     tokens,
+    webhooks,
     work_items,
     workflows,
 )
@@ -61,6 +62,7 @@ _ROUTERS: tuple[APIRouter, ...] = (
     alerts.routes,
     queries.routes,
     tokens.routes,
+    webhooks.routes,
     health.routes,
 )
 

@@ -236,6 +236,13 @@ class Taken(Told):
     taken: int = Field(ge=0)
 
 
+class Receipt(Told):
+    """What became of a signed message."""
+
+    taken: int = Field(ge=0, description="How many runs took it.")
+    known: bool = Field(description="Whether it had come before: nothing was done.")
+
+
 class WorkItem(Told):
     """What waits for a person."""
 
