@@ -38,6 +38,8 @@ lab: $(READY)  ## Open JupyterLab in notebooks/
 bench: $(READY) .venv-peers/.ready  ## Measure, beside the peers; LOG=log.xes.gz for mining too
 	$(BIN)/python benchmarks/store.py
 	$(BIN)/python benchmarks/engine.py --peers .venv-peers/bin/python
+	$(BIN)/python benchmarks/service.py
+	$(BIN)/python benchmarks/service.py --rest
 	$(BIN)/python benchmarks/checks.py --peer .venv-peers/bin/python
 	$(BIN)/python benchmarks/simulation.py --peer .venv-peers/bin/python
 	$(if $(LOG),$(BIN)/python benchmarks/mining.py $(LOG) --peer .venv-peers/bin/python)

@@ -8,6 +8,7 @@ import threading
 import uuid
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -206,7 +207,8 @@ class Engine(Awaiting, Operating, Planning):
         started: concurrent.futures.Future[Run] = concurrent.futures.Future()
         posted = self._post(StartRun(run_id, case, workflow, values, None, *told))
         run = Run(run_id, case, workflow, self)
-        posted.add_done_callback(lambda done: _pass_on(done, started, run))
+        # Called when the start is durable, before anything of the run is carried out: what began is still in memory.
+        posted.add_done_callback(lambda done: _pass_on(done, started, replace(run, _began=self.began(run_id))))
         return started
 
     def _check_executors(self, workflow: Workflow) -> None:

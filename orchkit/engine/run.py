@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -57,6 +58,7 @@ class Run:
     case_id: str
     workflow: Workflow
     _engine: Engine = field(compare=False)
+    _began: float | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         try:
@@ -69,6 +71,14 @@ class Run:
     def status(self) -> RunStatus:
         """The state of the run."""
         return self._engine.snapshot(self.id).status
+
+    @property
+    def started_at(self) -> datetime:
+        """When the run began, in UTC."""
+        if self._began is not None:
+            return datetime.fromtimestamp(self._began, UTC)
+        began: pd.Timestamp = self._engine.run_outcomes([self.id])["started_at"].iloc[0]
+        return began.to_pydatetime()
 
     @property
     def variables(self) -> Mapping[str, Any]:

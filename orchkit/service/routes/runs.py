@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Header, Path, Query
@@ -46,7 +45,7 @@ async def start_run(
         workflow = await asyncio.to_thread(find_workflow, backend, body.workflow)
     known = case is not None and engine.knows(run_id_of(workflow.name, case))
     run = await engine.start_async(workflow, body.inputs, case_id=case, traceparent=traceparent)
-    found = _live_record(backend, run) or await asyncio.to_thread(run_record, backend, run)
+    found = await asyncio.to_thread(run_record, backend, run) if known else _begun_record(backend, run)
     return answer(backend, found, 200 if known else 201, {"location": f"/v1/runs/{run.id}"})
 
 
@@ -147,14 +146,13 @@ def run_record(backend: Backend, run: Run) -> dict[str, Any]:
     return _run({**row, "digest": run.workflow.digest})
 
 
-def _live_record(backend: Backend, run: Run) -> dict[str, Any] | None:
-    """Return what is told of a run that goes on, without asking the store; None where it has ended."""
-    began = backend.engine.began(run.id)
-    status = None if began is None else run.status
-    if began is None or status is None or status.is_final:
-        return None
+def _begun_record(backend: Backend, run: Run) -> dict[str, Any]:
+    """Return what was acknowledged of a run that has just begun: from memory, also where it has ended by now."""
+    status = RunStatus.RUNNING if backend.engine.began(run.id) is None else run.status
+    if status.is_final:  # meanwhile
+        status = RunStatus.RUNNING
     row = {"run_id": run.id, "case_id": run.case_id, "workflow": run.workflow.name, "version": run.workflow.version}
-    moments = {"started_at": datetime.fromtimestamp(began, UTC).isoformat(), "ended_at": None}
+    moments = {"started_at": run.started_at.isoformat(), "ended_at": None}
     return _run({**row, **moments, "digest": run.workflow.digest, "status": status.value, "error_class": None})
 
 
