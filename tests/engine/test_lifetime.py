@@ -293,3 +293,17 @@ def test_after_closing_nothing_is_begun():
     threads.put(lambda: seen.append(1))
 
     assert seen == []
+
+
+def test_who_asks_an_engine_that_breaks_is_told_and_does_not_wait():
+    class Broken:
+        def now(self):
+            raise ZeroDivisionError("the clock is broken")
+
+    async def ask(engine):
+        return await asyncio.wait_for(engine.publish_async("paid"), 30)
+
+    with ok.Engine(clock=Broken()) as engine:
+        for _ in range(2):
+            with pytest.raises(ZeroDivisionError, match="the clock is broken"):
+                asyncio.run(ask(engine))

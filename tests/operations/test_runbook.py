@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 import orchkit as ok
@@ -22,6 +23,13 @@ order = ok.workflow("order", [ok.task("pay"), ok.wait_for(callback="packed"), ok
 for case in range(3):
     engine.start(order, case_id=str(case))
 print("open", flush=True)
+time.sleep(60)
+"""
+SERVE = """
+import sys, time, orchkit as ok
+service = ok.Service(sys.argv[1], port=0)
+service.engine.deploy(ok.workflow("order", [ok.wait_for(callback="packed")]))
+print(service.url, service.token, flush=True)
 time.sleep(60)
 """
 FILL = """
@@ -81,7 +89,7 @@ def test_each_section_of_the_page_has_its_test():
     sections = [title.lower().replace(" ", "_") for title in re.findall(r"(?m)^### (.+)$", part)]
 
     assert [title for title in sections if f"test_{title}" not in globals()] == []
-    assert len(sections) == 7
+    assert len(sections) == 8
 
 
 def test_an_engine_was_killed(tmp_path, handlers):
@@ -126,6 +134,27 @@ def test_the_store_is_full(tmp_path):
         for case in known:
             engine.complete(engine.find("w", case), "go_on")
             assert engine.find("w", case).wait("10 s").status == "COMPLETED"
+
+
+def test_the_service_is_down(tmp_path):
+    def asked(url, token):
+        with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=30) as client:
+            started = client.post("/v1/runs", json={"workflow": "order", "case_id": "A-1"})
+            told = client.post("/v1/events", json={"event": "seen", "message_id": "m-1"})
+            path = f"/v1/runs/{started.json()['run_id']}/callbacks/complete"
+            done = client.post(path, json={"callback": "packed"})
+        return started.status_code, told.status_code, done.status_code
+
+    command, tokens, found = [sys.executable, "-c", SERVE, str(tmp_path / "s.duckdb")], [], []
+    for _ in range(2):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+            url, token = process.stdout.readline().split()
+            tokens.append(token)
+            found.append(asked(url, tokens[0]))
+            process.kill()
+
+    assert tokens[1] == "None"
+    assert found == [(201, 200, 204), (200, 200, 409)]
 
 
 def test_the_store_is_damaged(tmp_path, handlers):
