@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["as_attribute", "attributes_of"]
 
+_WHOLE = 2**63
+
 
 def as_attribute(value: Any, _: str = "") -> Distribution:  # noqa: ANN401 -- a JSON value
     """Return a distribution as it is, and any other value as one that has no other.
@@ -25,7 +28,14 @@ def as_attribute(value: Any, _: str = "") -> Distribution:  # noqa: ANN401 -- a 
     >>> as_attribute("US").values
     ('US',)
     """
-    return value if isinstance(value, Distribution) else Distribution("categorical", values=(value,), weights=(1.0,))
+    is_drawn = isinstance(value, Distribution)
+    drawn: Distribution = value if is_drawn else Distribution("categorical", values=(value,), weights=(1.0,))
+    # Whole numbers beyond those of a frame's columns are kept as the floats that the kernel has for them.
+    return replace(drawn, values=tuple(map(_bounded, drawn.values)))
+
+
+def _bounded(value: object) -> object:
+    return float(value) if isinstance(value, int) and abs(value) >= _WHOLE else value
 
 
 def attributes_of(table: pd.DataFrame | EventLog) -> dict[str, Distribution]:

@@ -59,6 +59,7 @@ class Calendar:
             hint = nearest(self.timezone, zoneinfo.available_timezones())
             message = f"calendar: there is no time zone {self.timezone!r}.{hint}"
             raise ScenarioError(message) from None
+        _check_shape(self)
         week = {key: (value,) if isinstance(value, str) else tuple(value) for key, value in self.week.items()}
         keep(self, "week", week)
         spans = sorted(
@@ -111,6 +112,25 @@ class Calendar:
             parts = [((a, min(b, away)), (max(a, back), b)) for a, b in found]
             found = [span for pair in parts for span in pair if span[0] < span[1]]
         return [(max(a, begin), min(b, end)) for a, b in _merged([(a, b) for a, b in found]) if b > begin and a < end]
+
+
+def _check_shape(calendar: Calendar) -> None:
+    """Refuse what is no calendar at all, before it is read."""
+    week, holidays, absences = calendar.week, calendar.holidays, calendar.absences
+    if not isinstance(week, Mapping):
+        message = f"calendar: week has the hours by day, {{'mon-fri': '09:00-17:00'}}, not {week!r}."
+        raise ScenarioError(message)
+    for days, hours in week.items():
+        if not isinstance(hours, Iterable) or not all(isinstance(span, str) for span in hours):
+            message = f"calendar: {days}: hours are text such as '09:00-17:00', or a list of such, not {hours!r}."
+            raise ScenarioError(message)
+    if isinstance(holidays, str) or not isinstance(holidays, Iterable):
+        message = f"calendar: holidays is a list of dates, ['2025-12-25'], not {holidays!r}."
+        raise ScenarioError(message)
+    is_list = isinstance(absences, Iterable) and not isinstance(absences, str)
+    if not is_list or not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in absences):  # noqa: PLR2004
+        message = f"calendar: absences are pairs of moments, [('2025-12-24T12:00', '2025-12-27')], not {absences!r}."
+        raise ScenarioError(message)
 
 
 def office_hours(timezone: str = "UTC") -> Calendar:

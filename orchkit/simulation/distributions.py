@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import SupportsFloat
 
 from orchkit.errors import ScenarioError, nearest
 from orchkit.units import Duration, seconds
@@ -155,6 +156,8 @@ def _check_family(d: Distribution) -> None:
             raise _fault(d, f"low, mode and high must be in this order, not {low:g}, {mode:g}, {high:g}")
         case "normal", (_, _, low, high) if low >= high:
             raise _fault(d, f"low ({low:g}) must be below high ({high:g})")
+        case "by_attribute", _ if not isinstance(d.of, str):
+            raise _fault(d, f"of is the name of an attribute, not {d.of!r}")
         case "lognormal", (mean, _) if mean == 0:
             raise _fault(d, "the mean must be above 0")
         case "gamma" | "weibull", (shape, _) if shape == 0:
@@ -195,7 +198,8 @@ def _mean(d: Distribution) -> float:
         case "gamma", (shape, scale):
             return shape * scale
         case "weibull", (shape, scale):
-            return scale * math.gamma(1 + 1 / shape)
+            # Below a shape of 0.006 the gamma function is beyond all floats.
+            return scale * math.gamma(1 + 1 / shape) if shape > 0.006 else math.inf  # noqa: PLR2004
         case "erlang", (_, mean):
             return mean
         case "normal", (mean, sd, low, high):
@@ -220,6 +224,8 @@ def _truncated_mean(mean: float, sd: float, low: float, high: float) -> float:
         return min(max(mean, low), high)
     a, b = (low - mean) / sd, (high - mean) / sd
     share = _phi_below(b) - _phi_below(a)
+    if share <= 0:  # so far out that nearly all lies at the nearer bound
+        return low if mean < low else high
     return mean + sd * (math.exp(-a * a / 2) - math.exp(-b * b / 2)) / math.sqrt(2 * math.pi) / share
 
 
@@ -251,6 +257,13 @@ def _seconds(value: Duration, where: str) -> float:
     except ValueError as error:
         message = f"{where}: {error}"
         raise ScenarioError(message) from None
+
+
+def _number_of(value: float, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, SupportsFloat):
+        message = f"{where} is a number, not {value!r}."
+        raise ScenarioError(message)
+    return float(value)
 
 
 # Builders ------------------------------------------------------------------------
@@ -295,17 +308,17 @@ def lognormal(mean: Duration, sd: Duration) -> Distribution:
 
 def gamma(shape: float, scale: Duration) -> Distribution:
     """Return the gamma distribution; its mean is ``shape * scale``."""
-    return Distribution("gamma", (float(shape), _seconds(scale, "gamma: scale")))
+    return Distribution("gamma", (_number_of(shape, "gamma: shape"), _seconds(scale, "gamma: scale")))
 
 
 def weibull(shape: float, scale: Duration) -> Distribution:
     """Return the Weibull distribution."""
-    return Distribution("weibull", (float(shape), _seconds(scale, "weibull: scale")))
+    return Distribution("weibull", (_number_of(shape, "weibull: shape"), _seconds(scale, "weibull: scale")))
 
 
 def erlang(stages: int, mean: Duration) -> Distribution:
     """Return the Erlang distribution of so many exponential stages, with this mean in all."""
-    return Distribution("erlang", (float(stages), _seconds(mean, "erlang: mean")))
+    return Distribution("erlang", (_number_of(stages, "erlang: stages"), _seconds(mean, "erlang: mean")))
 
 
 def pert(low: Duration, mode: Duration, high: Duration) -> Distribution:
@@ -315,6 +328,9 @@ def pert(low: Duration, mode: Duration, high: Duration) -> Distribution:
 
 def empirical(values: Iterable[Duration]) -> Distribution:
     """Return the distribution that gives each of these values as often as the others."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        message = f"empirical: give a list of durations, not {values!r}."
+        raise ScenarioError(message)
     return Distribution("empirical", values=tuple(_seconds(value, "empirical") for value in values))
 
 
@@ -326,7 +342,11 @@ def categorical(shares: Mapping[object, float]) -> Distribution:
     >>> categorical({"US": 0.6, "DE": 0.4}).values
     ('US', 'DE')
     """
-    return Distribution("categorical", values=tuple(shares), weights=tuple(float(share) for share in shares.values()))
+    if not isinstance(shares, Mapping):
+        message = f"categorical: give each value its probability, {{'US': 0.6, 'DE': 0.4}}, not {shares!r}."
+        raise ScenarioError(message)
+    weights = tuple(_number_of(share, f"categorical: {value}") for value, share in shares.items())
+    return Distribution("categorical", values=tuple(shares), weights=weights)
 
 
 def by_attribute(attribute: str, parts: Mapping[object, Drawn], otherwise: Drawn | None = None) -> Distribution:
@@ -361,6 +381,9 @@ def by_previous(parts: Mapping[str, Drawn], otherwise: Drawn | None = None) -> D
 def _composed(
     family: str, of: str, parts: Mapping[object, Drawn] | Mapping[str, Drawn], other: Drawn | None
 ) -> Distribution:
+    if not isinstance(parts, Mapping):
+        message = f"{family}: give a distribution for each value, {{'US': '1 h'}}, not {parts!r}."
+        raise ScenarioError(message)
     return Distribution(
         family,
         of=of,

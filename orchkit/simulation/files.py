@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from datetime import date, datetime
@@ -12,7 +13,7 @@ from orchkit.errors import ScenarioError, WorkflowFileError, nearest
 from orchkit.model.located import Located, locate
 from orchkit.model.yaml_text import Tall, to_yaml
 from orchkit.simulation.calendars import Calendar
-from orchkit.simulation.distributions import FAMILIES, Distribution, as_distribution
+from orchkit.simulation.distributions import FAMILIES, Distribution, as_distribution, categorical
 from orchkit.simulation.scenario import ArrivalTimes, Batch, Failure, Loop, Profile, Resource, Response, Scenario
 from orchkit.units import seconds
 
@@ -101,9 +102,13 @@ def _at(located: Located, path: str | None, convert: Callable[[Any, str], Any], 
     try:
         return convert(located.plain(), where)
     except ScenarioError as error:
-        raise ScenarioError(_where(located, path) + error.message, node=error.node) from None
-    except (TypeError, ValueError) as error:
-        raise ScenarioError(f"{_where(located, path)}{where}: {error}") from None  # noqa: EM102 -- short
+        named = (
+            error.message if error.message.startswith(where.split(":", maxsplit=1)[0]) else f"{where}: {error.message}"
+        )
+        raise ScenarioError(_where(located, path) + named, node=error.node) from None
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        named = f"{where}: {reprlib.repr(located.plain())} is not written as it should be: {error}."
+        raise ScenarioError(_where(located, path) + named) from None
 
 
 def _converter(key: str) -> Callable[[Any, str], Any]:
@@ -138,12 +143,22 @@ def _record(cls: type, value: Any, where: str) -> Any:  # noqa: ANN401 -- a JSON
             case "calendar":
                 made[name] = _calendar(item, where)
             case "members":
-                made[name] = {key: None if part is None else _calendar(part, where) for key, part in item.items()}
+                made[name] = _members(item, where)
             case "items" | "after":
                 made[name] = _distribution(item, f"{where}: {name}")
             case _:
                 made[name] = item
+    for field in fields(cls):
+        if field.init and field.name not in made and field.default is MISSING and field.default_factory is MISSING:
+            message = f"{where}: it needs {field.name!r}."
+            raise ScenarioError(message)
     return cls(**made)
+
+
+def _members(value: Any, where: str) -> Any:  # noqa: ANN401 -- a JSON value
+    if not isinstance(value, Mapping):
+        return value
+    return {key: None if part is None else _calendar(part, f"{where}: {key}") for key, part in value.items()}
 
 
 def _calendar(value: Any, where: str) -> Calendar:  # noqa: ANN401 -- a JSON value
@@ -155,7 +170,12 @@ def _calendar(value: Any, where: str) -> Calendar:  # noqa: ANN401 -- a JSON val
         if name not in names:
             message = f"{where}: a calendar has no {name!r}.{nearest(str(name), names)}"
             raise ScenarioError(message)
-    lists = {name: tuple(map(_tuple, value[name])) for name in ("holidays", "absences") if name in value}
+    lists = {
+        name: tuple(map(_tuple, value[name])) for name in ("holidays", "absences") if isinstance(value.get(name), list)
+    }
+    if "week" not in value:
+        message = f"{where}: a calendar needs its week: {{week: {{mon-fri: '09:00-17:00'}}}}."
+        raise ScenarioError(message)
     return Calendar(**{**value, **lists})
 
 
@@ -166,9 +186,9 @@ def _tuple(value: Any) -> Any:  # noqa: ANN401 -- a JSON value
 def _arrivals(value: Any, where: str) -> Any:  # noqa: ANN401 -- a JSON value
     match value:
         case {"per_hour": rates}:
-            return Profile(tuple(rates))
+            return Profile(rates)
         case {"after_s": times}:
-            return ArrivalTimes(tuple(times))
+            return ArrivalTimes(times)
         case _:
             return _distribution(value, where)
 
@@ -182,31 +202,65 @@ def _distribution(value: Any, where: str) -> Distribution:  # noqa: ANN401 -- a 
     ((family, given),) = value.items()
     if family not in FAMILIES:
         raise ScenarioError(f"{where}: there is no distribution {family!r}.{nearest(family, FAMILIES)}")  # noqa: EM102
-    if family == "empirical":
-        return Distribution(family, values=tuple(seconds(item) for item in given))
-    if family == "column":
-        return Distribution(family, values=tuple(given))
-    if family == "categorical":
-        pairs = given.items() if isinstance(given, Mapping) else given
-        values, weights = zip(*pairs, strict=True)
-        return Distribution(family, values=tuple(values), weights=tuple(map(float, weights)))
-    if family in ("by_attribute", "by_resource", "by_previous"):
-        parts = given.get("parts", {})
-        pairs = parts.items() if isinstance(parts, Mapping) else parts
-        other = given.get("otherwise")
-        return Distribution(
-            family,
-            of=given.get("of", ""),
-            parts={key: _distribution(part, where) for key, part in pairs},
-            otherwise=None if other is None else _distribution(other, where),
-        )
+    match family, given:
+        case "empirical", list():
+            return Distribution(family, values=tuple(seconds(item) for item in given))
+        case "column", list():
+            return Distribution(family, values=tuple(given))
+        case "categorical", Mapping():
+            return categorical(given)
+        case "categorical", list() if all(isinstance(pair, list) and len(pair) == 2 for pair in given):  # noqa: PLR2004
+            return Distribution(family, values=tuple(value for value, _ in given), weights=_weights(given, where))
+        case (("empirical" | "column" | "categorical"), _):
+            form = "a mapping of values to probabilities" if family == "categorical" else "a list of values"
+            message = f"{where}: {family} takes {form}, not {given!r}."
+            raise ScenarioError(message)
+        case (("by_attribute" | "by_resource" | "by_previous"), _):
+            return _composed(family, given, where)
+        case _:
+            return _with_parameters(family, given, where)
+
+
+def _weights(pairs: list[Any], where: str) -> tuple[float, ...]:
+    for value, share in pairs:
+        if isinstance(share, bool) or not isinstance(share, int | float):
+            message = f"{where}: categorical: the probability of {value!r} is a number, not {share!r}."
+            raise ScenarioError(message)
+    return tuple(float(share) for _, share in pairs)
+
+
+def _composed(family: str, given: Any, where: str) -> Distribution:  # noqa: ANN401 -- a JSON value
+    parts = given.get("parts", {}) if isinstance(given, Mapping) else None
+    pairs = list(parts.items()) if isinstance(parts, Mapping) else parts
+    if not isinstance(pairs, list) or not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):  # noqa: PLR2004
+        of = "of: order.country, " if family == "by_attribute" else ""
+        message = f"{where}: {family} takes {{{of}parts: {{US: 1 h}}, otherwise: 2 h}}, not {given!r}."
+        raise ScenarioError(message)
+    other = given.get("otherwise")
+    return Distribution(
+        family,
+        of=given.get("of", ""),
+        parts={key: _distribution(part, f"{where}: {key}") for key, part in pairs},
+        otherwise=None if other is None else _distribution(other, f"{where}: otherwise"),
+    )
+
+
+def _with_parameters(family: str, given: Any, where: str) -> Distribution:  # noqa: ANN401 -- a JSON value
     names = FAMILIES[family]
+    if isinstance(given, Mapping):
+        for name in given:
+            if name not in names:
+                message = f"{where}: {family} has no {name!r}.{nearest(str(name), names)} It has {', '.join(names)}."
+                raise ScenarioError(message)
     listed = [given[name] for name in names if name in given] if isinstance(given, Mapping) else given
     listed = listed if isinstance(listed, list) else [listed]
-    numbers = [seconds(item) for item in listed]
+    numbers = [as_distribution(item, f"{where}: {family}").parameters[0] for item in listed]
     if family == "normal":
-        numbers += [0.0, float("inf")][len(numbers) - 2 :]
-    return Distribution(family, tuple(numbers))
+        numbers += [0.0, float("inf")][len(numbers) - 2 :] if len(numbers) > 1 else []
+    try:
+        return Distribution(family, tuple(numbers))
+    except ScenarioError as error:
+        raise ScenarioError(f"{where}: {error.message}") from None  # noqa: EM102 -- with its place
 
 
 # Writing -------------------------------------------------------------------------

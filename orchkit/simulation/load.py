@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from orchkit.model.nodes import Call, ForEach, Gateway, GatewayKind, Scope, Task, While
 from orchkit.simulation.distributions import Distribution
+from orchkit.simulation.pilot import Work, is_reckoned, needs, work_of
 from orchkit.simulation.scenario import Profile, Scenario
 from orchkit.tokens import has_choice, net_of
 
@@ -58,27 +59,37 @@ def overloads(workflow: Workflow, scenario: Scenario) -> list[Overload]:
     Notes
     -----
     The load is the rate of arrivals, times how often a case visits each task (by the scenario's branching and loops),
-    times the mean of its duration and of its attempts. Where conditions decide, or a mean is not known, a task is
-    passed over, as is one whose cases give up waiting: what is reckoned is at most the load.
+    times the mean of its duration. Where more than shares decide (conditions over attributes, failures and what
+    follows from them, timeouts, sagas), some cases are played with nobody to wait for, and a role is named only where
+    its load is too great beyond doubt. A task whose cases give up waiting is passed over.
     """
     rate = _rate(scenario)
-    if rate is None:
+    if rate is None or not scenario.resources:
         return []
-    work: dict[str, float] = {}
-    for task, visits in _visits(workflow, scenario):
-        for role, seconds in _needed(workflow, scenario, task).items():
-            work[role] = work.get(role, 0.0) + visits * seconds
     found = []
-    for role, per_case_s in work.items():
+    for role, work in _work(workflow, scenario).items():
         resource = scenario.resources[role]
         if resource.queue_limit is not None:  # who finds it full does not wait
             continue
         calendars = list(resource.members.values()) or [None] * resource.count
         available_h = sum(_hours(calendar or resource.calendar) for calendar in calendars)
-        one = Overload(role, rate * per_case_s * _WEEK_S / 3600, available_h)
-        if one.offered_h >= one.available_h * (1 - 1e-9):
-            found.append(one)
+        per_week = rate * _WEEK_S / 3600
+        if work.least_s * per_week >= available_h * (1 - 1e-9):
+            found.append(Overload(role, work.mean_s * per_week, available_h))
     return found
+
+
+def _work(workflow: Workflow, scenario: Scenario) -> dict[str, Work]:
+    if not is_reckoned(workflow, scenario):
+        return work_of(workflow, scenario)
+    sums: dict[str, float] = {}
+    for task, visits in _visits(workflow, scenario):
+        duration = scenario.durations.get(task.name)
+        if duration is None or duration.family == "by_resource":
+            continue
+        for role, share in needs(scenario, task).items():
+            sums[role] = sums.get(role, 0.0) + visits * share * duration.mean
+    return {role: Work(total, total) for role, total in sums.items()}
 
 
 def warn_of_overload(workflow: Workflow, scenario: Scenario) -> None:
@@ -100,30 +111,6 @@ def _rate(scenario: Scenario) -> float | None:
             return 1 / between.mean
         case _:
             return None
-
-
-def _needed(workflow: Workflow, scenario: Scenario, task: Task) -> dict[str, float]:
-    """Return the seconds of work that a visit of a task takes, of each role."""
-    duration = scenario.durations.get(task.name)
-    if (
-        duration is None
-        or task.name in scenario.patience
-        or duration.family in ("by_attribute", "by_resource", "by_previous")
-    ):
-        return {}
-    failing = [way for way in scenario.failures.get(task.name, ()) if way.probability > 0]
-    share = sum(way.probability for way in failing)
-    mean = (1 - share) * duration.mean
-    mean += sum(way.probability * (duration if way.after is None else way.after).mean for way in failing)
-    again = sum(way.probability for way in failing if way.error in ("transient", "timeout"))
-    most = (task.retry or workflow.retry).max_attempts
-    attempts = sum(again**number for number in range(most)) if again < 1 else float(most)
-    batch = scenario.batches.get(task.name)
-    together = 1 if batch is None else batch.size
-    needed = scenario.requires.get(task.name, {} if task.role is None else {task.role: 1})
-    if task.timeout_s is not None:
-        mean = min(mean, task.timeout_s)
-    return {role: count * mean * attempts / together for role, count in needed.items() if role in scenario.resources}
 
 
 # How often a case visits a task -------------------------------------------------------
@@ -149,17 +136,13 @@ def _visits_in(workflow: Workflow, net: Net, times: float, scenario: Scenario) -
 
 
 def _rounds(scope: Scope, scenario: Scenario) -> float:
-    """Return how often the graph inside a scope is gone through, on average, at least."""
+    """Return how often the graph inside a scope is gone through, on average."""
     if not isinstance(scope, ForEach | While):
         return 1.0
-    loop = scenario.loops.get(scope.name)
-    if loop is None:
-        items = getattr(scope, "items", "")
-        own = scenario.attributes.get(str(items))
-        return own.mean if own is not None and own.mean == own.mean else 0.0
+    loop = scenario.loops[scope.name]
     if loop.items is None:
         return 0.0 if loop.repeat is None else loop.repeat / (1 - loop.repeat) if loop.repeat < 1 else math.inf
-    return 0.0 if loop.exit else loop.items.mean * (1 - loop.skip)
+    return loop.items.mean
 
 
 def _node_visits(net: Net, scenario: Scenario) -> list[float]:
@@ -187,7 +170,7 @@ def _node_visits(net: Net, scenario: Scenario) -> list[float]:
 
 
 def _shares(net: Net, number: int, scenario: Scenario) -> Iterator[tuple[int, float]]:
-    """Yield the normal flows of a node with the probability that a token takes them; of conditions, none."""
+    """Yield the normal flows of a node with the probability that a token takes them."""
     flows = net.outgoing[number]
     node = net.nodes[number]
     given: Mapping[str, float] | None = scenario.branching.get(node.name)
@@ -202,5 +185,3 @@ def _shares(net: Net, number: int, scenario: Scenario) -> Iterator[tuple[int, fl
                 share = max(0.0, 1 - sum(given.values())) if target not in seen else 0.0
             yield flow, share if target not in seen else 0.0
             seen.add(target)
-        elif isinstance(node, Gateway) and node.kind is GatewayKind.EVENT:
-            yield flow, 1 / len(flows)

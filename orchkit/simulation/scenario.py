@@ -10,18 +10,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchkit.errors import ScenarioError, nearest
-from orchkit.log import expect_log
 from orchkit.model.states import ErrorClass
+from orchkit.simulation.arrivals import ArrivalTimes, Profile, arrivals_of
 from orchkit.simulation.attributes import as_attribute, attributes_of
 from orchkit.simulation.calendars import Calendar
 from orchkit.simulation.distributions import Distribution, Drawn, as_distribution
-from orchkit.units import Duration, seconds
-
-if TYPE_CHECKING:
-    from orchkit.log import EventLog
+from orchkit.units import Duration
 
 __all__ = [
     "ArrivalTimes",
@@ -36,7 +33,8 @@ __all__ = [
     "arrivals_of",
 ]
 
-_HOURS = 168
+_FOREVER_S = 1e11  # 3,000 years
+_MOST = 1_000_000  # people, or cases at once: more of a role is better left unlimited
 
 
 class Discipline(StrEnum):
@@ -83,20 +81,27 @@ class Resource:
 
     def __post_init__(self) -> None:
         keep = object.__setattr__
+        if not isinstance(self.members, Mapping):
+            message = f"resource: members has a calendar (or None) by name, not {self.members!r}."
+            raise ScenarioError(message)
         if self.members:
             keep(self, "count", len(self.members))
-        if isinstance(self.count, bool) or not isinstance(self.count, int) or self.count < 1:
-            message = f"resource: count must be a whole number from 1, not {self.count!r}."
+        _whole(self.count, 1, "resource: count must be")
+        if self.calendar is not None and not isinstance(self.calendar, Calendar):
+            message = f"resource: calendar is an ok.Calendar, or None for always, not {self.calendar!r}."
             raise ScenarioError(message)
+        for name, calendar in self.members.items():
+            if calendar is not None and not isinstance(calendar, Calendar):
+                message = f"resource: members: {name}: give an ok.Calendar, or None for the role's, not {calendar!r}."
+                raise ScenarioError(message)
         keep(self, "discipline", _member(Discipline, self.discipline, "resource: discipline"))
         for name in ("cost_per_hour", "cost_per_step"):
             value = getattr(self, name)
             if not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
                 message = f"resource: {name} must be finite and not negative, not {value!r}."
                 raise ScenarioError(message)
-        if self.queue_limit is not None and self.queue_limit < 0:
-            message = f"resource: queue_limit must not be negative, not {self.queue_limit!r}."
-            raise ScenarioError(message)
+        if self.queue_limit is not None:
+            _whole(self.queue_limit, 0, "resource: queue_limit must be")
         if self.at_shift_end not in ("pause", "finish"):
             message = f"resource: at_shift_end is 'pause' or 'finish', not {self.at_shift_end!r}."
             raise ScenarioError(message)
@@ -209,58 +214,10 @@ class Batch:
     max_wait: Duration | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
-            message = f"batch: size must be a whole number from 1, not {self.size!r}."
-            raise ScenarioError(message)
+        _whole(self.size, 1, "batch: size must be")
         if self.max_wait is not None:
-            object.__setattr__(self, "max_wait", as_distribution(self.max_wait, "batch: max_wait").parameters[0])
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """Arrivals as a Poisson process whose rate follows the week.
-
-    Parameters
-    ----------
-    per_hour
-        Cases per hour, for each of the 168 hours from Monday 00:00 on (UTC).
-    """
-
-    per_hour: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        rates = tuple(float(rate) for rate in self.per_hour)
-        object.__setattr__(self, "per_hour", rates)
-        if len(rates) != _HOURS:
-            message = f"profile: per_hour has 168 rates, one for each hour of the week, not {len(rates)}."
-            raise ScenarioError(message)
-        if not all(math.isfinite(rate) and rate >= 0 for rate in rates) or not any(rates):
-            message = "profile: rates are finite and not negative, and at least one is above 0."
-            raise ScenarioError(message)
-
-
-@dataclass(frozen=True, slots=True)
-class ArrivalTimes:
-    """Arrivals at given moments: seconds after the scenario's start, in order."""
-
-    after_s: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        times = tuple(sorted(float(moment) for moment in self.after_s))
-        object.__setattr__(self, "after_s", times)
-        if not times or not all(math.isfinite(moment) and moment >= 0 for moment in times):
-            message = "arrivals: give at least one moment, each finite and not negative (seconds after the start)."
-            raise ScenarioError(message)
-
-
-def arrivals_of(log: EventLog) -> ArrivalTimes:
-    """Return the arrivals of a log, counted from its first one."""
-    expect_log(log, "arrivals_of")
-    started = log.cases["started"].dropna().sort_values()
-    if not len(started):
-        message = "arrivals_of: the log has no case that began, so that nothing is known of arrivals."
-        raise ScenarioError(message)
-    return ArrivalTimes(tuple((started - started.iloc[0]).dt.total_seconds()))
+            wait_s = as_distribution(self.max_wait, "batch: max_wait").parameters[0]
+            object.__setattr__(self, "max_wait", min(wait_s, _FOREVER_S))
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,21 +311,35 @@ class Scenario:
         keep(self, "waits", _each(self.waits, "waits", _as_response))
         keep(self, "loops", _each(self.loops, "loops", _as_loop))
         keep(self, "batches", _each(self.batches, "batches", _as_batch))
-        keep(self, "branching", {node: dict(shares) for node, shares in self.branching.items()})
-        keep(self, "requires", {node: _as_counts(roles, f"requires: {node}") for node, roles in self.requires.items()})
+        keep(self, "branching", _each(self.branching, "branching", _as_shares))
+        keep(self, "requires", _each(self.requires, "requires", _as_counts))
         for node, shares in self.branching.items():
             for target, share in shares.items():
                 _probability(share, f"branching: {node}: {target}")
-        start = datetime.fromisoformat(self.start) if isinstance(self.start, str) else self.start
+        start = _moment(self.start)
         if start.tzinfo is None:
             message = "start: the moment needs a time zone, such as 2025-01-06T00:00:00+00:00."
             raise ScenarioError(message)
         keep(self, "start", start)
         if self.sla is not None:
-            keep(self, "sla", seconds(self.sla))
+            keep(self, "sla", as_distribution(self.sla, "sla").parameters[0])
+
+
+def _moment(value: object) -> datetime:
+    try:
+        start = datetime.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        start = None
+    if not isinstance(start, datetime):
+        message = f"start: {value!r} is no moment such as 2025-01-06T00:00:00+00:00."
+        raise ScenarioError(message)
+    return start
 
 
 def _each(given: Mapping[str, Any], what: str, convert: Any) -> dict[str, Any]:  # noqa: ANN401 -- any field's
+    if not isinstance(given, Mapping):
+        message = f"{what}: give an entry a name, not {given!r}."
+        raise ScenarioError(message)
     converted = {}
     for name, value in given.items():
         try:
@@ -388,19 +359,31 @@ def _as_resource(value: Resource | int, _: str) -> Resource:
 def _as_failures(value: Failure | float | Iterable[Failure], where: str) -> tuple[Failure, ...]:
     if isinstance(value, Failure):
         return (value,)
-    failures = tuple(value) if isinstance(value, Iterable) else (Failure(value),)
+    listed: Any = value if isinstance(value, Iterable) and not isinstance(value, str | Mapping) else (value,)
+    failures = tuple(one if isinstance(one, Failure) else Failure(one) for one in listed)
     if sum(failure.probability for failure in failures) > 1 + 1e-9:
         message = f"{where}: the probabilities sum to more than 1."
         raise ScenarioError(message)
     return failures
 
 
+def _as_shares(value: Mapping[str, float], where: str) -> dict[str, float]:
+    if not isinstance(value, Mapping):
+        message = f"{where}: give the probability of each target, {{'ship': 0.9, 'reorder': 0.1}}, not {value!r}."
+        raise ScenarioError(message)
+    return dict(value)
+
+
 def _as_counts(value: Mapping[str, int] | Iterable[str], where: str) -> dict[str, int]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        message = f"{where}: give the roles that are needed at once, {{'surgeon': 1, 'nurse': 2}}, not {value!r}."
+        raise ScenarioError(message)
+    if not all(isinstance(role, str) for role in value):
+        message = f"{where}: a role has a name, not {next(role for role in value if not isinstance(role, str))!r}."
+        raise ScenarioError(message)
     counts = dict(value) if isinstance(value, Mapping) else dict.fromkeys(value, 1)
     for role, count in counts.items():
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            message = f"{where}: {role}: how many are needed at once is a whole number from 1, not {count!r}."
-            raise ScenarioError(message)
+        _whole(count, 1, f"{where}: {role}: how many are needed at once is")
     return counts
 
 
@@ -414,6 +397,13 @@ def _as_loop(value: Loop | Drawn, where: str) -> Loop:
 
 def _as_batch(value: Batch | int, _: str) -> Batch:
     return value if isinstance(value, Batch) else Batch(value)
+
+
+def _whole(value: object, least: int, what: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MOST:
+        most = f" to {_MOST:,}" if isinstance(value, int) and value > _MOST else ""
+        message = f"{what} a whole number from {least}{most}, not {value!r}."
+        raise ScenarioError(message)
 
 
 def _probability(value: object, where: str) -> None:

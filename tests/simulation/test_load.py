@@ -41,8 +41,6 @@ def test_cases_that_come_faster_than_they_are_served_all_end_when_they_are_count
     [
         ({"arrivals": "9 min"}, 168),  # as much as there is
         ({"arrivals": ok.Profile((15,) * 40 + (5,) * 128)}, 0.15 * (600 + 640)),
-        ({"failures": {"check": ok.Failure(0.5)}}, 168 * 0.9 * 1.75),  # 1 + 1/2 + 1/4 attempts
-        ({"failures": {"check": ok.Failure(0.5, "permanent", after="19 min")}}, 168 * 1.4),
         ({"requires": {"check": {"clerk": 2}}, "resources": {"clerk": 2}, "arrivals": "8 min"}, 168 * 9 / 8 * 2),
         ({"resources": {"clerk": ok.Resource(members={"Ann": ok.office_hours()})}}, 151.2),
         ({"batches": {"check": 3}, "arrivals": "3 min"}, 168),
@@ -59,6 +57,89 @@ def test_load_is_what_arrives_in_a_week(change, offered_h):
     found = overloads(workflow, replace(TODAY, **change))
 
     assert [one.offered_h for one in found] == ([] if offered_h is None else [pytest.approx(offered_h)])
+
+
+PLAYED = """
+workflow: order
+retry: {max_attempts: 3, initial_delay: 1 s}
+steps:
+  - task: ask
+  - choice:
+      - when: amount > 100 and country == "DE"
+        steps: [{task: approve, role: clerk}]
+      - otherwise: [{task: accept}]
+    name: which
+  - for_each: lines
+    name: each
+    steps: [{task: pick, role: packer}]
+  - {task: pay, timeout: 10 min, retry: {max_attempts: 1}, on_timeout: [{task: remind, role: caller}]}
+  - saga:
+      - {task: book, compensate: {task: unbook, role: agent}}
+      - {task: fly}
+    name: trip
+"""
+TASKS = ("ask", "approve", "accept", "pick", "pay", "remind", "book", "unbook", "fly")
+
+
+@pytest.mark.parametrize(
+    ("role", "change", "share"),
+    [
+        ("clerk", {}, 2 * 0.25),  # two hours for a quarter of the cases, one an hour
+        ("clerk", {"failures": {"ask": ok.Failure(0.5, "permanent")}}, 2 * 0.25 * 0.5),
+        ("clerk", {"durations": {"approve": ok.by_attribute("country", {"DE": "4 h"}, otherwise="1 min")}}, 4 * 0.25),
+        ("packer", {}, 2 * 3),
+        ("packer", {"attributes": {"lines": ok.categorical({1: 0.5, 2: 0.5})}}, 2 * 1.5),
+        (
+            "packer",
+            {"failures": {"pick": ok.Failure(0.5, after="1 h")}},
+            1.5 * 1.75 * 2.640625,
+        ),
+        ("caller", {"durations": {"pay": ok.exponential("10 min")}}, 2 * 0.36788),
+        ("agent", {"failures": {"fly": ok.Failure(0.25, "permanent")}}, 2 * 0.25),
+    ],
+)
+def test_load_that_only_a_played_case_can_tell_is_played(role, change, share):
+    scenario = ok.Scenario(
+        "1 h",
+        {**dict.fromkeys(TASKS, "2 h"), "pay": "5 min", **change.get("durations", {})},
+        {role: ok.Resource(calendar=ok.Calendar({"mon": "00:00-01:00"}))},
+        attributes={
+            "amount": ok.categorical({50: 0.5, 150: 0.5}),
+            "country": ok.categorical({"DE": 0.5, "US": 0.5}),
+            "lines": 3,
+            **change.get("attributes", {}),
+        },
+        failures=change.get("failures", {}),
+    )
+
+    (found,) = overloads(ok.read_workflow(PLAYED), scenario)
+
+    assert (found.role, found.available_h) == (role, 1)
+    assert found.offered_h == pytest.approx(168 * share, rel=0.12)
+
+
+def test_a_load_that_conditions_and_failures_take_away_is_no_warning():
+    workflow = ok.read_workflow(PLAYED)
+    scenario = ok.Scenario(
+        "1 h",
+        dict.fromkeys(TASKS, "5 min"),
+        {"clerk": 1},
+        attributes={"amount": ok.categorical({50: 0.9, 150: 0.1}), "country": "DE", "lines": 0},
+    )
+    busy = replace(scenario, durations={**scenario.durations, "approve": "9 h"})
+
+    assert overloads(workflow, busy) == []
+    assert len(overloads(workflow, replace(busy, durations={**busy.durations, "approve": "13 h"}))) == 1
+
+
+@pytest.mark.parametrize(("retries", "share"), [(1, 1.0), (3, 1.75)])
+def test_attempts_that_fail_are_work_as_well(retries, share):
+    workflow = ok.workflow("order", [ok.task("check", role="clerk", retry=ok.Retry(retries))])
+    scenario = ok.Scenario("1 h", {"check": "1 h"}, {"clerk": 1}, failures={"check": ok.Failure(0.5)})
+
+    found = overloads(workflow, replace(scenario, arrivals="0.9 h"))
+
+    assert [one.offered_h for one in found] == [pytest.approx(168 / 0.9 * share, rel=0.05)]
 
 
 def test_load_follows_branches_joins_loops_and_calls():

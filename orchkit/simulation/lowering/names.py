@@ -41,6 +41,11 @@ def check_names(workflow: Workflow, scenario: Scenario, others: Iterable[Workflo
                 what = "no node" if name not in nodes else "another kind of node, not one that this is for"
                 message = f"{part}: {name!r} is {what} of {workflow.name!r}.{nearest(name, fitting)}"
                 raise ScenarioError(message, node=name)
+    for node in nodes.values():
+        if isinstance(node, Activity) and isinstance(node.compensate, Task) and node.compensate.name in scenario.delays:
+            undo = node.compensate.name
+            message = f"delays: {undo!r} undoes {node.name!r}: a compensation begins at once and has no delay."
+            raise ScenarioError(message, node=undo)
     roles = {node.role for node in nodes.values() if isinstance(node, Task) and node.role is not None}
     _check_requires(scenario, roles)
     roles |= {role for needed in scenario.requires.values() for role in needed}

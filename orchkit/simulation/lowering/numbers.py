@@ -111,6 +111,9 @@ class Numbers:
             attribute = self.attributes[d.of]
             keys = [self.value(key) for key in d.parts]
         elif d.family == "by_previous":
+            if not self.tasks:  # which are known when all else is lowered
+                message = f"{where}: only delays can depend on the step before (by_previous)."
+                raise ScenarioError(message)
             for key in d.parts:
                 if key not in self.tasks:
                     message = f"{where}: there is no step {key!r}.{nearest(str(key), self.tasks)}"
