@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pyarrow.compute as pc
 from orchkit.errors import LogError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -29,6 +30,7 @@ __all__ = [
     "complete_steps",
     "microseconds",
     "missing",
+    "of_pandas",
     "parse_cases",
     "parse_steps",
 ]
@@ -270,14 +272,18 @@ def _factorized(column: pd.Series) -> tuple[NDArray[np.integer[Any]], pd.Index]:
     try:
         codes, values = pd.factorize(column)
     except TypeError:
-        message = f"Column {column.name!r} must hold text or numbers, not {type(column.dropna().iloc[0]).__name__}."
+        faulty = next(value for value in column.dropna() if not isinstance(value, Hashable))
+        message = f"Column {column.name!r} must hold text or numbers, not {type(faulty).__name__}."
         raise LogError(message) from None
     return codes, pd.Index(values)
 
 
 def _name(value: object) -> str:
-    # pandas turns integer identifiers with a gap into floats.
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    # pandas turns integer identifiers with a gap into floats; some writers of Parquet leave texts as bytes.
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    return text if text.isascii() else text.encode(errors="replace").decode()  # half a surrogate pair is no text
 
 
 def _text(column: pd.Series) -> pd.Series:
@@ -302,8 +308,16 @@ def _statuses(column: pd.Series, known: Mapping[str, int], default: NDArray[np.i
     return pd.Series(pd.Categorical.from_codes(compact[filled], categories=categories))
 
 
+def of_pandas(column: pd.Series) -> pd.Series:
+    """Return a column that Arrow holds as pandas holds its like; any other as it is."""
+    if not isinstance(column.dtype, pd.ArrowDtype):
+        return column
+    return pd.Series(pa.array(column.array).to_pandas().to_numpy(), index=column.index, name=column.name)
+
+
 def _time(column: pd.Series) -> pd.Series:
     """Return timestamps in UTC; those without a time zone are refused, for any guess would be silent."""
+    column = of_pandas(column)
     if column.dtype == UTC:
         return column
     if column.isna().all():

@@ -9,7 +9,9 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -29,6 +31,9 @@ _MISSING = ["", "NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null", "None", "<NA>
 _WIDE = (b"\xff\xfe", b"\xfe\xff")  # the first bytes of UTF-16
 _FALLBACK = "windows-1252"
 _LINES = 1 << 16
+_SAID = re.compile(r"sep=([,;\t|])\r?\n?", re.IGNORECASE)  # what Excel writes, and reads, above the names
+_WITH_COMMA = "comma"
+_COMMA = r"^-?(?:0|[1-9][0-9]{0,2}(?:\.[0-9]{3})+|[1-9][0-9]*)(?:,[0-9]+)?$"
 _MOMENT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?"
 # No leading zeros: they make a name of a number.
 _LOOKS = {
@@ -38,6 +43,16 @@ _LOOKS = {
     "time": rf"^{_MOMENT}$",
     "zoned": rf"^{_MOMENT}(?:Z|[+-][0-9]{{2}}:?[0-9]{{2}})$",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How a file is written, and the names of its columns; ``skipped`` lines stand above them."""
+
+    encoding: str
+    delimiter: str
+    names: tuple[str, ...]
+    skipped: int
 
 
 class _Stream(io.RawIOBase):
@@ -67,30 +82,33 @@ def read_delimited(path: Path, encoding: str | None = None) -> tuple[pd.DataFram
     """
     notes: list[str] = []
     head = next(chunks(path), b"")
-    if not head.strip():
+    if not head.strip(b"\0 \t\r\n"):
         message = f"{path.name} is empty: it has no line of column names."
         raise LogError(message)
     known = encoding or ("utf-16" if head[:2] in _WIDE else "utf-8")
     try:
-        table, names, delimiter = _table(path, head, known, notes)
+        way, table = _table(path, head, known, notes)
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         if encoding or not ("UTF8" in str(error) or isinstance(error, UnicodeDecodeError)):
             raise _unreadable(path, error) from None
         notes.clear()
         notes.append(f"the file is not UTF-8 and was read as {_FALLBACK}; encoding=… says otherwise")
-        known = _FALLBACK
         try:
-            table, names, delimiter = _table(path, head, known, notes)
+            way, table = _table(path, head, _FALLBACK, notes)
         except (pa.ArrowInvalid, UnicodeDecodeError) as second:
             raise _unreadable(path, second) from None
     except (LookupError, OSError) as error:
         raise _unreadable(path, error) from None
-    looks = {name: look for name in names if (look := _look(table[name])) is not None}
+    looks = {name: look for name in way.names if (look := _look(table[name], way.delimiter)) is not None}
     if looks:
-        quoted = _quoted(path, table, [*looks], known, delimiter)
+        quoted = _quoted(path, table, [*looks], way)
         if quoted != set(looks):
             looks = {name: look for name, look in looks.items() if name not in quoted}
     texts = table.to_pandas(types_mapper=lambda _: pd.StringDtype(na_value=float("nan")))
+    for name in [name for name, look in looks.items() if look == _WITH_COMMA]:
+        texts[name] = texts[name].str.replace(".", "").str.replace(",", ".")
+        looks[name] = "float"
+        notes.append(f"numbers of {name} were read with decimal commas")
     return texts, looks, notes
 
 
@@ -100,15 +118,19 @@ def typed(frame: pd.DataFrame, looks: dict[str, str]) -> pd.DataFrame:
 
 
 def _unreadable(path: Path, error: Exception) -> LogError:
+    if "straddling" in str(error):
+        error = ValueError(f"a line is longer than {_BLOCK >> 20} MB. Is a quote not closed?")
     return LogError(f"{path.name} cannot be read as a table: {error}")
 
 
-def _table(path: Path, head: bytes, encoding: str, notes: list[str]) -> tuple[pa.Table, list[str], str]:
+def _table(path: Path, head: bytes, encoding: str, notes: list[str]) -> tuple[_Way, pa.Table]:
     text = io.TextIOWrapper(io.BytesIO(head), encoding=encoding, newline="", errors="strict")
     lines = iter(text.readline, "")
     first = next(lines).removeprefix("\ufeff")
+    said = _SAID.fullmatch(first)
+    first = next(lines, "") if said else first
     outside = "".join(first.split('"')[::2])
-    delimiter = max(_DELIMITERS, key=outside.count)
+    delimiter = said[1] if said else max(_DELIMITERS, key=outside.count)
     try:
         names = next(csv.reader(_chain(first, lines), delimiter=delimiter))
     except csv.Error as error:
@@ -123,10 +145,11 @@ def _table(path: Path, head: bytes, encoding: str, notes: list[str]) -> tuple[pa
         wrong.append(row.actual_columns)
         return "skip"
 
-    table = _parsed(path, encoding, delimiter, names, _MISSING, skip)
+    way = _Way(encoding, delimiter, tuple(names), 1 if said else 0)
+    table = _parsed(path, way, _MISSING, skip)
     if wrong:
         notes.append(f"{len(wrong):,} lines were dropped: they have other than {len(names)} columns")
-    return table, names, delimiter
+    return way, table
 
 
 def _chain(first: str, lines: Iterator[str]) -> Iterator[str]:
@@ -134,14 +157,18 @@ def _chain(first: str, lines: Iterator[str]) -> Iterator[str]:
     yield from lines
 
 
-def _parsed(path: Path, encoding: str, delimiter: str, names: list[str], missing: list[str], skip: object) -> pa.Table:
+def _parsed(path: Path, way: _Way, missing: list[str], skip: object) -> pa.Table:
     return arrow_csv.read_csv(
         io.BufferedReader(_Stream(path), _BLOCK),
-        read_options=arrow_csv.ReadOptions(encoding=encoding, block_size=_BLOCK, use_threads=False),
-        parse_options=arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=skip),
+        read_options=arrow_csv.ReadOptions(
+            encoding=way.encoding, block_size=_BLOCK, use_threads=False, skip_rows=way.skipped
+        ),
+        parse_options=arrow_csv.ParseOptions(
+            delimiter=way.delimiter, newlines_in_values=True, invalid_row_handler=skip
+        ),
         convert_options=arrow_csv.ConvertOptions(
-            include_columns=names,
-            column_types=dict.fromkeys(names, pa.string()),
+            include_columns=way.names,
+            column_types=dict.fromkeys(way.names, pa.string()),
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
             null_values=missing,
@@ -149,8 +176,11 @@ def _parsed(path: Path, encoding: str, delimiter: str, names: list[str], missing
     )
 
 
-def _look(column: pa.ChunkedArray) -> str | None:
-    """Return what all texts of a column look like, None for words, or where there are none."""
+def _look(column: pa.ChunkedArray, delimiter: str) -> str | None:
+    """Return what all texts of a column look like, None for words, or where there are none.
+
+    Where a comma divides no columns, it may divide numbers.
+    """
     column = column.drop_null()
     if not len(column):
         return None
@@ -161,21 +191,19 @@ def _look(column: pa.ChunkedArray) -> str | None:
             and pc.all(pc.match_substring_regex(column, pattern)).as_py()
         ):
             return look
-    return _look_of_mixed(column)
+    if pc.all(pc.match_substring_regex(column, f"{_LOOKS['int']}|{_LOOKS['float']}")).as_py():
+        return "float"
+    has_commas = delimiter != "," and pc.any(pc.match_substring(column, ",")).as_py()
+    return _WITH_COMMA if has_commas and pc.all(pc.match_substring_regex(column, _COMMA)).as_py() else None
 
 
-def _look_of_mixed(column: pa.ChunkedArray) -> str | None:
-    is_number = pc.match_substring_regex(column, f"{_LOOKS['int']}|{_LOOKS['float']}")
-    return "float" if pc.all(is_number).as_py() else None
-
-
-def _quoted(path: Path, table: pa.Table, names: list[str], encoding: str, delimiter: str) -> set[str]:
+def _quoted(path: Path, table: pa.Table, names: list[str], way: _Way) -> set[str]:
     """Return those of some columns that have their values in quotes.
 
     Arrow does not tell; but a text that is called missing is so only without quotes.
     """
     samples = {name: table[name].drop_null()[0].as_py() for name in names}
-    again = _parsed(path, encoding, delimiter, names, sorted(set(samples.values())), lambda _: "skip")
+    again = _parsed(path, replace(way, names=tuple(names)), sorted(set(samples.values())), lambda _: "skip")
     return {name for name in names if pc.any(pc.equal(again[name], samples[name])).as_py()}
 
 

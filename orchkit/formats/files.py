@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from orchkit.columns import STEP_COLUMNS, XES_NAMES
+from orchkit.columns import CASE_STATUSES, STEP_COLUMNS, STEP_STATUSES, XES_NAMES, coded
 from orchkit.errors import LogError, nearest
 from orchkit.formats.delimited import read_delimited, typed, write_delimited
 from orchkit.formats.lifecycle import LIFECYCLE, fold
@@ -54,9 +55,10 @@ def read_log(
         For tables: from a log's names to the file's, ``{"case_id": "Order", "completed": "Finished at"}``. What is
         not given is guessed from usual names.
     timezone
-        For tables: the zone of times that have none.
+        The zone of times that have none. Without it, those of a table are refused, and those of XES read as UTC.
     time_format
-        For tables: how times are written, as ``strptime`` has it (``"%d.%m.%Y %H:%M"``); else ISO 8601.
+        For tables: how times are written, as ``strptime`` has it (``"%d.%m.%Y %H:%M"``), or what they count: ``"s"``,
+        ``"ms"``, ``"us"`` or ``"ns"`` since 1970, or ``"excel"``, days since 1899-12-30; else ISO 8601.
     encoding
         For CSV: its encoding; if not given, UTF-8, UTF-16 by its first bytes, and else Windows-1252.
     object_type
@@ -84,15 +86,17 @@ def read_log(
         raise LogError(message)
     if isinstance(source, pd.DataFrame):
         frame, notes = named(source, columns, timezone, time_format)
+    elif not isinstance(source, str | PathLike):
+        message = f"read_log takes the path of a file, or a DataFrame, not {type(source).__name__}."
+        raise LogError(message)
     else:
         path = Path(source)
         kind = _kind(path)
-        if not path.is_file():
-            message = f"There is no file {str(path)!r}."
-            raise LogError(message)
+        _expect_file(path)
         if kind in _OBJECTS:
             return flatten(read_objects(path), object_type)
         frame, notes = _read(path, kind, columns, (timezone, time_format), encoding)
+    frame = _with_statuses(frame, notes)
     frame, dropped = _complete(frame)
     notes += dropped
     late = _out_of_order(frame)
@@ -142,9 +146,7 @@ def read_objects(path: str | Path) -> ObjectLog:
     if kind is None:
         message = f"{path.name!r} is no file of OCEL. Read it with read_log."
         raise LogError(message)
-    if not path.is_file():
-        message = f"There is no file {str(path)!r}."
-        raise LogError(message)
+    _expect_file(path)
     return read_json(path) if kind == "json" else read_sqlite(path)
 
 
@@ -165,13 +167,21 @@ def _read(
     path: Path, kind: str, columns: Mapping[str, str] | None, times: tuple[str | None, str | None], encoding: str | None
 ) -> tuple[pd.DataFrame, list[str]]:
     if kind == "xes":
-        return read_events(path)
+        return read_events(path, times[0])
     if kind == "parquet":
         return named(read_parquet(path), columns, *times)
     texts, looks, notes = read_delimited(path, encoding)
     frame, guessed = named(texts, columns, *times)
     known = {*STEP_COLUMNS, *XES_NAMES.values()}
     return typed(frame, {name: look for name, look in looks.items() if name not in known}), notes + guessed
+
+
+def _expect_file(path: Path) -> None:
+    if not path.is_file():
+        is_address = "://" in str(path) or str(path).startswith(("http:", "https:"))
+        hint = " Nothing is fetched: download it first." if is_address else ""
+        message = f"There is no file {str(path)!r}.{hint}"
+        raise LogError(message)
 
 
 def _kind(path: Path) -> str:
@@ -192,12 +202,26 @@ def _out_of_order(frame: pd.DataFrame) -> int:
     )
     if case is None or time is None or not isinstance(frame[time].dtype, pd.DatetimeTZDtype):
         return 0
-    codes = pd.factorize(frame[case])[0]
+    codes = coded(frame[case]).cat.codes.to_numpy()
     moments = frame[time].dt.tz_localize(None).to_numpy()
     if (codes[1:] < codes[:-1]).any():  # cases mingle
         order = np.argsort(codes, kind="stable")
         codes, moments = codes[order], moments[order]
     return int(((moments[1:] < moments[:-1]) & (codes[1:] == codes[:-1])).sum())
+
+
+def _with_statuses(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """Return the frame with a status only where it is one of ours: other systems call other things so."""
+    for name, known in (("status", STEP_STATUSES), ("case:status", CASE_STATUSES)):
+        if name not in frame:
+            continue
+        found = coded(frame[name]).cat.categories
+        strange = [value for value in found if value.upper() not in known]
+        if strange:
+            kept = name.replace("status", "own_status")
+            notes.append(f"{name} has values that a log does not know, such as {strange[0]!r}, and is kept as {kept}")
+            frame = frame.rename(columns={name: kept})
+    return frame
 
 
 def _complete(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:

@@ -160,6 +160,8 @@ def read_json(path: Path) -> ObjectLog:
     """
     try:
         held = json.loads(b"".join(chunks(path)))
+    except LogError:
+        raise  # it unpacks without end, or is cut short
     except (ValueError, RecursionError) as error:
         message = f"{path.name} is no JSON: {error}"
         raise LogError(message) from None

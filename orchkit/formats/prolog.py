@@ -38,7 +38,9 @@ def parser() -> expat.XMLParserType:
 
 
 def not_xml(path: Path, error: Exception) -> LogError:
-    """Return the error for a file that is no XML."""
+    """Return the error for a file that is no XML; one of our own says more, and stays."""
+    if isinstance(error, LogError):
+        return error
     return LogError(f"{path.name} is not well-formed XML: {error}. Is it an XES file, and whole?")
 
 

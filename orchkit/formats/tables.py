@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import zoneinfo
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from orchkit.columns import STEP_COLUMNS, UTC, XES_NAMES
+from orchkit.columns import STEP_COLUMNS, XES_NAMES
 from orchkit.errors import LogError, nearest
+from orchkit.formats.moments import zoned
 
 __all__ = ["named", "read_parquet", "write_parquet"]
 
@@ -63,11 +63,31 @@ def named(
     time_format
         How times are written, as ``strptime`` has it; ISO 8601 without it.
     """
+    unnamed = [name for name in frame.index.names if name is not None and name not in frame]
+    notes = [f"the index {name!r} was taken for a column" for name in unnamed]
+    if unnamed:
+        frame = frame.reset_index(level=unnamed)
+    labels, guessed = _labels(frame, dict(columns or {}))
+    notes += [f"column {label!r} was taken for {name}" for name, label in guessed.items()]
+    frame = frame.rename(columns=labels)
+    for name in _TIMES:
+        label = name if name in frame else XES_NAMES.get(name, name)
+        if label in frame:
+            frame[label] = zoned(frame[label], timezone, time_format, notes)
+    for name in ("case_id", "activity"):
+        label = name if name in frame else XES_NAMES[name]
+        if label in frame and frame[label].isna().any():
+            notes.append(f"{int(frame[label].isna().sum()):,} rows without {name} were dropped")
+            frame = frame[frame[label].notna()]
+    return frame, notes
+
+
+def _labels(frame: pd.DataFrame, mapping: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the log's name of each column that has one, and what was guessed, the other way around."""
     if not frame.columns.is_unique:
         twice = frame.columns[frame.columns.duplicated()][0]
         message = f"The table has two columns called {twice!r}. Drop or rename one."
         raise LogError(message)
-    mapping = dict(columns or {})
     for name, label in mapping.items():
         if name not in STEP_COLUMNS:
             message = f"columns: a log has no column {name!r}.{nearest(name, STEP_COLUMNS)}"
@@ -75,20 +95,17 @@ def named(
         if label not in frame:
             message = f"columns: the file has no column {label!r}.{nearest(label, [str(n) for n in frame])}"
             raise LogError(message)
+    if len(set(mapping.values())) < len(mapping):
+        label = next(label for label in mapping.values() if [*mapping.values()].count(label) > 1)
+        message = f"columns: {label!r} is named for two columns of the log. Copy it under a second name first."
+        raise LogError(message)
     guessed = _guess(frame, mapping)
     labels = {label: name for name, label in (guessed | mapping).items()}
-    notes = [f"column {label!r} was taken for {name}" for name, label in guessed.items()]
-    frame = frame.rename(columns=labels)
-    for name in _TIMES:
-        label = name if name in frame else XES_NAMES.get(name, name)
-        if label in frame:
-            frame[label] = _zoned(frame[label], timezone, time_format, notes)
-    for name in ("case_id", "activity"):
-        label = name if name in frame else XES_NAMES[name]
-        if label in frame and frame[label].isna().any():
-            notes.append(f"{int(frame[label].isna().sum()):,} rows without {name} were dropped")
-            frame = frame[frame[label].notna()]
-    return frame, notes
+    for name, label in labels.items():
+        if label in frame and name != label:
+            message = f"columns: the file has a column {label!r} besides {name!r}. Drop or rename one."
+            raise LogError(message)
+    return labels, guessed
 
 
 def _guess(frame: pd.DataFrame, mapping: Mapping[str, str]) -> dict[str, str]:
@@ -102,69 +119,3 @@ def _guess(frame: pd.DataFrame, mapping: Mapping[str, str]) -> dict[str, str]:
             guessed[name] = found
             taken.add(found)
     return guessed
-
-
-def _zoned(column: pd.Series, timezone: str | None, time_format: str | None, notes: list[str]) -> pd.Series:
-    """Return times in UTC; offsets may differ from row to row, times without one need ``timezone``."""
-    if column.isna().all():
-        return pd.Series(pd.NaT, index=column.index, dtype=UTC)
-    if isinstance(column.dtype, pd.DatetimeTZDtype):
-        in_utc: pd.Series = column.dt.tz_convert("UTC").astype(UTC)
-        return in_utc
-    if column.dtype.kind in "iuf":
-        message = (
-            f"Column {column.name!r} holds numbers, not times. Seconds since 1970 become some with "
-            "pd.to_datetime(column, unit='s', utc=True)."
-        )
-        raise LogError(message)
-    texts = column if column.dtype.kind == "M" else column.astype("str").str.strip()
-    bare = column.notna()
-    if time_format is not None:
-        bare &= "%z" not in time_format
-    elif column.dtype.kind != "M":
-        has_zone = texts.str.contains(r"(?:[zZ]|UTC|GMT|[+-]\d\d(?::?\d\d)?)$", na=False)
-        bare &= ~has_zone | texts.str.len().le(len("2024-05-06"))
-    _check_readable(texts[column.notna()], time_format)
-    if bare.any() and timezone is None:
-        message = (
-            f"Column {column.name!r} has {int(bare.sum()):,} times without a time zone. "
-            "Say which one they are in: read_log(…, timezone='UTC') or 'Europe/Berlin'."
-        )
-        raise LogError(message)
-    how = time_format or "ISO8601"
-    parsed = pd.Series(pd.NaT, index=column.index, dtype=UTC)
-    if bare.any():
-        local = pd.to_datetime(texts[bare], format=None if column.dtype.kind == "M" else how)
-        parsed[bare] = _localized(local, str(timezone), notes).astype(UTC)
-        notes.append(f"{int(bare.sum()):,} times of {column.name} were read as {timezone}")
-    aware = column.notna() & ~bare
-    if aware.any():
-        parsed[aware] = pd.to_datetime(texts[aware], utc=True, format=how).astype(UTC)
-    return parsed
-
-
-def _check_readable(texts: pd.Series, time_format: str | None) -> None:
-    if texts.dtype.kind == "M":
-        return
-    unread = pd.to_datetime(texts, utc=True, format=time_format or "ISO8601", errors="coerce").isna()
-    if not unread.any():
-        return
-    example = str(texts[unread].iloc[0])
-    way = f"as {time_format!r}" if time_format else "in ISO 8601 (2024-05-06T09:00:00+02:00)"
-    hint = "" if time_format else " Say how they are written: read_log(…, time_format='%d.%m.%Y %H:%M')."
-    message = f"Column {texts.name!r}: {int(unread.sum()):,} times are not written {way}, the first {example!r}.{hint}"
-    raise LogError(message)
-
-
-def _localized(local: pd.Series, timezone: str, notes: list[str]) -> pd.Series:
-    """Return local times in UTC: what the clock shows twice is the second time, what it skips is moved forward."""
-    try:
-        strict = local.dt.tz_localize(timezone, ambiguous="NaT", nonexistent="NaT")
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        message = f"There is no time zone {timezone!r}.{nearest(timezone, zoneinfo.available_timezones())}"
-        raise LogError(message) from None
-    odd = int((strict.isna() & local.notna()).sum())
-    if odd:
-        notes.append(f"{odd:,} times lie in the hour when the clocks change; of two the later was taken")
-    zoned: pd.Series = local.dt.tz_localize(timezone, ambiguous=False, nonexistent="shift_forward").dt.tz_convert("UTC")
-    return zoned

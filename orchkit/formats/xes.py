@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from orchkit.columns import CASE_PREFIX, UTC, coded
 from orchkit.errors import LogError
 from orchkit.formats.bounded import chunks
+from orchkit.formats.moments import localized
 from orchkit.formats.prolog import not_xml, parser
 from orchkit.formats.segments import scan
 from orchkit.log import EventLog
@@ -24,39 +25,47 @@ from orchkit.log import EventLog
 __all__ = ["read_events", "write_events"]
 
 CASE, ACTIVITY, TIME = "case:concept:name", "concept:name", "time:timestamp"
+_LONGEST = 64 << 20
 _VALUES = frozenset({"string", "date", "int", "float", "boolean", "id"})
 _NESTED = frozenset({*_VALUES, "list", "container", "values"})
 
 
-def read_events(path: Path) -> tuple[pd.DataFrame, list[str]]:
+def read_events(path: Path, timezone: str | None = None) -> tuple[pd.DataFrame, list[str]]:
     """Return a row an event under XES's names, the attributes of traces as ``case:…``, and what was repaired.
 
     Plain logs are read by their segments (see `orchkit.formats.segments`), all others by expat. Neither resolves an
-    entity: a document type is refused.
+    entity: a document type is refused. Times without a zone are of ``timezone``, else UTC.
     """
     found = scan(path)
     if found is not None and len(found.trace_of):
         notes: list[str] = []
         return _joined(found.traces, found.events, found.trace_of, notes), notes
-    return _Events().read(path)
+    return _Events(timezone).read(path)
 
 
 class _Events:
     """Collects the events of a stream in columns: each holds the rows that have it, and their values as text."""
 
-    def __init__(self) -> None:
+    def __init__(self, timezone: str | None) -> None:
+        self.timezone = timezone
         self.event_cells: dict[tuple[str, str], tuple[list[int], list[str]]] = defaultdict(lambda: ([], []))
         self.trace_cells: dict[tuple[str, str], tuple[list[int], list[str]]] = defaultdict(lambda: ([], []))
         self.trace_of: list[int] = []
-        self.traces = self.nested = self.depth = self.nameless = self.stray = 0
+        self.traces = self.nested = self.depth = self.nameless = self.stray = self.elements = 0
         self.in_event = self.in_trace = False
 
     def read(self, path: Path) -> tuple[pd.DataFrame, list[str]]:
         reader = parser()
         reader.StartElementHandler, reader.EndElementHandler = self._start, self._end
+        elements, waited = 0, 0
         try:
             for chunk in chunks(path):
                 reader.Parse(chunk, False)  # noqa: FBT003 -- expat's own signature
+                waited = waited + len(chunk) if self.elements == elements else 0
+                elements = self.elements
+                if waited > _LONGEST:  # expat looks at an open value again and again
+                    message = f"{path.name} has {_LONGEST >> 20} MB without a tag, as no event log does."
+                    raise LogError(message)
             reader.Parse(b"", True)  # noqa: FBT003
         except (expat.ExpatError, LookupError, ValueError) as error:
             raise not_xml(path, error) from None
@@ -66,6 +75,8 @@ class _Events:
         return self._frame()
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        self.elements += 1
+        tag = tag.rpartition(":")[2]  # XES has one namespace, which some give a prefix
         if tag in _NESTED:
             self.depth += 1
             if self.depth > 1:
@@ -92,6 +103,7 @@ class _Events:
             self.stray += 1
 
     def _end(self, tag: str) -> None:
+        tag = tag.rpartition(":")[2]
         if tag in _NESTED:
             self.depth -= 1
         elif tag == "event":
@@ -107,8 +119,8 @@ class _Events:
             notes.append(f"{self.nameless:,} attributes without a key were dropped")
         if self.stray:
             notes.append(f"{self.stray:,} events outside of traces were dropped")
-        traces = _columns(self.trace_cells, self.traces, notes)
-        frame = _columns(self.event_cells, len(self.trace_of), notes)
+        traces = _columns(self.trace_cells, self.traces, self.timezone, notes)
+        frame = _columns(self.event_cells, len(self.trace_of), self.timezone, notes)
         return _joined(traces, frame, np.array(self.trace_of, dtype=np.intp), notes), notes
 
 
@@ -130,7 +142,9 @@ def _joined(traces: pd.DataFrame, events: pd.DataFrame, trace_of: NDArray[np.int
     return pd.concat([events, of_traces], axis="columns")
 
 
-def _columns(cells: dict[tuple[str, str], tuple[list[int], list[str]]], height: int, notes: list[str]) -> pd.DataFrame:
+def _columns(
+    cells: dict[tuple[str, str], tuple[list[int], list[str]]], height: int, timezone: str | None, notes: list[str]
+) -> pd.DataFrame:
     kinds: dict[str, list[str]] = defaultdict(list)
     for kind, key in cells:
         kinds[key].append(kind)
@@ -143,7 +157,8 @@ def _columns(cells: dict[tuple[str, str], tuple[list[int], list[str]]], height: 
         for one in found:
             rows, texts = cells[one, key]
             values[rows] = texts
-        table[key] = _typed(pd.Series(values), kind, key, notes)
+        column = pd.Series(values)
+        table[key] = _dates(column, key, timezone, notes) if kind == "date" else _typed(column, kind, key, notes)
     return pd.DataFrame(table, index=range(height))
 
 
@@ -151,8 +166,6 @@ def _typed(texts: pd.Series, kind: str, key: str, notes: list[str]) -> pd.Series
     if kind in {"string", "id"}:
         return coded(texts.astype("str"))
     values: pd.Series
-    if kind == "date":
-        return _dates(texts, key, notes)
     if kind == "boolean":
         known = {"true": True, "1": True, "false": False, "0": False}
         values = texts.map(lambda text: known.get(str(text).strip().lower())).astype("boolean")
@@ -166,12 +179,17 @@ def _typed(texts: pd.Series, kind: str, key: str, notes: list[str]) -> pd.Series
     return values
 
 
-def _dates(texts: pd.Series, key: str, notes: list[str]) -> pd.Series:
-    has_none = texts.notna() & ~texts.astype("str").str.contains(r"(?:[zZ]|[+-]\d\d:?\d\d)\s*$", na=False)
-    if has_none.any():
-        notes.append(f"{int(has_none.sum()):,} times of {key} have no time zone and were read as UTC")
-    values = pd.to_datetime(texts, utc=True, format="ISO8601", errors="coerce").astype(UTC)
+def _dates(texts: pd.Series, key: str, timezone: str | None, notes: list[str]) -> pd.Series:
+    moments = pd.to_datetime(texts, utc=True, format="ISO8601", errors="coerce")
+    values = moments.astype(UTC)
+    bare = values.notna() & ~texts.astype("str").str.contains(r"(?:[zZ]|[+-]\d\d:?\d\d)\s*$", na=False)
+    if bare.any():
+        notes.append(f"{int(bare.sum()):,} times of {key} have no time zone and were read as {timezone or 'UTC'}")
+        values[bare] = localized(values[bare].dt.tz_localize(None), timezone or "UTC", notes).astype(UTC)
     _say_unread(texts, values, key, notes)
+    finer = int((moments.notna() & (moments != values) & ~bare).sum())
+    if finer:
+        notes.append(f"{finer:,} times of {key} were cut to microseconds")
     return values
 
 
