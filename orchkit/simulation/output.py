@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from orchkit.columns import NAT, UTC
+from orchkit.columns import UTC
 from orchkit.held import Held
 from orchkit.log import EventLog
 from orchkit.simulation.kernel import layout as at
+from orchkit.simulation.known import Known, Replication, known_of
+from orchkit.simulation.rows import room_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,95 +24,44 @@ if TYPE_CHECKING:
     from orchkit.model.definition import Workflow
     from orchkit.simulation.lowering import Lowered
 
-__all__ = ["Replication", "log_of", "with_names"]
+__all__ = ["log_of", "with_names"]
 
 _TEXT = pd.StringDtype("pyarrow", na_value=np.nan)
 _HALF = 0.5  # text is coded as its number and a half
 
 
-@dataclass(frozen=True, slots=True)
-class Replication:
-    """What the kernel wrote in one replication.
-
-    Attributes
-    ----------
-    rows, open_rows
-        Attempts that have ended, in the order of their ends; those that have not.
-    ended, flying
-        Cases that have ended (number, arrival, end and status); those in flight (number, arrival).
-    now
-        When it was over.
-    key
-        What its draws are made of.
-    outlasted
-        By row of the plan of a warm start: whether what has passed is longer than the scenario thinks possible.
-    helped
-        By resource: how long it was at work as one of several who are needed at once, beside the first.
-    is_sorted
-        Whether the rows lie by case, as those of the log will.
-    """
-
-    number: int
-    rows: NDArray[np.int64]
-    ended: NDArray[np.int64]
-    open_rows: NDArray[np.int64]
-    flying: NDArray[np.int64]
-    now: int
-    key: int
-    outlasted: NDArray[np.bool_]
-    helped: NDArray[np.int64]
-    is_sorted: bool = False
-
-
 def log_of(workflow: Workflow, program: Lowered, parts: list[Replication], warm_up_us: int) -> EventLog:
     """Return the log of replications; their rows are let go as soon as they are in its columns."""
-    # Compiles, or reads what was compiled.
-    from orchkit.simulation.kernel.columns import count_rows, fill, number_cases, place_cases, place_rows  # noqa: PLC0415
+    from orchkit.simulation.kernel.columns import fill, place_rows  # noqa: PLC0415 -- compiles, or reads it
 
-    p = program.program
     count = len(parts)
-    first = int(p[at.P_START]) + warm_up_us if warm_up_us else 1 - at.FOREVER
-    numbers = max((int(part.ended[:, 0].max(initial=-1)) for part in parts), default=-1)
-    numbers = 1 + max(numbers, *(int(part.flying[:, 0].max(initial=-1)) for part in parts))
-    # A case is known by its number and replication; cases are sorted by both.
-    cases = np.empty((2, numbers * count), dtype=np.int64)  # arrived, ended
-    cases[0], cases[1] = -at.FOREVER, NAT
-    status = np.full(numbers * count, at.RUNNING, dtype=np.int8)
-    for position, part in enumerate(parts):
-        place_cases(part.ended, part.flying, count, position, cases, status)
-    index = np.empty(numbers * count, dtype=np.int64)
-    kept = int(number_cases(cases, first, index))
-    offsets = np.zeros(kept + 1, dtype=np.int64)
-    used = np.zeros((5, max(len(program.nodes), len(program.units) + 1, len(program.types), 16)), dtype=np.int64)
-    attempts = 0
-    for position, part in enumerate(parts):
-        for rows in (part.rows, part.open_rows):
-            attempts = max(attempts, int(count_rows(rows, count, position, index, offsets, used)))
-    np.cumsum(offsets, out=offsets)
-    columns = _Columns(int(offsets[-1]), program, used, attempts, count)
+    cases = known_of(program, parts, warm_up_us)
+    columns = _Columns(int(cases.offsets[-1]), program, cases.used, cases.attempts, count)
     busy = np.zeros((count, max(1, len(program.units))), dtype=np.int64)
     staff = _staff(program)
-    is_whole = count == 1 and kept == numbers
-    is_sorted = is_whole and parts[0].is_sorted
-    order, cursor = np.empty(0 if is_sorted else columns.length, dtype=np.int32), offsets[:-1].copy()
+    order, cursor = np.empty(0, dtype=np.int32), cases.offsets
+    if cases.index is not None:
+        order, cursor = np.empty(columns.length, dtype=np.int32), cases.offsets[:-1].copy()
+    index = np.empty(0, dtype=np.int64) if cases.index is None else cases.index
     for position, part in enumerate(parts):
-        if not is_sorted:
+        if cases.index is not None:
             place_rows(part.rows, count, position, index, cursor, order, 1)
             place_rows(part.open_rows, count, position, index, cursor, order, -1)
-        where = (part.rows, part.open_rows, count, position, index, offsets, order)
-        fill(p, *where, *columns.arrays, *staff, busy[position])
+        where = (part.rows, part.open_rows, count, position, index, cases.offsets, order)
+        fill(program.program, *where, *columns.arrays, *staff, busy[position])
         busy[position, : len(part.helped)] += part.helped
         parts[position] = replace(part, rows=part.rows[:0].copy(), open_rows=part.open_rows[:0].copy())
         del part, where
-    chosen = None if is_whole else np.flatnonzero(index >= 0)
     ends = [(part.number, part.key, part.now) for part in parts]
-    identifiers = Held(lambda: _identifiers(numbers))
-    codes = columns.numbers[0] if is_whole else np.repeat(np.arange(kept, dtype=np.int32), np.diff(offsets))
+    identifiers = Held(lambda: _identifiers(cases.count // count))
+    codes = columns.numbers[0]
+    if not cases.is_whole:
+        codes = np.repeat(np.arange(len(cases.offsets) - 1, dtype=np.int32), np.diff(cases.offsets))
     return EventLog.from_codes(
         (codes.view(), columns.numbers[1].view(), columns.numbers[2].view()),
-        offsets,
+        cases.offsets,
         lambda: _steps(workflow, columns, identifiers.get()),
-        lambda: _cases(workflow, program, ends, chosen, cases, status, identifiers.get()),
+        lambda: _cases(workflow, program, ends, cases, identifiers.get()),
         lambda: _availability(program, ends, busy),
     )
 
@@ -154,10 +105,11 @@ class _Columns:
         self, length: int, program: Lowered, used: NDArray[np.int64], attempts: int, replications: int
     ) -> None:
         self.length = length
-        self.times = np.empty((3, length), dtype=np.int64)  # enabled, started, completed
+        times, numbers, codes = np.split(room_for(7 * length).view(np.uint8), [24 * length, 40 * length])
+        self.times = times.view(np.int64).reshape(3, length)  # enabled, started, completed
+        self.numbers = numbers.view(np.int32).reshape(4, length)  # case, activity, resource, attempt
+        self.codes = codes[: 10 * length].view(np.int16).reshape(5, length)  # role, status, class, type, what it undoes
         self.floats = np.zeros((6, length), dtype=np.float64)  # cost; waits: contention, calendar, …
-        self.numbers = np.empty((4, length), dtype=np.int32)  # case, activity, resource, attempt
-        self.codes = np.empty((5, length), dtype=np.int16)  # role, status, class, type, what it undoes
         self.replications = np.zeros(length, dtype=np.int64)
         nodes = program.nodes
         named: dict[str, tuple[Sequence[str | None], NDArray[np.int64]]] = {
@@ -281,19 +233,20 @@ def _cases(
     workflow: Workflow,
     program: Lowered,
     ends: Sequence[tuple[int, int, int]],
-    chosen: NDArray[np.int64] | None,
-    cases: NDArray[np.int64],
-    status: NDArray[np.int8],
+    known_cases: Known,
     identifiers: pd.Index,
 ) -> pd.DataFrame:
-    """Return a row for each case that was chosen, for all of one replication without a choice."""
+    """Return a row for each case of the log; of each replication there are its number, its key and its end."""
     from orchkit.simulation.kernel.columns import attribute  # noqa: PLC0415 -- compiled
 
     count = len(ends)
-    if chosen is None:
+    arrived, ended, status = known_cases.arrived, known_cases.ended, known_cases.status
+    if known_cases.is_whole or known_cases.index is None:
         chosen, ids = np.arange(len(status)), identifiers
     else:
-        cases, status, ids = cases[:, chosen], status[chosen], identifiers.take(chosen // count)
+        chosen = np.flatnonzero(known_cases.index >= 0)
+        arrived, ended, status = arrived[chosen], ended[chosen], status[chosen]
+        ids = identifiers.take(chosen // count)
     total = len(chosen)
     known = np.flatnonzero(np.bincount(status, minlength=len(at.STATUS_NAMES)))
     table = np.zeros(len(at.STATUS_NAMES), dtype=np.int8)
@@ -302,8 +255,8 @@ def _cases(
         "case_id": ids.array,
         "workflow": _repeated(workflow.name, total),
         "version": _repeated(workflow.version, total),
-        "started": _times(cases[0]),
-        "completed": _times(cases[1]),
+        "started": _times(arrived),
+        "completed": _times(ended),
         "status": _categorical(table[status], [at.STATUS_NAMES[code] for code in known]),
         "replication": pd.arrays.IntegerArray(chosen % count, np.zeros(total, dtype=bool)),
     }

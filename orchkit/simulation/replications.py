@@ -15,10 +15,12 @@ import numpy as np
 from orchkit.errors import ScenarioError
 from orchkit.model.definition import Workflow
 from orchkit.simulation.distributions import Distribution, constant
+from orchkit.simulation.forward import Route, go_forward, route_of
 from orchkit.simulation.kernel import layout as at
+from orchkit.simulation.known import Replication
 from orchkit.simulation.load import warn_of_overload
 from orchkit.simulation.lowering import Lowered, lower
-from orchkit.simulation.output import Replication, log_of, with_names
+from orchkit.simulation.output import log_of, with_names
 from orchkit.simulation.resumption import Resumption, outlasted_notes, resumption
 from orchkit.simulation.rows import Rows
 from orchkit.simulation.scenario import Scenario
@@ -168,6 +170,7 @@ def _simulate(  # noqa: PLR0913, PLR0917 -- the words of a simulation
         at.FOREVER if until is None else int(program.program[at.P_START]) + round(seconds(until) * at.MICRO),
         seed,
         resumed,
+        None if resumed is not None else route_of(program),
     )
     parts = _replicate(task, replications, executor, progress)
     log = log_of(workflow, program, parts, round(seconds(warm_up) * at.MICRO))
@@ -195,6 +198,11 @@ class _Task:
     until: int
     seed: int
     resumed: Resumption | None = None
+    route: Route | None = None
+
+    def key_of(self, number: int) -> int:
+        """Return what the draws of a replication are made of."""
+        return (self.seed * 0x9E3779B97F4A7C1 + (number + 1) * 0x2545F4914F6CDD1) % (1 << 62)
 
 
 def _replicate(task: _Task, count: int, executor: Executor | None, progress: bool | None) -> list[Replication]:  # noqa: FBT001
@@ -228,6 +236,10 @@ def _replicate(task: _Task, count: int, executor: Executor | None, progress: boo
 
 def _replication(task: _Task, number: int, stopped: threading.Event | None = None) -> Replication:
     """Return one replication; where memory runs out within an event, it is begun again with more."""
+    if task.route is not None:
+        forward = go_forward(task.program, task.route, number, task.key_of(number), task.cases, task.until, stopped)
+        if forward is not None:
+            return forward
     margin = _MARGIN
     for _ in range(_MOST_RESTARTS):
         found = _attempt(task, number, margin, stopped)
@@ -246,7 +258,7 @@ def _attempt(task: _Task, number: int, margin: int, stopped: threading.Event | N
     resumed = task.resumed
     memory = Memory(program, margin, room=0 if resumed is None else resumed.room)
     memory.m[at.M_CASE_LIMIT], memory.m[at.M_UNTIL] = task.cases, task.until
-    memory.m[at.M_KEY] = (task.seed * 0x9E3779B97F4A7C1 + (number + 1) * 0x2545F4914F6CDD1) % (1 << 62)
+    memory.m[at.M_KEY] = task.key_of(number)
     outlasted = np.zeros(0, dtype=np.bool_) if resumed is None else _take_up(program, memory, resumed)
     begin(p, memory.m, d)
     rows, ended = Rows(at.ROW_WIDTH), Rows(at.ENDED_WIDTH)

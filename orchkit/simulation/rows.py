@@ -1,4 +1,4 @@
-"""Rows that the kernel has written, in one array that grows."""
+"""Memory for what the kernel writes: rows in one array that grows, and long arrays."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Rows"]
+__all__ = ["Rows", "room_for"]
 
 _FEW = 1 << 14
 _LEAP = 16
+_SMALL, _LARGE_PAGE = 1 << 17, 1 << 18  # integers
 _MOST_AT_ONCE = 1 << 22  # integers: the system moves an array of 32 MB without copying it
 
 
@@ -51,3 +52,13 @@ class Rows:
             self._rows = grown
         else:
             self._rows.resize((max(count, have + have // 8), width), refcheck=False)
+
+
+def room_for(count: int) -> NDArray[np.int64]:
+    """Return memory for integers, for which the system has larger pages: to get many small ones takes long."""
+    if count < _SMALL:
+        return np.empty(count, dtype=np.int64)
+    # NumPy asks for large pages from 4 MB on; they begin at multiples of their size, and the last one is whole.
+    held = np.empty(count + 2 * _LARGE_PAGE, dtype=np.int64)
+    first = -held.ctypes.data // 8 % _LARGE_PAGE
+    return held[first : first + count]

@@ -207,6 +207,7 @@ def _fill_all(
     count,
     replication,
     index,
+    indexed,
     cases,
     offsets,
     order,
@@ -232,7 +233,7 @@ def _fill_all(
     columns = (times, floats, numbers, codes, replications, varied)
     staff = (node_pools, unit_pools, calendars, pool_calendars, costs, helpers, pauses, busy)
     for number in range(cases):
-        case = index[number * count + replication]
+        case = index[number * count + replication] if indexed else number
         if case < 0:
             continue
         for to in range(offsets[case], offsets[case + 1]):
@@ -276,14 +277,17 @@ def fill(
 ):
     """Write the columns of the log for the cases of one replication; the floats are zero before.
 
-    Without an order, the rows lie as the log's do. Columns that have one value only are not written.
+    Without an index, all cases are there; without an order, the rows lie as the log's do. Columns that have one value only are not written.
     """
-    where = (rows.ctypes, open_rows.ctypes, count, replication, index.ctypes, len(index) // count, offsets.ctypes)
+    where = (rows.ctypes, open_rows.ctypes, count, replication, index.ctypes, len(index))
+    cases = (len(index) // count if len(index) else len(offsets) - 1, offsets.ctypes)
     columns = (times.ctypes, floats.ctypes, numbers.ctypes, codes.ctypes, replications.ctypes, varied)
     people = (node_pools.ctypes, unit_pools.ctypes, calendars.ctypes, pool_calendars.ctypes)
     staff = (*people, costs.ctypes, helpers.ctypes, pauses.ctypes)
     names = (tables.ctypes, tables.shape[1])
-    _fill_all(program.ctypes, *where, order.ctypes, len(order), times.shape[1], *columns, *names, *staff, busy.ctypes)
+    _fill_all(
+        program.ctypes, *where, *cases, order.ctypes, len(order), times.shape[1], *columns, *names, *staff, busy.ctypes
+    )
 
 
 @compiled

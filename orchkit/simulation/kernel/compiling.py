@@ -6,6 +6,7 @@ cache reads a few files, not one for each function.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from numba.core.codegen import JITCodeLibrary
 __all__ = ["compiled", "entry"]
 
 _FLOATS = frozenset({"u", "z", "shape", "seconds"})
+_IMPORT = re.compile(r"^from orchkit\.simulation\.kernel\.(\w+) import", re.MULTILINE)
 _OPTIONS = {"nogil": True, "error_model": "numpy"}
 
 
@@ -100,9 +102,17 @@ def _pointer(kind: Any) -> Any:
     return kind if isinstance(kind, types.CPointer | types.Array) else None
 
 
-def _stamp() -> tuple[tuple[str, float, int], ...]:
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    return tuple((file.name, file.stat().st_mtime, file.stat().st_size) for file in files)
+def _stamp(module: str) -> tuple[tuple[str, float, int], ...]:
+    """Return what tells the versions of a module's source apart, and of all that it takes from others of the kernel."""
+    folder = Path(__file__).parent
+    found, waiting = dict[str, Path](), [module.rpartition(".")[2], Path(__file__).stem]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = folder / f"{name}.py"
+            waiting += _IMPORT.findall(found[name].read_text(encoding="utf-8"))
+    stats = {name: path.stat() for name, path in sorted(found.items())}
+    return tuple((name, stat.st_mtime, stat.st_size) for name, stat in stats.items())
 
 
 def entry(*signature: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -111,7 +121,7 @@ def entry(*signature: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]
     def compile_it(function: Callable[..., Any]) -> Callable[..., Any]:
         made = njit(cache=True, **_OPTIONS)(function)
         # By itself the cache looks at the file of this function only, not at those of what it calls.
-        made._cache._cache_file._source_stamp = _stamp()  # noqa: SLF001
+        made._cache._cache_file._source_stamp = _stamp(function.__module__)  # noqa: SLF001
         codegen = made.targetctx.codegen()
         before = codegen._library_class  # noqa: SLF001
         codegen._library_class = _Whole  # noqa: SLF001

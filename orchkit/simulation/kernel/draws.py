@@ -24,7 +24,20 @@ from orchkit.simulation.kernel.layout import (
     P_KNOWN_CASES,
 )
 
-__all__ = ["FAMILY_CODES", "case_key", "draw", "fraction", "micros", "mix", "sample", "sample_attribute", "stream"]
+__all__ = [
+    "COMPOSED",
+    "EXPONENTIAL",
+    "FAMILY_CODES",
+    "case_key",
+    "draw",
+    "fraction",
+    "micros",
+    "mix",
+    "sample",
+    "sample_attribute",
+    "stream",
+    "stream_of",
+]
 
 FAMILY_CODES = {
     "constant": 0,
@@ -44,6 +57,8 @@ FAMILY_CODES = {
     "column": 14,
     "by_previous": 15,
 }
+EXPONENTIAL = 3
+COMPOSED = 12  # and above: by attribute, resource or task before
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _A, _B = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _S30, _S27, _S31, _S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
@@ -60,9 +75,15 @@ def mix(value):
 
 
 @compiled
+def stream_of(node, visit, attempt, purpose):
+    """Return what the key of a draw has beside that of the case."""
+    return mix((node << 40) ^ (visit << 16) ^ (attempt << 6) ^ purpose)
+
+
+@compiled
 def stream(key, node, visit, attempt, purpose):
     """Return the key of a draw."""
-    return mix(key ^ mix((node << 40) ^ (visit << 16) ^ (attempt << 6) ^ purpose))
+    return mix(key ^ stream_of(node, visit, attempt, purpose))
 
 
 @compiled

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from numba import float64, int64
 
+from orchkit.simulation.kernel.arrivals import next_arrival
 from orchkit.simulation.kernel.batching import close_batch, gather
 from orchkit.simulation.kernel.compiling import compiled, entry
 from orchkit.simulation.kernel.draws import draw, micros, mix, sample, stream
@@ -29,31 +30,9 @@ def _schedule_arrival(p, m, d):
     number = m[M_ARRIVED]
     if number >= m[M_CASE_LIMIT]:
         return
-    moment = m[M_NOW]
-    kind = p[P_ARRIVAL_KIND]
-    if kind == 0:
-        gap = sample(p, d, p[P_ARRIVALS], 0, stream(m[M_KEY], 0, number, 0, U_ARRIVAL), -1)
-        moment += micros(gap)
-    elif kind == 1:
-        place = number - m[M_BEFORE]
-        if place >= p[P_ARRIVAL_COUNT]:
-            return
-        moment = p[P_START] + p[p[P_ARRIVALS] + place]
-    else:
-        # A Poisson process whose rate is constant within each hour of the week (d has 168 rates per microsecond).
-        area = sample(p, d, p[P_ARRIVAL_COUNT], 0, stream(m[M_KEY], 0, number, 0, U_ARRIVAL), -1)
-        hour_us = 3_600 * MICRO
-        while True:
-            # 1970-01-01 was a Thursday.
-            hour = (moment // hour_us + 72) % 168
-            rate = d[p[P_ARRIVALS] + hour]
-            left = hour_us - moment % hour_us
-            if area < rate * left:
-                moment += int(area / rate)
-                break
-            area -= rate * left
-            moment += left
-    schedule(m, moment, E_ARRIVAL, 0, 0)
+    moment = next_arrival(p, d, m[M_KEY], number, number - m[M_BEFORE], m[M_NOW])
+    if moment >= 0:
+        schedule(m, moment, E_ARRIVAL, 0, 0)
 
 
 @compiled

@@ -8,7 +8,7 @@ from orchkit.simulation.kernel.draws import draw
 from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
 from orchkit.simulation.kernel.memory import note
 
-__all__ = ["choose", "clear_held", "hold", "send", "settle"]
+__all__ = ["choose", "clear_held", "hold", "pick", "send", "settle"]
 
 _UNSAFE, _NO_FLOW, _LIVELOCK, _NO_VALUE = 1, 2, 3, 4
 
@@ -50,6 +50,20 @@ def hold(p, m, d, pass_slot, node, first, count, exclusive, failure):
 
 
 @compiled
+def pick(p, d, first, count, u):
+    """Return the position of the flow that a number in (0, 1) falls on, by their shares; -1 where none has one."""
+    last = -1
+    for position in range(count):
+        share = d[p[p[P_FLOWS] + F_WIDTH * p[p[P_LISTS] + first + position] + F_SHARE]]
+        if share > 0:
+            if u < share:
+                return position
+            last = position
+        u -= share
+    return last  # what is left by rounding
+
+
+@compiled
 def choose(p, m, d, pass_slot, node, first, count, exclusive):
     """Decide a split by the shares of its flows; return them as bits, by position in the list."""
     i = m[M_PASSES] + p[P_HELD] * pass_slot
@@ -60,17 +74,9 @@ def choose(p, m, d, pass_slot, node, first, count, exclusive):
     visit = m[k + K_VISITS + node]
     taken = 0
     if exclusive:
-        u = draw(m[k + K_KEY], node, visit, 0, U_BRANCH)
-        for position in range(count):
-            share = d[p[p[P_FLOWS] + F_WIDTH * p[p[P_LISTS] + first + position] + F_SHARE]]
-            if share > 0 and u < share:
-                taken = 1 << position
-                break
-            u -= share
-        if taken == 0:  # rounding
-            for position in range(count):
-                if d[p[p[P_FLOWS] + F_WIDTH * p[p[P_LISTS] + first + position] + F_SHARE]] > 0:
-                    taken = 1 << position
+        chosen = pick(p, d, first, count, draw(m[k + K_KEY], node, visit, 0, U_BRANCH))
+        if chosen >= 0:
+            taken = 1 << chosen
     else:
         default = 0
         for position in range(count):
