@@ -51,7 +51,7 @@ def test_no_request_breaks_the_service_or_what_its_openapi_says(api, mode):
         @FEW
         @given(case=operation.as_strategy(generation_mode=mode))
         def validate(case):
-            case.call_and_validate(headers=headers)
+            case.call_and_validate(headers=headers, timeout=60)
 
         with contextlib.suppress(Unsatisfiable):  # of what takes nothing, nothing can be wrong
             validate()
@@ -63,7 +63,12 @@ def test_no_request_breaks_the_service_or_what_its_openapi_says(api, mode):
 @pytest.mark.slow
 def test_its_command_line_finds_nothing_in_all_its_phases(api):
     command = [str(Path(sys.executable).with_name("st")), "run", f"{api.service.url}/openapi.json", "--no-color"]
-    options = ["--generation-deterministic", "--suppress-health-check=all", "--max-examples=100"]
+    options = [
+        "--generation-deterministic",
+        "--suppress-health-check=all",
+        "--max-examples=100",
+        "--request-timeout=60",
+    ]
     headers = ["-H", f"Authorization: Bearer {api.tokens['admin']}"]
 
     told = subprocess.run([*command, *options, *headers], capture_output=True, text=True, timeout=600, check=False)
