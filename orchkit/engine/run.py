@@ -162,6 +162,17 @@ class Run:
         """Ask the run to end; sagas are compensated first."""
         self._engine.cancel(self, reason)
 
+    def retry(
+        self,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        from_start: bool = False,
+        by: str | None = None,
+        reason: str | None = None,
+    ) -> Run:
+        """Let the run go on where it has failed; see `Engine.retry`."""
+        return self._engine.retry(self, variables, from_start=from_start, by=by, reason=reason)
+
     def raise_for_status(self) -> Run:
         """Return the run where it has completed.
 

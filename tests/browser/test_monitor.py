@@ -10,7 +10,8 @@ def pay(amount):
     if amount > 90:
         raise ok.PermanentError("card declined <b>")
 wait = ok.choice(ok.when("amount < 10", [ok.wait_for(callback="answer")]), ok.otherwise([]))
-order = ok.workflow("order", [ok.task("check"), ok.task("pay"), wait])
+alerts = [ok.Alert("many_fail", "failure_rate > 5%", severity="critical")]
+order = ok.workflow("order", [ok.task("check"), ok.task("pay"), wait], alerts=alerts)
 engine = ok.Engine(handlers={"check": lambda: True, "pay": pay})
 frame = pd.DataFrame({"case_id": [f"O-{n:03}" for n in range(100)], "amount": range(100)})
 runs = [engine.start(order, {"amount": int(row.amount)}, case_id=row.case_id) for row in frame.itertuples()]
@@ -29,6 +30,9 @@ def test_runs_are_counted_found_opened_and_followed(lab, theme):
     active.get_by_text("9", exact=True).wait_for()
     active.get_by_text("9 of them wait").wait_for()
     assert view.locator(".ok-card", has_text="failed").locator("b").inner_text() == "9"
+    alert = view.get_by_role("region", name="Alerts").get_by_role("row", name="many_fail")
+    alert.get_by_text("▲ firing").wait_for()
+    assert view.locator(".ok-card svg").count() == 9
 
     view.get_by_label("Search runs").fill("O-09")
     view.get_by_text("10 runs").wait_for()

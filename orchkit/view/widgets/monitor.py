@@ -2,48 +2,30 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from orchkit.analysis.health import LOST
 from orchkit.engine import Engine
-from orchkit.model.states import RunStatus
+from orchkit.operations.watch import Watch
 from orchkit.units import Duration, format_duration, seconds
 from orchkit.view.tables import TablePicture
 from orchkit.view.theme import look_of
+from orchkit.view.widgets.alert_rows import AlertRows
 from orchkit.view.widgets.base import LiveWidget, action, table_twin
+from orchkit.view.widgets.pulse import BUCKETS, Pulse
 from orchkit.view.widgets.run_view import run_state
 
 __all__ = ["Monitor"]
 
 _WINDOWS = ("5 min", "15 min", "1 h", "1 d", "7 d")
-_BUCKETS = 30
 _ROWS = 200
-_NONE = "-"
-_ACTIVE = (RunStatus.PENDING, RunStatus.RUNNING, RunStatus.WAITING, RunStatus.COMPENSATING)
-# Attempts that ended in the window, and whether they failed; steps that wait, for a place or for the world.
-_ATTEMPTS = """
-    SELECT count(*) FILTER (status = 'FAILED') AS failed, count(*) AS ended FROM history
-    WHERE kind IN ('task', 'compensation') AND status IN ('COMPLETED', 'FAILED')
-        AND occurred_at >= make_timestamptz(?::BIGINT)
-"""
-_HELD = """
-    WITH steps AS (
-        SELECT run_id, step_id, arg_max(status, seq) AS status, arg_min(payload ->> '$.role', seq) AS role
-        FROM history WHERE kind IN ('task', 'compensation', 'wait') AND list_contains(?::VARCHAR[], run_id)
-        GROUP BY run_id, step_id
-    )
-    SELECT status, coalesce(role, '(no role)') AS role, count(*) AS depth, count(DISTINCT run_id) AS runs FROM steps
-    WHERE status IN ('PENDING', 'WAITING') GROUP BY ALL ORDER BY depth DESC, role
-"""
 
 
 class Monitor(LiveWidget, module="monitor", uses=("run_panel",)):
-    """Show how an engine's runs stand: by workflow and status, rates, durations, queues, with trends over a window.
+    """Show how an engine's runs stand: alerts, by workflow and status, rates, durations, queues, each with its trend.
 
     Below is a table of the runs, to filter and to search; a click on one leads to what `RunView` shows.
 
@@ -51,6 +33,8 @@ class Monitor(LiveWidget, module="monitor", uses=("run_panel",)):
     ----------
     engine
         It is looked at while the view is open.
+    watch
+        What evaluates the alerts (`watch`). Without one the view evaluates them itself, and tells nobody.
     window
         What completed and failed is counted over, back from now.
     every
@@ -67,17 +51,20 @@ class Monitor(LiveWidget, module="monitor", uses=("run_panel",)):
     '1'
     """
 
-    def __init__(self, engine: Engine, *, window: Duration = "1 h", every: Duration = "1 s") -> None:
+    def __init__(
+        self, engine: Engine, *, watch: Watch | None = None, window: Duration = "1 h", every: Duration = "1 s"
+    ) -> None:
         self._engine, self._window_s = engine, seconds(window)
+        self._alerts = AlertRows(engine, watch)
         self._text, self._status, self._workflow = "", "", ""
         self._run: str | None = None
         self._seq: int | None = None
+        self._seen: object = None
         super().__init__(every)
 
     def picture(self) -> TablePicture:
-        """Return the figures by workflow as a table."""
-        shown = pd.DataFrame(self.state["workflows"])
-        return table_twin(shown, f"Runs of the last {format_duration(self._window_s)}")
+        """Return alerts and figures, of all and by workflow, as a table."""
+        return table_twin(_told(self.state), f"Runs of the last {format_duration(self._window_s)}")
 
     @action
     def choose_window(self, window: str) -> None:
@@ -111,23 +98,43 @@ class Monitor(LiveWidget, module="monitor", uses=("run_panel",)):
         if self._run is not None:
             self._engine.cancel(self._run, "cancelled in the notebook")
 
+    @action
+    def retry(self, *, from_start: bool = False) -> None:
+        """Let the open run, which has failed, go on: from the step that failed, or from the start."""
+        if self._run is not None:
+            self._engine.retry(self._run, from_start=from_start, reason="retried in the notebook")
+            self._seq = None
+            self.refresh()
+
+    def stop(self) -> None:
+        """Look no more; the view stays as it is."""
+        super().stop()
+        self._alerts.stop()
+
     def look(self) -> dict[str, Any]:
         """Return what is shown."""
-        now = pd.Timestamp(self._engine.now, unit="s", tz="UTC")
-        since = now - pd.Timedelta(seconds=self._window_s)
-        runs = self._engine.runs(None)
-        ended = runs[runs["ended_at"] >= since]
-        active = runs[runs["status"].isin(_ACTIVE)]
+        alerts = self._alerts.rows()
+        # What has not changed is not counted again: not before a new bucket of the trends begins.
+        bucket = int(self._engine.now / self._window_s * BUCKETS)
+        seen = (self._engine.last_seq(), bucket, self._window_s, self._text, self._status, self._workflow)
+        asked = (self._run, self._seq, alerts)
+        if (seen, asked) == self._seen:
+            return dict(self.state)
+        self._seen = (seen, asked)
+        pulse = Pulse.take(self._engine, self._window_s)
+        held = pulse.held()
+        states = pulse.states(held)
+        runs = pulse.runs
         found = self._found(runs)
         shown: Iterable[Any] = found.head(_ROWS).itertuples()
-        held = self._engine.sql(_HELD, [active["run_id"].tolist()])
-        waiting = int(held.loc[held["status"] == "WAITING", "runs"].sum())
+        depths = held.loc[held["status"] == "PENDING", "role"].value_counts()
         return {
             "windows": list(_WINDOWS),
             "window": next((name for name in _WINDOWS if seconds(name) == self._window_s), ""),
-            "cards": self._cards(runs, len(active), waiting, ended, since, now),
-            "workflows": _by_workflow(active, ended),
-            "queues": held.loc[held["status"] == "PENDING", ["role", "depth"]].to_dict("records"),
+            "alerts": alerts,
+            "cards": pulse.cards(held, states),
+            "workflows": pulse.workflows(states),
+            "queues": [{"role": str(role), "depth": int(depth)} for role, depth in depths.items()],
             "statuses": sorted(runs["status"].unique()),
             "names": sorted(runs["workflow"].unique()),
             "find": {"text": self._text, "status": self._status, "workflow": self._workflow},
@@ -135,39 +142,6 @@ class Monitor(LiveWidget, module="monitor", uses=("run_panel",)):
             "found": len(found),
             "run": None if self._run is None else run_state(self._engine.get(self._run), self._seq),
         }
-
-    def _cards(
-        self,
-        runs: pd.DataFrame,
-        active: int,
-        waiting: int,
-        ended: pd.DataFrame,
-        since: pd.Timestamp,
-        now: pd.Timestamp,
-    ) -> list[dict[str, Any]]:
-        completed = ended[ended["status"] == RunStatus.COMPLETED]
-        lost = ended[ended["status"].isin(LOST)]
-        took = (ended["ended_at"] - ended["started_at"]).dt.total_seconds()
-        attempts = self._engine.sql(_ATTEMPTS, [int(since.timestamp() * 1e6)]).iloc[0]
-
-        def trend(frame: pd.DataFrame) -> list[int]:
-            moments = frame["ended_at"].astype("int64") // 1_000
-            edges = np.linspace(since.value // 1_000_000_000, now.value // 1_000_000_000, _BUCKETS + 1)
-            return [int(count) for count in np.histogram(moments / 1_000, edges)[0]]
-
-        return [
-            {"title": "active", "value": f"{active:,}", "note": f"{waiting:,} of them wait"},
-            {"title": "completed", "value": f"{len(completed):,}", "trend": trend(completed)},
-            {"title": "failed", "value": f"{len(lost):,}", "trend": trend(lost)},
-            {"title": "completion rate", "value": _share(len(completed), len(ended)), "note": "of the runs that ended"},
-            {"title": "error rate", "value": _share(attempts["failed"], attempts["ended"]), "note": "of attempts"},
-            {
-                "title": "mean duration",
-                "value": _duration(took.mean()),
-                "note": f"p95 {_duration(took.quantile(0.95))}",
-            },
-            {"title": "dead letters", "value": f"{(runs['status'] == RunStatus.DEAD_LETTERED).sum():,}"},
-        ]
 
     def _found(self, runs: pd.DataFrame) -> pd.DataFrame:
         kept = np.ones(len(runs), dtype=bool)
@@ -181,24 +155,23 @@ class Monitor(LiveWidget, module="monitor", uses=("run_panel",)):
         return runs[kept]
 
 
-def _by_workflow(active: pd.DataFrame, ended: pd.DataFrame) -> list[dict[str, Any]]:
-    rows = []
-    for name in sorted({*active["workflow"], *ended["workflow"]}):
-        own = ended[ended["workflow"] == name]
-        took = (own["ended_at"] - own["started_at"]).dt.total_seconds()
-        completed = int((own["status"] == RunStatus.COMPLETED).sum())
-        rows.append(
-            {
-                "workflow": name,
-                "active": int((active["workflow"] == name).sum()),
-                "completed": completed,
-                "failed": int(own["status"].isin(LOST).sum()),
-                "rate": _share(completed, len(own)),
-                "mean": _duration(took.mean()),
-                "p95": _duration(took.quantile(0.95)),
-            }
+def _told(state: Mapping[str, Any]) -> pd.DataFrame:
+    rows = [
+        (
+            row["key"],
+            f"{row['state']} ({row['severity']})",
+            f"{row['condition']}: {row['value']}, since {row['since']} UTC",
         )
-    return rows
+        for row in state["alerts"]
+    ]
+    rows += [("all", card["title"], f"{card['value']} {card['note']}".strip()) for card in state["cards"]]
+    names = {"completed": "completed", "failed": "failed", "letters": "dead letters", "rate": "completion rate"}
+    for row in state["workflows"]:
+        rows.append((row["workflow"], "active", f"{row['active']:,} {row['states']}".strip()))
+        rows += [(row["workflow"], title, f"{row[name]}") for name, title in names.items()]
+        rows.append((row["workflow"], "duration", f"{row['mean']} on average, p95 {row['p95']}"))
+    rows += [(queue["role"], "queued steps", f"{queue['depth']:,}") for queue in state["queues"]]
+    return pd.DataFrame(rows, columns=["of", "figure", "value"])
 
 
 def _row(run: Any) -> dict[str, Any]:  # noqa: ANN401 -- a row of a frame
@@ -213,11 +186,3 @@ def _row(run: Any) -> dict[str, Any]:  # noqa: ANN401 -- a row of a frame
         "took": ended,
         "error": "" if pd.isna(run.error_type) else f"{run.error_type}: {run.error_message}"[:200],
     }
-
-
-def _share(part: float, whole: float) -> str:
-    return f"{part / whole:.1%}" if whole else _NONE
-
-
-def _duration(value: Any) -> str:  # noqa: ANN401 -- a number of numpy
-    return _NONE if math.isnan(value) else format_duration(float(f"{value:.3g}"))

@@ -18,11 +18,18 @@ function draw_run(root, state, send, local, paint) {
     h("span", { class: "ok-title" }, `Case ${state.case_id}`),
     h("span", { class: "ok-status" }, `${state.sign} ${state.status}`),
     h("span", { class: "ok-note" }, `${state.workflow} · ${state.elapsed}${state.trace_id ? ` · trace ${state.trace_id}` : ""}`),
+    state.current.length ? h("span", { class: "ok-note" }, `now at ${state.current.slice(0, 5).join(", ")}${state.current.length > 5 ? ` and ${state.current.length - 5} more` : ""}`) : null,
   );
-  const question = h("div", {});
-  const buttons = state.is_final
-    ? null
-    : h("div", { class: "ok-row" }, button("Cancel the run", () => confirm_in(question, "Cancel this run? Its sagas are compensated first.", "Cancel it", () => send("cancel")), { class: "ok-button ok-danger" }));
+  // A question stays while the view follows the run.
+  const question = (local.question ??= h("div", {}));
+  if (local.status !== state.status) fill(question);
+  local.status = state.status;
+  const ask = (text, label, action, content) => () => confirm_in(question, text, label, () => send(action, content));
+  const buttons = [
+    state.is_final ? null : button("Cancel the run", ask("Cancel this run? Its sagas are compensated first.", "Cancel it", "cancel"), { class: "ok-button ok-danger" }),
+    state.retry.includes("failure") ? button("Retry from the failed step", ask("Retry this run? What failed is tried again; what was completed stays.", "Retry it", "retry", { from_start: false })) : null,
+    state.retry.includes("start") ? button("Retry from the start", ask("Run all of it again? What was completed is done again too.", "Run it again", "retry", { from_start: true })) : null,
+  ].filter(Boolean);
   const slider = h("input", {
     type: "range",
     min: 0,
@@ -46,6 +53,10 @@ function draw_run(root, state, send, local, paint) {
     local.tab = name;
     paint();
   };
-  const body = local.tab === "Steps" ? table(STEP_COLUMNS, state.steps, { caption: "Steps" }) : h("pre", { class: "ok-code", tabindex: 0 }, state.variables);
-  fill(root, head, state.error ? h("div", { class: "ok-problem" }, state.error) : null, picture(state.svg), time, tabs(["Steps", "Variables"], local.tab, choose), body, buttons, question);
+  const bodies = {
+    Steps: () => table(STEP_COLUMNS, state.steps, { caption: "Steps" }),
+    Gantt: () => (state.gantt ? picture(state.gantt) : h("div", { class: "ok-empty" }, "No step has begun.")),
+    Variables: () => h("pre", { class: "ok-code", tabindex: 0 }, state.variables),
+  };
+  fill(root, head, state.error ? h("div", { class: "ok-problem" }, state.error) : null, picture(state.svg), time, tabs(Object.keys(bodies), local.tab, choose), bodies[local.tab](), buttons.length ? h("div", { class: "ok-row" }, buttons) : null, question);
 }
