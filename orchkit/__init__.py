@@ -164,6 +164,7 @@ if TYPE_CHECKING:
     from orchkit.view.doctor import doctor
     from orchkit.view.process_map import ProcessMap, process_map
     from orchkit.view.widgets.dead_letters import DeadLetters
+    from orchkit.view.widgets.explorer import LogExplorer
     from orchkit.view.widgets.inbox import Inbox
     from orchkit.view.widgets.modeler import Modeler
     from orchkit.view.widgets.monitor import Monitor
@@ -210,6 +211,7 @@ _NAMES = {
     "orchkit.view.widgets.inbox": ("Inbox",),
     "orchkit.view.widgets.what_if": ("WhatIf",),
     "orchkit.view.widgets.dead_letters": ("DeadLetters",),
+    "orchkit.view.widgets.explorer": ("LogExplorer",),
     "orchkit.service.service": ("Service",),  # let others reach it
     "orchkit.service.limits": ("Limits",),
     "orchkit.formats": (  # a log from a file

@@ -56,16 +56,27 @@ class _Plan:
     total: int
     shades: Scale
     paces: Scale
+    show: str  # all, frequency or time
+
+    @property
+    def shade_name(self) -> str:
+        return "heat" if self.show == "time" else "level"
 
     def shade(self, stop: Stop) -> str:
-        return f"level-{self.shades.spread(_SHADES)[self.shades.place(stop.count)]}"
+        value = stop.median_s if self.show == "time" else stop.count
+        if math.isnan(value):
+            return "box"
+        return f"{self.shade_name}-{self.shades.spread(_SHADES)[self.shades.place(value)]}"
 
     def pace(self, way: Way) -> str:
-        if math.isnan(way.median_s):
+        if math.isnan(way.median_s) or self.show == "frequency":
             return "pace-0"
         return f"pace-{self.paces.spread(_PACES)[self.paces.place(way.median_s)]}"
 
     def width(self, way: Way) -> float:
+        if self.show == "time":
+            slow = 0 if math.isnan(way.median_s) else self.paces.spread(_PACES)[self.paces.place(way.median_s)]
+            return _THIN + (_THICK - _THIN) * 0.7 * slow / (_PACES - 1)
         largest = max(other.count for other in self.graph.ways)
         return _THIN + (_THICK - _THIN) * way.count / largest
 
@@ -86,12 +97,23 @@ def map_text(label: str, graph: MapGraph) -> str:
 
 
 @lru_cache(maxsize=32)
-def draw_map(label: str, graph: MapGraph, total: int, min_share: float, direction: str, time_limit_s: float) -> str:
-    """Return the drawing of a map, an ``svg`` element as text."""
-    counts = [stop.count for stop in graph.stops if stop.kind is StopKind.ACTIVITY]
-    shades = Scale.of(counts, _SHADES, logarithmic=False)
+def draw_map(
+    label: str,
+    graph: MapGraph,
+    total: int,
+    min_share: float,
+    direction: str,
+    time_limit_s: float,
+    show: str = "all",
+) -> str:
+    """Return the drawing of a map, an ``svg`` element as text: its ways from rare to frequent, its stops in order."""
+    stops_shown = [stop for stop in graph.stops if stop.kind is StopKind.ACTIVITY]
+    if show == "time":
+        shades = Scale.of([stop.median_s for stop in stops_shown], _SHADES)
+    else:
+        shades = Scale.of([stop.count for stop in stops_shown], _SHADES, logarithmic=False)
     paces = Scale.of([way.median_s for way in graph.ways], _PACES)
-    plan = _Plan(graph, total, shades, paces)
+    plan = _Plan(graph, total, shades, paces, show)
     layout = lay_out(_source(plan, direction), time_limit_s, _ADVICE)
     legend = list(_legend(plan, min_share))
     inner = max(layout.width, 300.0, *(entry.width for entry in legend))
@@ -110,7 +132,7 @@ def draw_map(label: str, graph: MapGraph, total: int, min_share: float, directio
     for stop in graph.stops:
         _draw_stop(body, plan, stop, layout)
     for way, route in routes:
-        _draw_label(body, way, route, plan.width(way) / 2, across=direction == "LR")
+        _draw_label(body, plan, way, route, across=direction == "LR")
     draw_legend(svg, rows, _PAD, bottom + 6)
     return finished(svg)
 
@@ -165,29 +187,32 @@ def _lines(stop: Stop) -> tuple[str, ...]:
     return wrap(clean(stop.name).strip() or "(blank)", _NAME_WIDTH, NAME_SIZE)
 
 
-def _notes(stop: Stop, total: int) -> list[tuple[str, str]]:
+def _notes(plan: _Plan, stop: Stop) -> list[tuple[str, str]]:
     """Return the lines below a name, each with its icon."""
-    notes = [("", f"{count_text(stop.count)} · {share_text(stop.cases / max(total, 1))} of cases")]
+    notes = [("", f"{count_text(stop.count)} · {share_text(stop.cases / max(plan.total, 1))} of cases")]
     if stop.kind is StopKind.MORE:
         notes = [("", count_text(stop.count))]
     times = "ends before it starts" if stop.median_s < 0 else times_text(stop.median_s, stop.p95_s)
-    if times:
+    if times and plan.show == "time":
+        notes = [("clock", times)]
+    elif times and plan.show == "all":
         notes.append(("clock", times))
     return notes
 
 
-def _size(stop: Stop, total: int) -> tuple[float, float]:
+def _size(plan: _Plan, stop: Stop) -> tuple[float, float]:
     if stop.kind in {StopKind.START, StopKind.END}:
         return _ROUND, _ROUND
-    lines, notes = _lines(stop), _notes(stop, total)
+    lines, notes = _lines(stop), _notes(plan, stop)
     widths = [text_width(line, NAME_SIZE) for line in lines]
     widths += [text_width(note, NOTE_SIZE) + (14 if icon else 0) for icon, note in notes]
     return max(96.0, max(widths) + 24), len(lines) * _LINE + len(notes) * _NOTE_LINE + 16
 
 
-def _caption(way: Way) -> tuple[str, str]:
-    """Return the two lines at a way: how often, and after what time."""
-    return count_text(way.count), times_text(way.median_s, way.p95_s)
+def _caption(plan: _Plan, way: Way) -> tuple[str, str]:
+    """Return the two lines at a way: how often, and after what time; an empty one is not shown."""
+    count, times = count_text(way.count), times_text(way.median_s, way.p95_s)
+    return "" if plan.show == "time" else count, "" if plan.show == "frequency" else times
 
 
 def _source(plan: _Plan, direction: str) -> str:
@@ -198,7 +223,7 @@ def _source(plan: _Plan, direction: str) -> str:
         edge_attr={"fontname": "Arial", "fontsize": "11"},
     )
     for stop in plan.graph.stops:
-        width, height = _size(stop, plan.total)
+        width, height = _size(plan, stop)
         shape = "circle" if stop.kind in {StopKind.START, StopKind.END} else "box"
         if stop.kind is StopKind.END:  # with room for its words below, and as much above, so that its middle stays
             beside = max(text_width(words, NOTE_SIZE) for words in _end_words(stop))
@@ -209,7 +234,7 @@ def _source(plan: _Plan, direction: str) -> str:
         first.node("start")
     largest = max((way.cases for way in plan.graph.ways), default=1)
     for number, way in enumerate(plan.graph.ways):
-        room = [line.replace(" ", "\N{NO-BREAK SPACE}") for line in _caption(way) if line]
+        room = [line.replace(" ", "\N{NO-BREAK SPACE}") for line in _caption(plan, way) if line]
         graph.edge(
             way.source,
             way.target,
@@ -250,20 +275,24 @@ def _draw_way(parent: ET.Element, plan: _Plan, way: Way, route: Route, stops: Ma
     add(element, "path", d=path, stroke_width=max(width, 10), style="stroke:transparent;pointer-events:stroke")
 
 
-def _draw_label(parent: ET.Element, way: Way, route: Route, half: float, *, across: bool) -> None:
+def _draw_label(parent: ET.Element, plan: _Plan, way: Way, route: Route, *, across: bool) -> None:
     """Write the figures of a way beside it: Graphviz leaves room beside the middle of the line, not beside its edge."""
-    if route.label is None:
+    count, times = _caption(plan, way)
+    if route.label is None or not (count or times):
         return
-    (x, y), (count, times) = route.label, _caption(way)
+    (x, y), half = route.label, plan.width(way) / 2
     x, y = (x, y - half) if across else (x + half, y)
     width = max(text_width(count, NOTE_SIZE), text_width(times, NOTE_SIZE))
-    height = 26.0 if times else 14.0
+    height = 26.0 if count and times else 14.0
     corner = x - width / 2, y - height / 2
     add(parent, "rect", fill="page", fill_opacity=0.75, x=corner[0], y=corner[1], width=width, height=height, rx=3)
-    top = y - 2.5 if times else y + 3.7
-    write(parent, count, (x, top), size=NOTE_SIZE, text_anchor="middle", font_weight="bold", **HALO)
+    top = y - 2.5 if count and times else y + 3.7
+    if count:
+        write(parent, count, (x, top), size=NOTE_SIZE, text_anchor="middle", font_weight="bold", **HALO)
+        top += 12.5
     if times:
-        write(parent, times, (x, top + 12.5), size=NOTE_SIZE, paint="soft", text_anchor="middle", **HALO)
+        paint = "soft" if count else "text"
+        write(parent, times, (x, top), size=NOTE_SIZE, paint=paint, text_anchor="middle", **HALO)
 
 
 def _end_words(stop: Stop) -> tuple[str, str]:
@@ -295,7 +324,7 @@ def _draw_end(element: ET.Element, stop: Stop, middle: Point) -> None:
 
 
 def _draw_box(element: ET.Element, plan: _Plan, stop: Stop, middle: Point) -> None:
-    width, height = _size(stop, plan.total)
+    width, height = _size(plan, stop)
     x, y = middle[0] - width / 2, middle[1] - height / 2
     if stop.kind is StopKind.MORE:
         add(element, "rect", fill="box", stroke="line", x=x + 4, y=y - 4, width=width, height=height, rx=8)
@@ -306,7 +335,7 @@ def _draw_box(element: ET.Element, plan: _Plan, stop: Stop, middle: Point) -> No
         write(element, line, (middle[0], base), text_anchor="middle", font_weight="bold")
         base += _LINE
     base -= 1
-    for icon, note in _notes(stop, plan.total):
+    for icon, note in _notes(plan, stop):
         room = text_width(note, NOTE_SIZE) + (14 if icon else 0)
         if icon:
             draw_icon(element, icon, (middle[0] - room / 2 + 5, base - 3.7), 10, "text", weight=1.1)
@@ -327,11 +356,14 @@ def _legend(plan: _Plan, min_share: float) -> Iterator[Entry]:
     shown, graph = plan.graph.ways, plan.graph
     if any(stop.kind is StopKind.ACTIVITY for stop in graph.stops):
         shades = plan.shades.spread(_SHADES)
-        yield Entry("Steps:", samples(plan.shades, "level", shades, lambda value: count_text(math.ceil(value))))
-    if any(not math.isnan(way.median_s) for way in shown):
+        if plan.show != "time":
+            yield Entry("Steps:", samples(plan.shades, "level", shades, lambda value: count_text(math.ceil(value))))
+        elif any(not math.isnan(stop.median_s) for stop in graph.stops):
+            yield Entry("Median time of a step:", samples(plan.shades, "heat", shades, duration_text))
+    if plan.show != "frequency" and any(not math.isnan(way.median_s) for way in shown):
         paces = plan.paces.spread(_PACES)
         yield Entry("Median time between:", samples(plan.paces, "pace", paces, duration_text, line=3.0))
-    if shown:
+    if shown and plan.show != "time":
         widths = {way.count: plan.width(way) for way in shown}
         ends = sorted({min(widths), max(widths)})
         yield Entry("Times taken:", tuple(Sample("pace-0", count_text(count), widths[count]) for count in ends))

@@ -12,6 +12,7 @@ from orchkit.analysis import directly_follows, start_activities
 from orchkit.analysis.spans import moments_s, summary
 from orchkit.errors import RenderError
 from orchkit.log import EventLog, expect_log
+from orchkit.model.definition import Workflow
 from orchkit.model.states import StepStatus
 from orchkit.units import Duration, seconds
 from orchkit.view.map_drawing import draw_map, map_text
@@ -42,7 +43,7 @@ class ProcessMap(Picture):
         ``activity``, ``cases``: where cases begin.
     ends
         ``activity``, ``status``, ``cases``: where they end, and with which status.
-    min_share, max_nodes, direction, time_limit_s
+    min_share, max_nodes, direction, time_limit_s, show
         As in `process_map`.
     graph
         What is shown at this level of detail.
@@ -57,6 +58,7 @@ class ProcessMap(Picture):
     max_nodes: int = 40
     direction: Literal["LR", "TB"] = "TB"
     time_limit_s: float = 20.0
+    show: Literal["all", "frequency", "time"] = "all"
     graph: MapGraph = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -92,7 +94,8 @@ class ProcessMap(Picture):
         RenderError
             Graphviz is missing, failed or took too long.
         """
-        return draw_map(self.label, self.graph, self.cases, self.min_share, self.direction, self.time_limit_s)
+        words = self.direction, self.time_limit_s, self.show
+        return draw_map(self.label, self.graph, self.cases, self.min_share, *words)
 
 
 def process_map(
@@ -102,6 +105,7 @@ def process_map(
     max_nodes: int = 40,
     direction: Literal["LR", "TB"] = "TB",
     time_limit: Duration = "20s",
+    show: Literal["all", "frequency", "time"] = "all",
 ) -> ProcessMap:
     """Return the map of what happened: which activity came next, how often, and after what time.
 
@@ -122,11 +126,13 @@ def process_map(
         ``"TB"`` from top to bottom, ``"LR"`` from left to right.
     time_limit
         How long Graphviz may take.
+    show
+        ``"all"``, only the ``"frequency"``, or only the ``"time"``: then shades and widths say what takes long.
 
     Raises
     ------
     RenderError
-        Not a log; another direction; a share outside of 0 to 1.
+        Not a log; another direction or thing to show; a share outside of 0 to 1.
 
     Examples
     --------
@@ -145,12 +151,15 @@ def process_map(
       ship: 1 time in 1 case
         → ✓ completed: 1 time
     """
-    expect_log(log, "process_map")
-    if not isinstance(log, EventLog):
-        message = f"process_map takes an event log, not {type(log).__name__!r}. A workflow is drawn by draw."
+    if isinstance(log, Workflow):
+        message = "process_map takes an event log, not 'Workflow'. A workflow is drawn by draw."
         raise RenderError(message)
+    expect_log(log, "process_map")
     if direction not in {"LR", "TB"}:
         message = f"direction is 'LR' (from left to right) or 'TB' (from top to bottom), not {direction!r}."
+        raise RenderError(message)
+    if show not in {"all", "frequency", "time"}:
+        message = f"show is 'all', 'frequency' or 'time', not {show!r}."
         raise RenderError(message)
     if not 0 <= min_share <= 1:
         message = f"min_share is a share of the cases, from 0 to 1, not {min_share!r}."
@@ -160,9 +169,8 @@ def process_map(
         raise RenderError(message)
     flows = _flows(log)
     starts = start_activities(log)[["activity", "cases"]]
-    return ProcessMap(
-        len(log), _activities(log), flows, starts, _ends(log), min_share, max_nodes, direction, seconds(time_limit)
-    )
+    tables = _activities(log), flows, starts, _ends(log)
+    return ProcessMap(len(log), *tables, min_share, max_nodes, direction, seconds(time_limit), show)
 
 
 def _activities(log: EventLog) -> pd.DataFrame:

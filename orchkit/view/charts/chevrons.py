@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from orchkit.view.canvas import Point
 
-__all__ = ["variants"]
+__all__ = ["paths_of", "variants"]
 
 _PAD, _WIDTH, _LEFT = 14.0, 1_080.0, 208.0
 _HEIGHT, _GAP, _TIP, _ROW_GAP = 22.0, 4.0, 8.0, 14.0
@@ -77,7 +77,7 @@ def variants(log: EventLog, *, max_rows: int = 12) -> Drawing:
     ways = "1 way" if len(table) == 1 else f"{len(table):,} ways"
     cases = "1 case" if len(log) == 1 else f"{len(log):,} cases"
     label = f"Variants: {ways} of {cases}, {len(shown)} of them drawn, {share_text(share)} of the cases"
-    paths = _paths(log, shown)
+    paths = paths_of(log, shown)
     lines = [label]
     for row, path in zip(shown.to_dict("records"), paths, strict=True):
         taken = "1 case" if row["cases"] == 1 else f"{row['cases']:,} cases"
@@ -85,7 +85,7 @@ def variants(log: EventLog, *, max_rows: int = 12) -> Drawing:
     return Drawing(label, "\n".join(lines), _drawn(label, log, shown, paths))
 
 
-def _paths(log: EventLog, shown: pd.DataFrame) -> list[list[tuple[str, int]]]:
+def paths_of(log: EventLog, shown: pd.DataFrame) -> list[list[tuple[str, int]]]:
     """Return for each way its activities in their order; with each, how often it came at once."""
     codes = variant_codes(log)
     found, first, counts = np.unique(codes, return_index=True, return_counts=True)
