@@ -83,6 +83,9 @@ def flatten(log: ObjectLog, object_type: str | None = None) -> EventLog:
     LogError
         No such type, or several to choose from.
     """
+    if not isinstance(log, ObjectLog):
+        message = f"flatten takes an object-centric log, not {type(log).__name__}: ok.read_objects(path) gives one."
+        raise LogError(message)
     of_type = log.objects.set_index("object_id")["object_type"]
     used = log.relations["object_id"].map(of_type)
     chosen = _chosen(log, used, object_type)
@@ -110,9 +113,10 @@ def flatten(log: ObjectLog, object_type: str | None = None) -> EventLog:
     if changed:
         notes.append(f"{changed:,} earlier values of attributes of objects were left out")
     attributes = _wide(values, "object_id", {chosen: log.object_types.get(chosen, {})})
-    cases = cases.merge(attributes, on="object_id", how="left").rename(columns={"object_id": "case_id"})
-    names = {name: f"object:{name}" for name in cases if name in _CASE_NAMES}
-    return EventLog(steps, cases.rename(columns=names)).with_notes(notes)
+    names = {name: f"object:{name}" for name in attributes if name in {"case_id", *_CASE_NAMES}}
+    cases = cases.merge(attributes.rename(columns=names), on="object_id", how="left")
+    cases = cases.rename(columns={"object_id": "case_id"})
+    return EventLog(steps, cases).with_notes(notes)
 
 
 def _chosen(log: ObjectLog, used: pd.Series, object_type: str | None) -> str:
@@ -121,6 +125,10 @@ def _chosen(log: ObjectLog, used: pd.Series, object_type: str | None) -> str:
         if len(counts) == 1:
             return str(counts.index[0])
         types = ", ".join(f"{name!r} ({count:,} relations)" for name, count in counts.items()) or "none"
+        if not len(log.events) or not len(counts):
+            said = "; ".join(log.notes)
+            message = f"No event of the file has an object, so that there is no case.{f' {said}.' if said else ''}"
+            raise LogError(message)
         message = f"Which objects are the cases? Say object_type=…; events have {types}."
         raise LogError(message)
     if object_type not in log.object_types:

@@ -18,6 +18,8 @@ from orchkit.formats.objects import ATTRIBUTE_TYPES, ObjectLog
 
 __all__ = ["Parts", "read_json", "tuples", "write_json"]
 
+_LARGEST = (1 << 63) - 1
+
 
 class Parts:
     """Collects what a file holds, row by row, and checks it as a whole."""
@@ -95,7 +97,7 @@ class Parts:
             return None
         try:
             if kind == "integer":
-                return int(value)
+                return _whole(value)
             if kind == "float":
                 return float(value)
             if kind == "boolean":
@@ -104,7 +106,7 @@ class Parts:
                 moment = pd.Timestamp(value)
                 return (moment.tz_localize("UTC") if moment.tzinfo is None else moment.tz_convert("UTC")).as_unit("us")
         except (ValueError, TypeError, OverflowError):
-            message = f"{self.name}: attribute {attribute!r} is declared {kind}, and has the value {value!r}."
+            message = f"{self.name}: attribute {attribute!r} is declared {kind}, and has the value {value!r:.80}."
             raise LogError(message) from None
         return value if isinstance(value, str) else json.dumps(value)
 
@@ -134,6 +136,13 @@ def _values(rows: list[Any], keys: list[str]) -> pd.DataFrame:
     table = pd.DataFrame([row[:-1] for row in rows], columns=keys)
     table["value"] = pd.Series([row[-1] for row in rows], index=table.index, dtype=object)
     return table
+
+
+def _whole(value: Any) -> int:  # noqa: ANN401 -- what JSON holds
+    number = int(value)
+    if abs(number) > _LARGEST:
+        raise OverflowError(number)
+    return number
 
 
 def tuples(frame: pd.DataFrame) -> Iterator[Any]:

@@ -25,6 +25,8 @@ _OWN = ("ocel_id", "ocel_time", "ocel_changed_field")
 def read_sqlite(path: Path) -> ObjectLog:
     """Return the object-centric log of an SQLite file, which is opened for reading only.
 
+    What the file computes (views, virtual tables, tables with generated columns) is not looked at.
+
     Raises
     ------
     LogError
@@ -44,7 +46,10 @@ def read_sqlite(path: Path) -> ObjectLog:
 
 
 def _take(connection: sqlite3.Connection, parts: Parts, path: Path) -> None:
-    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")}
+    # A view may have rows without end, a virtual table may be anything: only what is stored is read.
+    query = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%'"
+    names = [name for (name,) in connection.execute(query).fetchall()]
+    tables = {name for name in names if not _is_computed(connection, name)}
     for name in _TABLES:
         if name not in tables:
             message = f"{path.name} is no OCEL 2.0: it has no table {name!r}."
@@ -79,6 +84,12 @@ def _take(connection: sqlite3.Connection, parts: Parts, path: Path) -> None:
             for a in kinds:
                 if row[a] is not None and changed in {None, "", a}:
                     parts.object_values.append((str(row["ocel_id"]), a, row.get("ocel_time"), row[a]))
+
+
+def _is_computed(connection: sqlite3.Connection, table: str) -> bool:
+    """Tell whether a table has a column that is not stored but worked out, and may be of any size."""
+    columns = connection.execute(f"PRAGMA table_xinfo({_name(table)})").fetchall()
+    return any(column[-1] > 1 for column in columns)
 
 
 def _relations(connection: sqlite3.Connection, query: str) -> list[tuple[str, str, str]]:

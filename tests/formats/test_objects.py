@@ -179,3 +179,39 @@ def test_a_database_of_another_is_only_read(tmp_path) -> None:
     before = path.read_bytes()
     assert ok.read_objects(path).notes == ("1 events have no row in the table of their type and were dropped",)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        [
+            "DROP TABLE event",
+            """CREATE VIEW event AS WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r)
+            SELECT n AS ocel_id, 'pack' AS ocel_type FROM r""",
+        ],
+        ["DROP TABLE event", "CREATE TABLE event (ocel_id TEXT, ocel_type TEXT AS (printf('%.*c', 900000000, 'x')))"],
+    ],
+)
+def test_what_a_database_computes_without_end_is_not_looked_at(tmp_path, statements) -> None:
+    path = tmp_path / "a.sqlite"
+    ok.write_objects(ok.read_objects(stored(tmp_path / "a.json", ORDERS)), path)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for statement in statements:
+            connection.execute(statement)
+    with pytest.raises(ok.LogError, match="no table 'event'"):
+        ok.read_log(path)
+
+
+def test_names_and_numbers_that_a_log_cannot_take_are_told(tmp_path) -> None:
+    order = {"id": "o1", "type": "order", "attributes": [{"name": "case_id", "value": "x"}]}
+    pay = {"id": "e1", "type": "pay", "time": "2024-05-06T09:00:00Z", "relationships": [{"objectId": "o1"}]}
+    log = ok.read_log(stored(tmp_path / "a.json", {"objects": [order], "events": [pay]}))
+    assert log.cases["object:case_id"].tolist() == ["x"]
+    untimed = stored(tmp_path / "a.json", {"objects": [order], "events": [{**pay, "time": 5}]})
+    with pytest.raises(ok.LogError, match="no case.*1 times of events cannot be read, the first '5'"):
+        ok.read_log(untimed)
+    large = {**pay, "attributes": [{"name": "n", "value": 1 << 70}]}
+    with pytest.raises(ok.LogError, match="'n' is declared integer, and has the value 1180591620717411303424"):
+        ok.read_log(stored(tmp_path / "a.json", {"objects": [order], "events": [large]}))
+    with pytest.raises(ok.LogError, match="flatten takes an object-centric log, not NoneType"):
+        ok.flatten(None)  # type: ignore[arg-type]
