@@ -19,6 +19,7 @@ import orchkit
 from orchkit.analysis import failures as read_failures
 from orchkit.analysis import metrics as read_metrics
 from orchkit.checks import check as check_workflow
+from orchkit.cli_decisions import add_decisions
 from orchkit.cli_operations import add_commands
 from orchkit.cli_output import show as show_frame
 from orchkit.cli_service import add_service_commands
@@ -251,6 +252,7 @@ def _log_of(store: Store, workflow: str | None = None) -> EventLog:
 
 
 add_commands(app)
+add_decisions(app)
 add_service_commands(app)
 
 

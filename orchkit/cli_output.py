@@ -25,7 +25,7 @@ def show(title: str, frame: pd.DataFrame, *, as_json: bool) -> None:
     """Print a frame as a table, or as a line of JSON a row."""
     if as_json:
         text = frame.to_json(orient="records", lines=True, date_format="iso")
-        typer.echo(text, nl=False)
+        typer.echo("" if frame.empty else text, nl=False)  # pandas writes an empty line for no rows
         return
     table = Table(title=title, title_justify="left")
     for column in frame:

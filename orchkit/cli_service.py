@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -14,6 +15,7 @@ import typer
 
 from orchkit.cli_output import handlers_of, show
 from orchkit.errors import InputError
+from orchkit.operations import consume
 from orchkit.service.limits import Limits
 from orchkit.service.roles import Role
 from orchkit.service.service import Service
@@ -43,6 +45,9 @@ def serve(  # noqa: PLR0913 -- an option each
     no_deploy: Annotated[bool, typer.Option("--no-deploy", help="Take no workflows over HTTP.")] = False,
     rate: Annotated[float, typer.Option(help="Requests a second of a token, on the long run.", min=0.1)] = 1_000,
     max_body: Annotated[int, typer.Option(help="Bytes of a request's body at most.", min=1_024)] = 1 << 20,
+    queue: Annotated[
+        str | None, typer.Option(help="A NATS server whose messages are triggers: nats://host:4222.")
+    ] = None,
     handlers: Annotated[str | None, typer.Option(help="The functions elsewhere: a .py file, or a module.")] = None,
     system: Annotated[list[str], typer.Option(help="A system and its URL: crm=https://crm.example.")] = [],
     secret: Annotated[
@@ -71,8 +76,11 @@ def serve(  # noqa: PLR0913 -- an option each
             typer.echo(f"Others on the network can reach {service.url}, and nothing is encrypted.", err=True)
         if service.token is not None:
             typer.echo(f"The first token, of an admin, shown this once:\n{service.token}")
-        typer.echo(f"Serving {store} at {service.url}")
-        stop.wait()
+        with contextlib.ExitStack() as listening:
+            if queue is not None:  # the server may come later than we do
+                listening.enter_context(consume(service.engine, queue, patience=None))
+            typer.echo(f"Serving {store} at {service.url}")
+            stop.wait()
         typer.echo("Stopping.", err=True)
 
 

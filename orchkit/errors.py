@@ -18,6 +18,7 @@
     │   ├── RunNotFound (KeyError)
     │   ├── RunFailed                       a run ended in another state than COMPLETED
     │   ├── ScheduleNotFound (KeyError)
+    │   ├── MessageNotFound (KeyError)      no dead message of that id
     │   ├── WaitNotFound (KeyError)         no open callback of that name
     │   ├── WorkItemNotFound (KeyError)     no open work item of that id
     │   └── WorkItemTaken                   somebody else has claimed it
@@ -53,6 +54,7 @@ __all__ = [
     "InputError",
     "InvalidTransitionError",
     "LogError",
+    "MessageNotFound",
     "MissingExtraError",
     "OrchkitError",
     "PartialError",
@@ -204,6 +206,10 @@ class WaitNotFound(RunError, KeyError):
 
 class ScheduleNotFound(RunError, KeyError):
     """No schedule of that name."""
+
+
+class MessageNotFound(RunError, KeyError):
+    """No message of that id is among the dead letters."""
 
 
 class WorkItemNotFound(RunError, KeyError):

@@ -336,6 +336,8 @@ class Core:
     def _publish(self, message: Publish) -> int:
         if self.plans.is_known(message):
             return 0
+        if message.is_strict:
+            self.plans.refuse(message, is_awaited=self.waits.is_awaited(message))
         taken = self.waits.publish(message)
         started = self.plans.start_by(message)
         self.plans.published(message, started, taken)

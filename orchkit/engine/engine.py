@@ -18,6 +18,7 @@ from orchkit.clock import Clock, SystemClock
 from orchkit.engine.awaiting import Awaiting
 from orchkit.engine.collector import hurry, wait_longer
 from orchkit.engine.core import Core
+from orchkit.engine.dead_messages import DeadMessages
 from orchkit.engine.inputs import checked_inputs
 from orchkit.engine.loop import Loop
 from orchkit.engine.many import Many
@@ -60,7 +61,7 @@ class _Closing(Protocol):
     def close(self) -> None: ...
 
 
-class Engine(Awaiting, Operating, Planning):
+class Engine(Awaiting, Operating, Planning, DeadMessages):
     """Runs workflows; every step is in the store before and after it is done.
 
     Parameters
@@ -80,8 +81,8 @@ class Engine(Awaiting, Operating, Planning):
     limits
         How many attempts at once, by role or executor: ``{"clerk": 2, "http": 20}``.
     executors
-        More executors by name, beside ``python``, ``http``, ``shell``, ``sql``, ``email``, ``notebook``, ``robot``
-        and ``ai``.
+        More executors by name, beside ``python``, ``http``, ``shell``, ``sql``, ``email``, ``notebook``, ``robot``,
+        ``queue`` and ``ai``.
     max_workers
         Threads at most, where no executor is given.
 
@@ -322,6 +323,7 @@ class Engine(Awaiting, Operating, Planning):
         *,
         message_id: str | None = None,
         traceparent: str | None = None,
+        strict: bool = False,
     ) -> int:
         """Send an event to every run that waits for it now, start those that it starts, and return how many took it.
 
@@ -336,6 +338,13 @@ class Engine(Awaiting, Operating, Planning):
             An event of the same id is taken once, also after a restart.
         traceparent
             Of who asks, as W3C has it: the runs that it starts belong to that trace.
+        strict
+            Whether to refuse an event that a trigger cannot take, or that no trigger has and no run waits for now.
+
+        Raises
+        ------
+        InputError
+            With ``strict``: nothing has changed, and the same ``message_id`` may come again.
 
         Examples
         --------
@@ -347,7 +356,8 @@ class Engine(Awaiting, Operating, Planning):
         ...     taken, runs[1].wait().variables["payment"]["amount"], runs[0].status.value
         (1, 7, 'WAITING')
         """
-        return int(self._post(self._event(event, payload, message_id, caller=traceparent)).result())
+        found = self._event(event, payload, message_id, caller=traceparent)
+        return int(self._post(replace(found, is_strict=strict)).result())
 
     def _publish_from(self, event: str, payload: Any, message_id: str, source: tuple[str, str]) -> int:  # noqa: ANN401
         """Publish what a step of a run publishes."""
@@ -370,6 +380,11 @@ class Engine(Awaiting, Operating, Planning):
             trace, span = live.active.trace or trace, span_of(*source, 1 if step is None else step.attempt)
         named = message_id is not None
         return Publish(event, plain(payload), message_id or uuid.uuid4().hex, named, source, trace, span)
+
+    @property
+    def subjects(self) -> dict[str, str]:
+        """The subjects of the ``queue`` triggers of deployed workflows, each with the event that its messages are."""
+        return self._core.plans.subjects
 
     def cancel(self, run: Run | str, reason: str = "cancelled") -> None:
         """Ask a run to end; sagas are compensated first.

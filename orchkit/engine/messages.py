@@ -95,7 +95,8 @@ class CompleteWait:
 class Publish:
     """An event for every run that waits for it, and for those that it starts.
 
-    ``message_id`` makes it known again where ``is_named``; ``source`` is the run and step that published it.
+    ``message_id`` makes it known again where ``is_named``; ``source`` is the run and step that published it. One that
+    ``is_strict`` is refused, and changes nothing, where a trigger cannot take it, or nobody does.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Publish:
     source: tuple[str, str] | None = None
     trace: str | None = None
     span: str | None = None
+    is_strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +161,12 @@ class DiscardRun:
 
 @dataclass(frozen=True, slots=True)
 class ClaimItem:
-    """Somebody takes a work item."""
+    """Somebody takes a work item; ``roles`` are theirs, where it is known which these are."""
 
     run_id: str
     step_id: str
     by: str
+    roles: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +187,7 @@ class CompleteItem:
     by: str
     data: Any = None
     failure: Failure | None = None
+    roles: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -263,8 +263,18 @@ class Operating:
             found = found[(found["claimed_by"] == by) | (found["claimed_by"].isna() & (found["assignee"] == by))]
         return found.reset_index(drop=True)
 
-    def claim(self, item_id: str, *, by: str) -> None:
+    def claim(self, item_id: str, *, by: str, roles: Iterable[str] | None = None) -> None:
         """Take a work item; its step is RUNNING from now on. To claim it twice does nothing.
+
+        Parameters
+        ----------
+        item_id
+            As in `work_items`.
+        by
+            Who takes it.
+        roles
+            Theirs: an item that is for a role is refused to whoever has not got it, and an escalated one to whoever has
+            not got the role that it went to. None where it is somebody else's business to know who may do what.
 
         Raises
         ------
@@ -274,15 +284,24 @@ class Operating:
             It has ended, or never was.
         """
         run_id, step_id = _place(item_id)
-        self._post(ClaimItem(run_id, step_id, by)).result()
+        self._post(ClaimItem(run_id, step_id, by, _roles(roles))).result()
 
     def release(self, item_id: str, *, by: str) -> None:
         """Give a work item back: it is offered again; see `claim` for the errors."""
         run_id, step_id = _place(item_id)
         self._post(ReleaseItem(run_id, step_id, by)).result()
 
-    def complete_item(self, item_id: str, data: Any = None, *, by: str) -> None:  # noqa: ANN401 -- JSON
+    def complete_item(
+        self,
+        item_id: str,
+        data: Any = None,  # noqa: ANN401 -- JSON
+        *,
+        by: str,
+        roles: Iterable[str] | None = None,
+    ) -> None:
         """Complete a work item with what its form asks for, JSON values; the run goes on. See `work_items`.
+
+        Who has not claimed it does so by this, with ``roles`` as for `claim`.
 
         Raises
         ------
@@ -292,13 +311,17 @@ class Operating:
             As for `claim`.
         """
         run_id, step_id = _place(item_id)
-        self._post(CompleteItem(run_id, step_id, by, plain(data))).result()
+        self._post(CompleteItem(run_id, step_id, by, plain(data), roles=_roles(roles))).result()
 
-    def reject(self, item_id: str, reason: str, *, by: str) -> None:
+    def reject(self, item_id: str, reason: str, *, by: str, roles: Iterable[str] | None = None) -> None:
         """Refuse a work item: its step fails for good with the type ``Rejected``, so that ``on_error`` may lead on."""
         run_id, step_id = _place(item_id)
         failure = Failure(ErrorClass.PERMANENT, "Rejected", reason)
-        self._post(CompleteItem(run_id, step_id, by, failure=failure)).result()
+        self._post(CompleteItem(run_id, step_id, by, failure=failure, roles=_roles(roles))).result()
+
+
+def _roles(roles: Iterable[str] | None) -> tuple[str, ...] | None:
+    return None if roles is None else (roles,) if isinstance(roles, str) else tuple(roles)
 
 
 def _place(item_id: str) -> tuple[str, str]:

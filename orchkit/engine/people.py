@@ -88,7 +88,7 @@ class People:
         """Give an item to somebody; who comes second is refused."""
         active, step, item = self._found(message.run_id, message.step_id, message.by)
         if item.by is None:
-            self._refuse_others(active, step, item, message.by)
+            self._refuse_others(active, step, item, message)
             self._take(active, step, item, message.by)
 
     def release(self, message: ReleaseItem) -> None:
@@ -106,7 +106,7 @@ class People:
         if message.failure is None:
             checked_form(task, message.data)
         if item.by is None:
-            self._refuse_others(active, step, item, message.by)
+            self._refuse_others(active, step, item, message)
             self._take(active, step, item, message.by)
             self._core._drain()
         active.doers[step.id] = message.by
@@ -151,8 +151,13 @@ class People:
         failure = Failure(ErrorClass.TIMEOUT, "Timeout", f"Nobody has done it within {task.timeout_s} s.")
         core._agenda.append((active.run_id, StepFailed(step_id, failure)))
 
-    def _refuse_others(self, active: Active, step: Step, item: Item, by: str) -> None:
-        """Refuse whoever an item is not meant for, until it is escalated."""
+    def _refuse_others(self, active: Active, step: Step, item: Item, message: ClaimItem | CompleteItem) -> None:
+        """Refuse whoever an item is not meant for: another person, until it is escalated, and another role."""
+        by, roles = message.by, message.roles
+        if roles is not None and item.role is not None and item.role not in roles:
+            has = f"has {' and '.join(map(repr, roles))}" if roles else "has no role"
+            text = f"Work item {step.node!r} of case {active.case_id!r} is for the role {item.role!r}; {by!r} {has}."
+            raise WorkItemTaken(text, run_id=active.run_id)
         wanted = Offer(active, step, item, active.state.variables_of(step.id)).assignee
         if wanted is not None and wanted != by and not item.late:
             text = f"Work item {step.node!r} of case {active.case_id!r} is meant for {wanted!r}."

@@ -10,7 +10,7 @@ import pandas as pd
 
 from orchkit.engine.doors import doors_of
 from orchkit.engine.messages import AddSchedule, ChangeSchedule, Deploy, ListPlans, Message, Note
-from orchkit.engine.plans import check_triggers
+from orchkit.engine.subscriptions import check_triggers
 from orchkit.engine.who import user
 from orchkit.errors import WorkflowError
 from orchkit.model.definition import Workflow
@@ -61,10 +61,10 @@ class Planning:
     def deploy(self, workflow: Workflow, *, by: str | None = None) -> None:
         """Make a version the current one of its workflow: its triggers start runs, its name stands for it.
 
-        Runs keep the version that they were started with. The triggers ``schedule`` (see `orchkit.Schedule`), ``event``
-        and ``webhook`` (see `orchkit.engine.doors`) are honoured: an event starts a run where ``match`` holds over
-        ``event``, with ``inputs`` (by default ``event``, the payload) and the case ``case``; the same case has one run.
-        To deploy a version again does
+        Runs keep the version that they were started with. These triggers are honoured: ``schedule`` (see
+        `orchkit.Schedule`), ``event``, ``webhook`` (see `orchkit.engine.doors`), and ``queue`` where `orchkit.consume`
+        listens to its ``subject``. An event starts a run where ``match`` holds over ``event``, with ``inputs`` (by
+        default ``event``, the payload) and the case ``case``; the same case has one run. To deploy a version again does
         nothing.
 
         Raises

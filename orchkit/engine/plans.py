@@ -12,27 +12,28 @@ import heapq
 import json
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from orchkit.engine.doors import RECEIPT, WEBHOOK, Door, doors_of, settings_of_event
+from orchkit.engine.doors import RECEIPT, Door, doors_of
 from orchkit.engine.inputs import checked_inputs
 from orchkit.engine.messages import AddSchedule, ChangeSchedule, Deploy, Note, Publish, StartRun, run_id_of
+from orchkit.engine.subscriptions import EVENT, SCHEDULE, Subscription, asked_of, check_triggers, subjects_of
 from orchkit.engine.values import as_json
-from orchkit.errors import ExpressionError, InputError, ScheduleNotFound, WorkflowError, nearest
+from orchkit.errors import ExpressionError, InputError, ScheduleNotFound, nearest
 from orchkit.events import CancelAsked
-from orchkit.model.definition import Trigger, Workflow
-from orchkit.model.expressions import parse, render
+from orchkit.model.definition import Workflow
+from orchkit.model.expressions import render
 from orchkit.model.schedule import CatchUp, Overlap, Schedule
 from orchkit.store import HistoryRow, StoredRow
 
 if TYPE_CHECKING:
     from orchkit.engine.core import Core
 
-__all__ = ["KINDS", "Plan", "Plans", "Subscription", "check_triggers"]
+__all__ = ["KINDS", "Plan", "Plans"]
 
-SCHEDULE, DEPLOYMENT, EVENT = "schedule", "deployment", "event"
+DEPLOYMENT = "deployment"
 DECISION = "decision"
 KINDS = (SCHEDULE, DEPLOYMENT, EVENT, DECISION, RECEIPT)
 _GRACE_S = 60.0
@@ -53,65 +54,6 @@ class Plan:
     queue: deque[float] = field(default_factory=deque)
     running: set[str] = field(default_factory=set)
     last: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Subscription:
-    """An event that starts runs: of which the expression ``match`` holds over ``event``; the others are templates."""
-
-    event: str
-    match: str | None = None
-    case: str | None = None
-    inputs: Mapping[str, Any] = field(default_factory=dict, hash=False)
-
-    @classmethod
-    def from_settings(cls, settings: Mapping[str, Any], where: str) -> Subscription:
-        """Return the subscription of a trigger's settings."""
-        known = [each.name for each in fields(cls)]
-        for key in settings:
-            if key not in known:
-                message = (
-                    f"{where}: an event trigger has no {key!r}.{nearest(str(key), known)} Known: {', '.join(known)}."
-                )
-                raise WorkflowError(message)
-        if not isinstance(settings.get("event"), str):
-            message = f"{where}: an event trigger needs the event's name: {{event: {{event: order_placed}}}}."
-            raise WorkflowError(message)
-        if settings.get("match") is not None:
-            parse(str(settings["match"]))
-        return cls(**settings)
-
-
-def check_triggers(workflow: Workflow) -> tuple[list[Schedule], list[Subscription]]:
-    """Return the schedules and subscriptions among a workflow's triggers; other kinds are others' business.
-
-    Raises
-    ------
-    WorkflowError
-        Settings that make no sense.
-    """
-    schedules: list[Schedule] = []
-    subscriptions = []
-    for trigger in workflow.triggers:
-        where = f"workflow {workflow.name!r}"
-        if trigger.kind == SCHEDULE:
-            number = len(schedules)
-            schedules.append(Schedule.from_settings(trigger.settings, workflow.name + (f"-{number}" if number else "")))
-        elif trigger.kind == EVENT:
-            subscriptions.append(Subscription.from_settings(_named(trigger), where))
-        elif trigger.kind == WEBHOOK:
-            settings = settings_of_event(trigger.settings) if list(doors_of(workflow)) else None
-            if settings is not None:
-                subscriptions.append(Subscription.from_settings(settings, where))
-    return schedules, subscriptions
-
-
-def _named(trigger: Trigger) -> Mapping[str, Any]:
-    """Return the settings; an event's name may stand as ``name``."""
-    settings = dict(trigger.settings)
-    if "name" in settings:
-        settings["event"] = settings.pop("name")
-    return settings
 
 
 class Plans:
@@ -222,6 +164,14 @@ class Plans:
         plan.running.add(run_id)
         self._owners[run_id] = schedule.name
         self._core.start_once(StartRun(run_id, case, plan.workflow, inputs))
+
+    @property
+    def subjects(self) -> dict[str, str]:
+        """The subjects of queues that the deployed workflows listen to, each with the event that its messages are."""
+        found: dict[str, str] = {}
+        for workflow in list(self.current.values()):
+            found |= subjects_of(workflow)
+        return found
 
     def ended(self, run_id: str) -> None:
         """Start what waited for the end of a run."""
@@ -339,20 +289,38 @@ class Plans:
         """Return whether an event was published before, by its id."""
         return message.message_id is not None and _short(message.message_id) in self._seen
 
+    def refuse(self, message: Publish, *, is_awaited: bool) -> None:
+        """Refuse an event that a trigger cannot take, or that nobody takes.
+
+        Raises
+        ------
+        InputError
+            It says why.
+        """
+        listed = self._subscriptions.get(message.name, ())
+        for workflow, subscription in listed:
+            try:
+                asked_of(workflow, subscription, message)
+            except (ExpressionError, InputError) as error:
+                text = f"The workflow {workflow.name!r} cannot take the event {message.name!r}: {error.message}"
+                raise InputError(text) from None
+        if not listed and not is_awaited:
+            text = f"Nobody takes the event {message.name!r}: no trigger has it, and no run waits for it now."
+            raise InputError(text)
+
     def start_by(self, message: Publish) -> list[str]:
         """Start the runs that an event starts; the same case has one run."""
         started = []
         for workflow, subscription in self._subscriptions.get(message.name, ()):
-            seen = {"event": message.payload}
             try:
-                if subscription.match is not None and not parse(subscription.match).evaluate(seen):
-                    continue
-                case = message.message_id if subscription.case is None else str(render(subscription.case, seen))
-                inputs = checked_inputs(workflow, render(dict(subscription.inputs) or {"event": "${event}"}, seen))
+                asked = asked_of(workflow, subscription, message)
             except (ExpressionError, InputError) as error:
                 payload = {"event": message.name, "reason": error.message}
                 self._write(EVENT, message.message_id or message.name, workflow, "REFUSED", payload, None)
                 continue
+            if asked is None:
+                continue
+            case, inputs = asked
             case = case or f"{message.name}@{_iso(self._core._now)}"
             run_id = run_id_of(workflow.name, case)
             if self._core.start_once(StartRun(run_id, case, workflow, inputs, trace=message.trace, span=message.span)):

@@ -69,6 +69,14 @@ class Waits:
         payload = {"subject": message.name, "output": message.payload}
         self._core._row(active, Record(Kind.CALLBACK, "RECEIVED", payload=payload, failure=message.failure))
 
+    def is_awaited(self, message: Publish) -> bool:
+        """Return whether a run waits for an event now."""
+        for run_id, step_id in self._by_event.get(message.name, ()):
+            active = self._core.active.get(run_id)
+            if active is not None and step_id in active.state.steps and _matches(active, step_id, message.payload):
+                return True
+        return False
+
     def publish(self, message: Publish) -> list[str]:
         """Give an event to the runs that wait for it, and return them."""
         taken: list[str] = []

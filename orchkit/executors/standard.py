@@ -10,6 +10,7 @@ from orchkit.executors.http import HttpExecutor
 from orchkit.executors.human import HumanExecutor
 from orchkit.executors.notebook import NotebookExecutor
 from orchkit.executors.python import Handlers, PythonExecutor
+from orchkit.executors.queue import QueueExecutor
 from orchkit.executors.robot import RobotExecutor
 from orchkit.executors.shell import ShellExecutor
 from orchkit.executors.sql import SqlExecutor
@@ -23,7 +24,7 @@ def standard_executors(handlers: Handlers | None = None) -> dict[str, TaskExecut
     Examples
     --------
     >>> sorted(standard_executors())
-    ['ai', 'email', 'event', 'http', 'human', 'notebook', 'python', 'robot', 'shell', 'sql']
+    ['ai', 'email', 'event', 'http', 'human', 'notebook', 'python', 'queue', 'robot', 'shell', 'sql']
     """
     return {
         "python": PythonExecutor(handlers),
@@ -36,4 +37,5 @@ def standard_executors(handlers: Handlers | None = None) -> dict[str, TaskExecut
         "ai": AiExecutor(),
         "human": HumanExecutor(),
         "event": EventExecutor(),
+        "queue": QueueExecutor(),
     }

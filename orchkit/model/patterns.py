@@ -57,6 +57,7 @@ def task(  # noqa: PLR0913 -- a task says much, each by name
     *,
     python: str | Mapping[str, Any] | None = None,
     http: Mapping[str, Any] | None = None,
+    queue: Mapping[str, Any] | None = None,
     executor: str = "python",
     settings: Mapping[str, Any] | None = None,
     role: str | None = None,
@@ -78,6 +79,8 @@ def task(  # noqa: PLR0913 -- a task says much, each by name
         Name of the Python handler, or its settings (``handler``, ``arguments``).
     http
         Settings of the HTTP executor: ``method``, ``url``, ``json`` …
+    queue
+        Settings of a message to be sent: ``url``, ``subject``, ``body`` …
     executor, settings
         Any other executor, and what it needs.
     role
@@ -100,11 +103,14 @@ def task(  # noqa: PLR0913 -- a task says much, each by name
     30.0
     """
     where = f"task {name!r}"
-    if sum((python is not None, http is not None, executor != "python" or settings is not None)) > 1:
-        message = f"{where}: give one of python, http, or executor with settings."
+    other = executor != "python" or settings is not None
+    if sum((python is not None, http is not None, queue is not None, other)) > 1:
+        message = f"{where}: give one of python, http, queue, or executor with settings."
         raise WorkflowError(message, node=name)
     if http is not None:
         executor, settings = "http", http
+    elif queue is not None:
+        executor, settings = "queue", queue
     elif python is not None:
         settings = {"handler": python} if isinstance(python, str) else python
     return step_of(

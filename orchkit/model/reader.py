@@ -79,6 +79,7 @@ class _Reader:
         work: dict[str, Converter] = {
             "python": self.python,
             "http": to.templates,
+            "queue": to.templates,
             "executor": to.name,
             "settings": to.templates,
             "role": to.name,

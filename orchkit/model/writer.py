@@ -227,8 +227,8 @@ def _task(node: Task) -> Values:
     record = values_record(node)
     settings = record.get("settings", {})
     values: Values = {}
-    if node.executor == "http":
-        values["http"] = settings
+    if node.executor in ("http", "queue"):
+        values[node.executor] = settings
     elif node.executor != "python":
         values["executor"] = node.executor
         if settings:

@@ -4,6 +4,7 @@ from orchkit.operations.alerts import backtest, evaluate
 from orchkit.operations.conditions import Condition
 from orchkit.operations.deliveries import Webhooks, webhooks
 from orchkit.operations.log_lines import log_lines
+from orchkit.operations.queues import Consumer, consume
 from orchkit.operations.traces import Trace, trace
 from orchkit.operations.tracing import Tracing, export_spans, tracing
 from orchkit.operations.versions import Diff, diff
@@ -13,6 +14,7 @@ from orchkit.operations.webhook import Webhook
 __all__ = [
     "AlertState",
     "Condition",
+    "Consumer",
     "Diff",
     "Trace",
     "Tracing",
@@ -20,6 +22,7 @@ __all__ = [
     "Webhook",
     "Webhooks",
     "backtest",
+    "consume",
     "diff",
     "evaluate",
     "export_spans",

@@ -46,6 +46,7 @@ _EXECUTORS = {
     "http": "globe",
     "sql": "database",
     "robot": "robot",
+    "queue": "envelope",
     "ai": "spark",
     "human": "person",
     "person": "person",

@@ -161,3 +161,24 @@ def test_settings_that_make_no_sense_are_refused_at_the_start():
         ):
             with pytest.raises(ok.WorkflowError, match=text):
                 engine.start(ok.workflow("w", [ok.task("sign", executor="human", settings=settings)]))
+
+
+def test_an_item_for_a_role_is_refused_to_whoever_states_others():
+    clock = VirtualClock(skip=False)
+    settings = {"due": "1 day", "escalate_to": "director"}
+    approve = ok.task("approve", executor="human", role="manager", settings=settings)
+    with ok.Engine(clock=clock) as engine:
+        run = engine.start(ok.workflow("claim", [approve]), case_id="A-1")
+        item = engine.work_items()["item_id"][0]
+        with pytest.raises(ok.WorkItemTaken, match="is for the role 'manager'; 'Ada' has 'clerk' and 'driver'"):
+            engine.claim(item, by="Ada", roles=["clerk", "driver"])
+        with pytest.raises(ok.WorkItemTaken, match="'Ada' has no role"):
+            engine.complete_item(item, by="Ada", roles=[])
+        clock.advance("1 day")
+        while not engine.work_items()["overdue"][0]:
+            pass
+        with pytest.raises(ok.WorkItemTaken, match="is for the role 'director'"):
+            engine.reject(item, "No.", by="Bob", roles=["manager"])
+        engine.claim(item, by="Eve", roles=["director"])
+        engine.complete_item(item, by="Eve")
+        assert run.wait("30 s").status == "COMPLETED"
