@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import contextlib
+from collections.abc import AsyncGenerator, Callable
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -46,17 +47,17 @@ class EventStream(Response):
         gone = asyncio.create_task(_until_gone(receive))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            async for chunk in self._chunks(gone):
-                # A client that does not read would hold its place for ever.
-                async with asyncio.timeout(_PATIENCE_S):
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            async with contextlib.aclosing(self._chunks(gone)) as chunks:  # its place is free as soon as it ends
+                async for chunk in chunks:
+                    async with asyncio.timeout(_PATIENCE_S):  # who does not read would hold a place for ever
+                        await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
             return
         finally:
             gone.cancel()
 
-    async def _chunks(self, gone: asyncio.Task[None]) -> AsyncIterator[bytes]:
+    async def _chunks(self, gone: asyncio.Task[None]) -> AsyncGenerator[bytes, None]:
         yield _HELLO
         seq = self._after
         with self._feed.listening() as listener:

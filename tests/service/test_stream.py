@@ -103,6 +103,15 @@ def test_a_client_that_does_not_read_holds_up_neither_the_engine_nor_others(serv
     assert [seq for seq, _ in rows] == list(range(before + 1, before + len(rows) + 1))
 
 
+def test_a_client_that_goes_away_gives_its_place_back(served, read):
+    for _ in range(5):
+        with stream(read, params={"after": 0}) as found:
+            next(found)
+
+    while served.service.backend.feed.streams:
+        assert read.get("/health/live").status_code == 200
+
+
 def test_streams_are_many_up_to_a_limit_and_end_with_their_token_and_the_service():
     served = Served(limits=ok.Limits(streams=2))
     read, admin = served.clients["read"], served.clients["admin"]
