@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         RunNotFound,
         ScenarioError,
         ScheduleNotFound,
+        ServiceError,
         StoreCorrupt,
         StoreError,
         StoreFull,
@@ -121,6 +122,7 @@ if TYPE_CHECKING:
         webhooks,
     )
     from orchkit.operations.notebooks import NotebookRun, run_notebook
+    from orchkit.service.client import Client, connect
     from orchkit.service.limits import Limits
     from orchkit.service.service import Service
     from orchkit.simulation.attributes import attributes_of
@@ -217,6 +219,7 @@ _NAMES = {
     "orchkit.view.widgets.explorer": ("LogExplorer",),
     "orchkit.service.service": ("Service",),  # let others reach it
     "orchkit.service.limits": ("Limits",),
+    "orchkit.service.client": ("Client", "connect"),
     "orchkit.formats": (  # a log from a file
         "ObjectLog",
         "flatten",
@@ -336,6 +339,7 @@ _NAMES = {
         "RunNotFound",
         "ScenarioError",
         "ScheduleNotFound",
+        "ServiceError",
         "StoreCorrupt",
         "StoreError",
         "StoreFull",

@@ -31,6 +31,7 @@
     │   ├── StoreFull                       no space left
     │   ├── StoreCorrupt                    not a readable store
     │   └── StoreTooNew                     written by a newer orchkit
+    ├── ServiceError (ConnectionError)      a service that cannot be reached, or refuses who asks
     ├── QueryError (ValueError)             SQL that is refused, or that DuckDB cannot answer
     ├── SecretError (ValueError)            a secret that cannot be used, or not be kept out of texts
     ├── SignatureError (ValueError)         a signature that is missing, stale, forged or replayed
@@ -67,6 +68,7 @@ __all__ = [
     "ScenarioError",
     "ScheduleNotFound",
     "SecretError",
+    "ServiceError",
     "SignatureError",
     "StoreCorrupt",
     "StoreError",
@@ -262,6 +264,14 @@ class StoreCorrupt(StoreError):
 
 class StoreTooNew(StoreError):
     """The file was written by a newer orchkit."""
+
+
+class ServiceError(OrchkitError, ConnectionError):
+    """A service that cannot be reached, or refuses who asks; ``status`` is HTTP's, ``kind`` the problem's."""
+
+    def __init__(self, message: str, *, status: int | None = None, kind: str | None = None) -> None:
+        super().__init__(message)
+        self.status, self.kind = status, kind
 
 
 class QueryError(OrchkitError, ValueError):

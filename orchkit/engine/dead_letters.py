@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 
 from orchkit.engine.messages import run_id_of
 from orchkit.model.states import RunStatus
-from orchkit.store import Store
+from orchkit.store import FailedFrames
 
 __all__ = ["COLUMNS", "dead_letters"]
 
@@ -33,7 +33,13 @@ _ERROR = ("error_class", "error_type", "error_message")
 Record = Mapping[str, Any]
 
 
-def dead_letters(store: Store, *, failed: bool = False) -> pd.DataFrame:
+class _Reader(Protocol):
+    """What they are read from: a store, or who asks one."""
+
+    def failed_steps(self, statuses: Sequence[str]) -> FailedFrames: ...
+
+
+def dead_letters(store: _Reader, *, failed: bool = False) -> pd.DataFrame:
     """Return a row a run that waits for a decision, the oldest first.
 
     A run that was called and failed with its caller has no row of its own: ``node`` leads to it, such as

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from orchkit.model.definition import Workflow
 if TYPE_CHECKING:
     from orchkit.engine.engine import Engine
 
-__all__ = ["Many"]
+__all__ = ["Many", "cases_of", "outcome_frame"]
 
 
 class Many:
@@ -33,10 +33,6 @@ class Many:
 
     def run(self, cases: pd.DataFrame, *, progress: bool) -> pd.DataFrame:
         """Run the cases and return how they ended."""
-        if not isinstance(cases, pd.DataFrame):
-            kind = type(cases).__name__
-            message = f"Cases are a DataFrame, a row a case, not {kind}: pd.DataFrame(cases) may give one."
-            raise InputError(message)
         rows: list[dict[str, Any]] = []
         bar = tqdm(total=len(cases), disable=not progress, unit="case", desc=self.workflow.name)
         with bar:
@@ -50,10 +46,10 @@ class Many:
                 raise KeyboardInterrupt(message) from None
         if self.error is not None:
             raise self.error
-        return self._outcomes(rows)
+        return outcome_frame(rows, self.engine._store.run_outcomes)
 
     def _run_all(self, cases: pd.DataFrame, rows: list[dict[str, Any]], bar: Any) -> None:  # noqa: ANN401 -- tqdm
-        for case_id, inputs in _cases(cases):
+        for case_id, inputs in cases_of(cases):
             self.room.acquire()
             if self.error is not None:
                 raise self.error
@@ -94,28 +90,32 @@ class Many:
         else:
             live.ended.add_done_callback(ended)
 
-    def _outcomes(self, rows: list[dict[str, Any]]) -> pd.DataFrame:
-        columns = [
-            "case_id",
-            "run_id",
-            "status",
-            "duration_s",
-            "error_node",
-            "error_class",
-            "error_type",
-            "error_message",
-        ]
-        frame = pd.DataFrame(rows, columns=columns)
-        found = self.engine._store.run_outcomes([row["run_id"] for row in rows if row["run_id"]]).set_index("run_id")
-        known = frame["run_id"].isin(found.index)
-        for column in columns[2:]:
-            frame[column] = frame[column].astype(object)
-            frame.loc[known, column] = frame.loc[known, "run_id"].map(found[column])
-        frame["duration_s"] = frame["duration_s"].astype(float)
-        return frame
+
+def outcome_frame(rows: list[dict[str, Any]], find: Callable[[list[str]], pd.DataFrame]) -> pd.DataFrame:
+    """Return how runs ended, a row a case; ``find`` gives the outcomes of runs."""
+    columns = ["case_id", "run_id", "status", "duration_s", "error_node", "error_class", "error_type", "error_message"]
+    frame = pd.DataFrame(rows, columns=columns)
+    found = find([row["run_id"] for row in rows if row["run_id"]]).set_index("run_id")
+    known = frame["run_id"].isin(found.index)
+    for column in columns[2:]:
+        frame[column] = frame[column].astype(object)
+        frame.loc[known, column] = frame.loc[known, "run_id"].map(found[column])
+    frame["duration_s"] = frame["duration_s"].astype(float)
+    return frame
 
 
-def _cases(cases: pd.DataFrame) -> Iterable[tuple[str, dict[str, Any]]]:
+def cases_of(cases: pd.DataFrame) -> Iterable[tuple[str, dict[str, Any]]]:
+    """Yield each case of a frame with its inputs.
+
+    Raises
+    ------
+    InputError
+        It is no frame, or has a case twice.
+    """
+    if not isinstance(cases, pd.DataFrame):
+        kind = type(cases).__name__
+        message = f"Cases are a DataFrame, a row a case, not {kind}: pd.DataFrame(cases) may give one."
+        raise InputError(message)
     keyed = cases.set_index("case_id") if "case_id" in cases.columns else cases
     if not keyed.index.is_unique:
         twice = keyed.index[keyed.index.duplicated()][0]

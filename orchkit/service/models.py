@@ -34,6 +34,7 @@ By = Annotated[Name | None, Field(description="Who has decided it; the token's n
 # The same in a path, where a slash parts.
 PathName = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f\\/]+$")]
 JsonObject = dict[str, Any]
+Scalar = str | int | float | bool | None
 
 
 class Given(BaseModel):
@@ -458,8 +459,8 @@ class Query(Given):
     query: Annotated[str, StringConstraints(min_length=1, max_length=20_000)] = Field(
         examples=["SELECT workflow, count(*) AS runs FROM runs GROUP BY workflow"]
     )
-    parameters: list[str | int | float | bool | None] = Field(
-        default_factory=list, max_length=100, description="For the ? in it."
+    parameters: list[Scalar | Annotated[list[Scalar], Field(max_length=50_000)]] = Field(
+        default_factory=list, max_length=100, description="For the ? in it: values, or lists of them."
     )
 
 

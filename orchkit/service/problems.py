@@ -26,6 +26,7 @@ from orchkit.errors import (
     WaitNotFound,
     WorkflowError,
     WorkItemNotFound,
+    WorkItemTaken,
 )
 from orchkit.service.tokens import LastAdmin, TokenNotFound
 
@@ -95,6 +96,7 @@ _KINDS: tuple[tuple[type[OrchkitError], int, str], ...] = (
     (WorkItemNotFound, 404, "work-item-not-found"),
     (TokenNotFound, 404, "token-not-found"),
     (LastAdmin, 409, "last-admin"),
+    (WorkItemTaken, 409, "work-item-taken"),
     (RunError, 409, "conflict"),
     (HandlerNotFound, 409, "handler-not-found"),
     (MissingExtraError, 409, "extra-not-installed"),

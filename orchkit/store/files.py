@@ -176,7 +176,8 @@ def _locked_by(path: Path, process: int | None, command: str | None = None) -> s
         who = f"process {process} ({command})" if command else f"process {process}"
     return (
         f"{path} is in use by {who}: one process owns a store. Close the engine there, or end that process; to read "
-        "while it runs, ask that engine (orchkit serve lets others in), or copy the file with its .wal and open that."
+        "while it runs, ask that engine: ok.connect(url, token) gives its verbs where orchkit serve or "
+        "ok.Service(engine) lets others in. Or copy the file with its .wal and open that."
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -158,20 +158,22 @@ def outcomes(cursor: duckdb.DuckDBPyConnection, run_ids: Sequence[str]) -> pd.Da
 
 
 def log_frames(
-    cursor: duckdb.DuckDBPyConnection,
-    workflow: str | None,
-    run_id: str | None,
-    since: datetime | None,
+    ask: Callable[[str, list[Any]], pd.DataFrame],
+    workflow: str | None = None,
+    run_id: str | None = None,
+    since: datetime | None = None,
     *,
-    scopes: bool,
+    scopes: bool = False,
 ) -> LogFrames:
-    """Return the attempts and the cases, of all runs, of a workflow's, or of one; without those that ended before."""
+    """Return the attempts and the cases, of all runs, of a workflow's, or of one; without those that ended before.
+
+    ``ask`` gives the answer to a query, here or from far away.
+    """
     kinds = [*_ATTEMPTED, "scope"] if scopes else [*_ATTEMPTED]
-    steps = frame_of(cursor, STEPS, [workflow, run_id, since, since, kinds])
+    steps = ask(STEPS, [workflow, run_id, since, since, kinds])
     if not steps["compensates"].notna().any():
         steps = steps.drop(columns="compensates")
-    cases = frame_of(cursor, CASES, [workflow, run_id, since, since])
-    return LogFrames(steps, _with_attributes(cases))
+    return LogFrames(steps, _with_attributes(ask(CASES, [workflow, run_id, since, since])))
 
 
 # Attributes of cases -------------------------------------------------------------

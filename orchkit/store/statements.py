@@ -176,7 +176,7 @@ STEPS = f"""
                 ?::TIMESTAMPTZ IS NULL
                 OR run_id NOT IN (
                     SELECT run_id FROM history WHERE kind = 'run'
-                    GROUP BY run_id HAVING arg_max(status, seq) IN ({_ENDED}) AND max(occurred_at) < ?
+                    GROUP BY run_id HAVING arg_max(status, seq) IN ({_ENDED}) AND max(occurred_at) < ?::TIMESTAMPTZ
                 )
             )
     ),
@@ -218,7 +218,7 @@ CASES = f"""
                 ?::TIMESTAMPTZ IS NULL
                 OR run_id NOT IN (
                     SELECT run_id FROM history WHERE kind = 'run'
-                    GROUP BY run_id HAVING arg_max(status, seq) IN ({_ENDED}) AND max(occurred_at) < ?
+                    GROUP BY run_id HAVING arg_max(status, seq) IN ({_ENDED}) AND max(occurred_at) < ?::TIMESTAMPTZ
                 )
             )
     ),

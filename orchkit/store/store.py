@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +21,7 @@ from orchkit.store import queries
 from orchkit.store.bounded import Bounds, bounded_answer
 from orchkit.store.database import Database, store_error
 from orchkit.store.queries import FailedFrames, LogFrames
-from orchkit.store.reading import Parameters, answer
+from orchkit.store.reading import Parameters, answer, frame_of
 from orchkit.store.rows import Batch, DefinitionRow, HistoryRow, RunRow, StoredRow
 from orchkit.store.tables import history_table
 
@@ -340,7 +341,7 @@ class Store:
             ``inputs.status``, and the like.
         """
         with self._database.reading() as cursor:
-            return queries.log_frames(cursor, workflow, run_id, since, scopes=scopes)
+            return queries.log_frames(functools.partial(frame_of, cursor), workflow, run_id, since, scopes=scopes)
 
     def sql(self, query: str, parameters: Parameters = None) -> pd.DataFrame:
         """Return the answer to a query, which may only read, and only the store.

@@ -73,7 +73,10 @@ def list_runs(
 def get_run(backend: BackendOf, run_id: RunId) -> Response:
     """Tell a run's state and variables."""
     run = backend.engine.get(run_id)
-    return answer(backend, {**run_record(backend, run), "variables": run.variables})
+    found, now = run_record(backend, run), backend.engine.snapshot(run_id)
+    if found["ended_at"] is None and not now.status.is_final:  # what it waits for is known in memory only
+        found["status"] = now.status.value
+    return answer(backend, {**found, "variables": now.variables})
 
 
 @routes.get("/v1/runs/{run_id}/history", response_model=models.History, **needs(Role.READ, "get_history", 404))
