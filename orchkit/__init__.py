@@ -173,6 +173,7 @@ if TYPE_CHECKING:
     from orchkit.view.widgets.inbox import Inbox
     from orchkit.view.widgets.modeler import Modeler
     from orchkit.view.widgets.monitor import Monitor
+    from orchkit.view.widgets.replay import Replay
     from orchkit.view.widgets.run_view import RunView
     from orchkit.view.widgets.what_if import WhatIf
 
@@ -217,6 +218,7 @@ _NAMES = {
     "orchkit.view.widgets.what_if": ("WhatIf",),
     "orchkit.view.widgets.dead_letters": ("DeadLetters",),
     "orchkit.view.widgets.explorer": ("LogExplorer",),
+    "orchkit.view.widgets.replay": ("Replay",),
     "orchkit.service.service": ("Service",),  # let others reach it
     "orchkit.service.limits": ("Limits",),
     "orchkit.service.client": ("Client", "connect"),
