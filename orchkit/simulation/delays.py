@@ -39,7 +39,7 @@ def delays_of(
     workflow, log
         As for `fit`.
     calendars
-        By role: only its hours count.
+        By task: only the hours of those who do it count.
     less_busy
         Whether the part of a gap during which the resource that took the step was still at another is a queue, and no
         delay. Does not matter where steps tell when they were enabled: there the delay ends.
@@ -65,7 +65,7 @@ def delays_of(
         rows = np.flatnonzero(known & (names[log.activity_codes] == node.name))
         if not len(rows):
             continue
-        gaps = np.maximum(on_duty(calendars.get(node.role or ""), since[rows], ready[rows]), 0.0)
+        gaps = np.maximum(on_duty(calendars.get(node.name), since[rows], ready[rows]), 0.0)
         if busy is not None:
             has_resource = log.resource_codes[rows] >= 0
             own = log.resource_codes[rows].astype(np.int64)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,16 +18,22 @@ from orchkit.errors import ScenarioError
 from orchkit.log import EventLog, expect_log
 from orchkit.model.definition import all_nodes
 from orchkit.model.nodes import Task
-from orchkit.model.states import ErrorClass, StepStatus
+from orchkit.model.states import StepStatus
 from orchkit.simulation.calendars import Calendar
+from orchkit.simulation.decided import attributes_in, decided_by
 from orchkit.simulation.delays import delays_of, on_duty
 from orchkit.simulation.distributions import Distribution, exponential
 from orchkit.simulation.families import Family, best_family
+from orchkit.simulation.load import overloads
 from orchkit.simulation.loops import loops_of, responses_of
+from orchkit.simulation.lowering import lower
 from orchkit.simulation.presence import calendar_of, count_of, roles_of, week_hour
+from orchkit.simulation.repeats import failures_of, retry_notes
 from orchkit.simulation.replications import simulate_quietly
 from orchkit.simulation.routes import branch_shares
-from orchkit.simulation.scenario import Failure, Profile, Resource, Scenario
+from orchkit.simulation.scenario import Profile, Resource, Scenario
+from orchkit.simulation.starts import with_starts
+from orchkit.simulation.teams import teams_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,6 +44,7 @@ __all__ = ["Fit", "fit", "split_by_time"]
 
 _HOUR_S, _WEEK_H = 3600.0, 168
 _ENOUGH_WEEKS = 2.0
+_SPARE = 0.1  # a role that is busy all the time has a queue without end
 _ABSOLUTE = ("absolute_event", "case_arrival")  # the past lies elsewhere on the clock
 
 
@@ -56,15 +65,19 @@ class Fit:
         the log, as the cases were. Empty where none were held out.
     held_out
         The last cases by time.
+    notes
+        What was taken for granted, or not found, a sentence each.
     """
 
-    scenario: Scenario
+    scenario: Scenario = field(repr=False)
     families: pd.DataFrame = field(repr=False)
     goodness: pd.DataFrame = field(repr=False)
     held_out: EventLog = field(repr=False)
+    notes: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
-        return str(self.families.to_html(index=False)) + str(self.goodness.to_html(index=False))
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        return str(self.families.to_html(index=False)) + str(self.goodness.to_html(index=False)) + notes
 
 
 def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0) -> Fit:
@@ -75,7 +88,7 @@ def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0)
     workflow
         What the log's cases went through; its tasks have the names of the log's activities.
     log
-        With starts and ends of steps.
+        With starts and ends of steps. Where it has ends only, starts are guessed (see ``notes`` of what is returned).
     train
         The share of cases, the first by their start, from which the scenario is estimated; the rest is held out.
     seed
@@ -104,7 +117,10 @@ def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0)
     may be a queue or not: both are simulated, and what comes nearer to the log's cycle times is taken. A loop goes
     around as often as its steps follow one another; a wait takes as long as it did. A branch's probability is its
     share of the direct successions in the log that pass the gateway; the failure rate of a task is that of its
-    attempts, by class. What one cannot see in a log (priorities, batches, patience) is not estimated.
+    attempts, by class. Attributes of the log's cases are drawn as whole rows; where a gateway's own conditions over
+    them give the shares that were counted (to 5 %), the conditions decide. Tasks without a role in the workflow are
+    given to teams, by who does them (see ``teams``). A team that could not have done its work gets more people. What
+    one cannot see in a log (priorities, batches, patience) is not estimated.
 
     Examples
     --------
@@ -116,24 +132,31 @@ def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0)
     ([['check', 'uniform']], 1)
     """
     expect_log(log, "fit")
+    log, notes = with_starts(log)
     seen, held_out = split_by_time(log, train)
-    roles = roles_of(workflow, seen)
+    teams = teams_of(workflow, seen)
+    roles = roles_of({**_roles(workflow), **teams}, seen)
     calendars = {role: calendar_of(seen, rows) for role, rows in roles.items()}
-    families = _families(workflow, seen, calendars)
-    resources = {
-        role: Resource(count_of(seen, rows, calendars[role]), calendar=calendars[role]) for role, rows in roles.items()
-    }
+    by_task = {task: calendars.get(role) for task, role in {**_roles(workflow), **teams}.items()}
+    families = _families(workflow, seen, by_task)
     scenario = Scenario(
         arrivals=_arrivals(seen),
         durations={name: family.distribution for name, family in families.items()},
-        resources=resources,
+        resources={
+            role: Resource(count_of(seen, rows, calendars[role]), calendar=calendars[role])
+            for role, rows in roles.items()
+        },
+        requires={task: {team: 1} for task, team in teams.items() if team in roles},
         branching=branch_shares(workflow, seen),
-        failures=_failures(workflow, seen),
+        attributes=attributes_in(seen),
+        failures=failures_of(workflow, seen),
         loops=loops_of(workflow, seen),
         waits=responses_of(workflow, seen),
         start=_first(seen),
     )
-    scenario = _with_delays(workflow, scenario, seen, calendars, seed)
+    scenario = _with_conditions(workflow, scenario)
+    scenario, raised = _with_hands(workflow, scenario)
+    scenario = _with_delays(workflow, scenario, seen, by_task, seed)
     scenario = replace(scenario, start=_first(held_out if len(held_out) else seen))
     table = pd.DataFrame(
         [
@@ -142,7 +165,38 @@ def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0)
         ],
         columns=["activity", "family", "mean_s", "distance_s", "count"],
     )
-    return Fit(scenario, table, _goodness(workflow, scenario, seen, held_out, seed), held_out)
+    goodness = _goodness(workflow, scenario, seen, held_out, seed)
+    return Fit(scenario, table, goodness, held_out, (*notes, *raised, *retry_notes(workflow, seen)))
+
+
+def _roles(workflow: Workflow) -> dict[str, str]:
+    return {node.name: node.role for node in all_nodes(workflow) if isinstance(node, Task) and node.role}
+
+
+def _with_conditions(workflow: Workflow, scenario: Scenario) -> Scenario:
+    """Return the scenario without the shares of choices that the attributes decide."""
+    decided = decided_by(workflow, scenario.attributes, scenario.branching)
+    shares = {name: own for name, own in scenario.branching.items() if name not in decided}
+    changed = replace(scenario, branching=shares)
+    try:
+        lower(workflow, changed)
+    except ScenarioError:  # a condition that the kernel cannot tell from such attributes
+        return scenario
+    return changed
+
+
+def _with_hands(workflow: Workflow, scenario: Scenario) -> tuple[Scenario, list[str]]:
+    """Return the scenario with as many people as its work needs, and a note of each role that had too few."""
+    resources, notes = dict(scenario.resources), []
+    for one in overloads(workflow, scenario):
+        had = resources[one.role]
+        count = math.ceil(had.count * one.offered_h / one.available_h * (1 + _SPARE))
+        resources[one.role] = replace(had, count=count)
+        notes.append(
+            f"{one.role}: {had.count} were seen at work at a time, whose hours would not do for the work of the log "
+            f"({one.offered_h:.4g} h a week, of {one.available_h:.4g}): {count} are assumed."
+        )
+    return replace(scenario, resources=resources), notes
 
 
 def _with_delays(
@@ -246,7 +300,7 @@ def _families(workflow: Workflow, log: EventLog, calendars: Mapping[str, Calenda
                 f"Activities of the log: {', '.join(log.activities[:10])}."
             )
             raise ScenarioError(message, node=node.name)
-        calendar = calendars.get(node.role or "")
+        calendar = calendars.get(node.name)
         found[node.name] = best_family(_worked(calendar, started[rows], completed[rows]))
     return found
 
@@ -260,20 +314,3 @@ def _worked(
         return lengths
     worked = on_duty(calendar, started, completed)
     return np.where(worked > 0, worked, lengths)
-
-
-def _failures(workflow: Workflow, log: EventLog) -> dict[str, tuple[Failure, ...]]:
-    steps = log.steps
-    tried = steps["status"].isin([StepStatus.COMPLETED, StepStatus.COMPENSATED, StepStatus.FAILED])
-    failed = steps["status"] == StepStatus.FAILED
-    tasks = {node.name for node in all_nodes(workflow) if isinstance(node, Task)}
-    attempts = steps[tried]["activity"].astype("str").value_counts()
-    kinds = {str(kind) for kind in ErrorClass} - {str(ErrorClass.CANCELLED)}
-    rows = steps[failed].astype({"activity": "str"})
-    rows["kind"] = rows["error_class"].astype("str").where(rows["error_class"].isin(kinds), str(ErrorClass.TRANSIENT))
-    found: dict[str, tuple[Failure, ...]] = {}
-    for pair, count in rows.value_counts(["activity", "kind"]).sort_index().items():
-        name, kind = (str(part) for part in (pair if isinstance(pair, tuple) else (pair,)))
-        if name in tasks:
-            found[name] = (*found.get(name, ()), Failure(float(count / attempts[name]), error=ErrorClass(kind)))
-    return found

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from orchkit.analysis.spans import moments_s
-from orchkit.model.definition import all_nodes
-from orchkit.model.nodes import Task
 from orchkit.simulation.calendars import DAYS, Calendar
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from orchkit.log import EventLog
-    from orchkit.model.definition import Workflow
 
 __all__ = ["calendar_of", "count_of", "roles_of", "week_hour"]
 
@@ -32,9 +29,8 @@ def week_hour(hours: NDArray[np.int64]) -> NDArray[np.int64]:
     return (hours + _EPOCH_H) % _WEEK_H
 
 
-def roles_of(workflow: Workflow, log: EventLog) -> dict[str, NDArray[np.bool_]]:
-    """Return the steps of each role of the workflow, by those who work in it most."""
-    by_task = {node.name: node.role for node in all_nodes(workflow) if isinstance(node, Task) and node.role}
+def roles_of(by_task: Mapping[str, str], log: EventLog) -> dict[str, NDArray[np.bool_]]:
+    """Return the steps of each role, given that of each task, by those who work in it most."""
     roles = sorted(set(by_task.values()))
     codes = np.array([roles.index(by_task[name]) if name in by_task else -1 for name in log.activities], dtype=np.int64)
     of_step = codes[log.activity_codes]

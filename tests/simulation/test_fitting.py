@@ -99,3 +99,90 @@ def test_a_task_that_the_log_does_not_have_is_named() -> None:
     other = ok.workflow("order", [ok.task("check", role="clerk"), ok.task("pay")])
     with pytest.raises(ScenarioError, match="no completed step of the task 'pay'"):
         fit(other, log)
+
+
+def test_a_log_with_ends_only_is_fitted_and_says_what_was_guessed() -> None:
+    whole = ok.simulate(ORDER, TRUTH, cases=600, seed=8)
+    ends = ok.EventLog(whole.steps[["case_id", "activity", "completed", "resource"]])
+
+    found = fit(ORDER, ends)
+
+    assert len(found.goodness) == 8
+    assert found.notes[0].startswith("The log has no starts of check, close, reject, ship: a step was taken to begin")
+    assert found.notes[1] == "Nothing is known of how long check takes: it always comes first."
+    assert found.families.set_index("activity")["mean_s"]["close"] == pytest.approx(60, abs=1)
+
+
+CLAIM = ok.read_workflow("""
+workflow: claim
+steps:
+  - task: assess
+  - choice:
+      - when: claim.amount > 100 and claim.kind == "car"
+        steps: [{task: inspect}]
+      - otherwise: [{task: pay}]
+    name: which
+  - task: archive
+""")
+KNOWN = pd.DataFrame({"claim.amount": [50, 150, 250, 150], "claim.kind": ["car", "car", "car", "home"]})
+
+
+def test_choices_that_attributes_decide_are_decided_by_them() -> None:
+    names = ("assess", "inspect", "pay", "archive")
+    truth = ok.Scenario("1 h", dict.fromkeys(names, ok.exponential("5 min")), attributes=KNOWN)
+    log = ok.simulate(CLAIM, truth, cases=400, seed=3)
+
+    found = fit(CLAIM, log).scenario
+    again = ok.simulate(CLAIM, found, cases=300, seed=4)
+
+    assert "which" not in found.branching
+    inspected = set(again.steps["case_id"][again.steps["activity"] == "inspect"])
+    meant = (again.cases["claim.amount"] > 100) & (again.cases["claim.kind"] == "car")
+    assert inspected == set(again.cases["case_id"][meant])
+    assert 0.4 < meant.mean() < 0.6
+
+
+def test_choices_that_attributes_do_not_decide_keep_their_shares() -> None:
+    names = ("assess", "inspect", "pay", "archive")
+    shares = {"which": {"inspect": 0.1, "pay": 0.9}}
+    truth = ok.Scenario("1 h", dict.fromkeys(names, "5 min"), attributes=KNOWN, branching=shares)
+
+    found = fit(CLAIM, ok.simulate(CLAIM, truth, cases=400, seed=3)).scenario
+
+    assert found.branching["which"]["inspect"] == pytest.approx(0.1, abs=0.03)
+    assert set(found.attributes) == {"claim.amount", "claim.kind"}
+
+
+def test_who_works_together_is_a_team_where_the_workflow_names_no_roles() -> None:
+    roles = {"assess": {"ann": 1}, "inspect": {"ann": 1}, "pay": {"bob": 1}, "archive": {"bob": 1}}
+    truth = ok.Scenario(
+        ok.exponential("30 min"),
+        dict.fromkeys(roles, ok.exponential("9 min")),
+        {"ann": 2, "bob": 1},
+        requires=roles,
+        branching={"which": {"inspect": 0.5, "pay": 0.5}},
+    )
+    log = ok.simulate(CLAIM, truth, cases=2_000, seed=3)
+    log = ok.EventLog(log.steps.drop(columns="role"), log.cases)
+
+    found = fit(CLAIM, log)
+
+    assert found.scenario.requires == {
+        "assess": {"team_1": 1},
+        "inspect": {"team_1": 1},
+        "pay": {"team_2": 1},
+        "archive": {"team_2": 1},
+    }
+    assert {name: team.count for name, team in found.scenario.resources.items()} == {"team_1": 2, "team_2": 1}
+    assert found.goodness.set_index("distance")["value"]["cycle_time"] < 0.2
+
+
+def test_a_delay_of_retries_that_is_not_the_policys_is_told() -> None:
+    patient = ok.workflow("w", [ok.task("pay", retry=ok.Retry(max_attempts=3, initial_delay="2 h", max_delay="1 d"))])
+    hasty = ok.workflow("w", [ok.task("pay", retry=ok.Retry(max_attempts=3, initial_delay="1 s"))])
+    log = ok.simulate(patient, ok.Scenario("1 h", {"pay": "1 min"}, failures={"pay": 0.3}), cases=200, seed=3)
+
+    assert fit(patient, log).notes == ()
+    (note,) = fit(hasty, log).notes
+    assert note.startswith("pay: the log tries again after 7")
+    assert note.endswith("the workflow's policy after 1 s. Simulations follow the workflow.")
