@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -508,13 +508,17 @@ class State:
     @property
     def status(self) -> RunStatus:
         """The state of the run, seen from its steps."""
+        return self.status_while(frozenset())
+
+    def status_while(self, idling: Container[str]) -> RunStatus:
+        """Return the state of the run while some of its steps, by id, have nobody at work on them."""
         if self.finished is not None:
             return self.finished.status
         if any(instance.mode is Mode.UNDOING for instance in self.instances.values()):
             return RunStatus.COMPENSATING
         idle = (StepStatus.WAITING, StepStatus.RETRYING)
         leaves = [step for step in self.steps.values() if step.kind is not Kind.SCOPE]
-        if leaves and all(step.status in idle or step.kind is Kind.CALL for step in leaves):
+        if leaves and all(step.status in idle or step.kind is Kind.CALL or step.id in idling for step in leaves):
             return RunStatus.WAITING
         return RunStatus.RUNNING
 

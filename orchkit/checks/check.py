@@ -13,6 +13,7 @@ from orchkit.checks.report import Issue, Report, Severity, counted
 from orchkit.checks.rulebook import RULES, found
 from orchkit.checks.soundness import BUDGET, Soundness, Verdict, soundness
 from orchkit.checks.structure import structure_issues
+from orchkit.checks.triggers import trigger_issues
 from orchkit.checks.variables import variable_issues
 from orchkit.errors import WorkflowError
 from orchkit.executors.python import Handler, Handlers, Signature, handlers_by_name, signature_of
@@ -90,6 +91,7 @@ def _issues(workflow: Workflow, levels: Sequence[Level], handlers: Mapping[str, 
     parameters = _parameters(levels, handlers)
     yield from structure_issues(levels, readings)
     yield from reference_issues(workflow, levels, handlers)
+    yield from trigger_issues(workflow)
     yield from _called(workflow, levels, handlers)
     yield from variable_issues(workflow, levels, readings, parameters)
     yield from readiness_issues(workflow, levels, readings, parameters)

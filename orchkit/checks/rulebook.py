@@ -113,6 +113,30 @@ _TABLE = (
     ),
     _structure("duplicate_flow", _WARNING, "Two flows that are the same.", "Take one of them out."),
     _structure("similar_names", _WARNING, "Names that differ only in case or punctuation.", "Rename one of them."),
+    _structure(
+        "bad_trigger",
+        _ERROR,
+        "A trigger whose settings make no sense, or that reads what it does not see.",
+        "See the kinds of triggers in docs/operate.md.",
+    ),
+    _structure(
+        "unknown_trigger",
+        _WARNING,
+        "A trigger of a kind that orchkit does not know.",
+        "Let it be schedule, event, queue or webhook, or start runs yourself.",
+    ),
+    _structure(
+        "never_due",
+        _WARNING,
+        "A schedule by which no run is ever due.",
+        "Look at its days and months, first and until.",
+    ),
+    _structure(
+        "trigger_inputs",
+        _ERROR,
+        "A trigger gives an input that the workflow has not, or leaves out one that it wants.",
+        "Map each input of the workflow in the trigger's inputs, or give it a default.",
+    ),
     _structure("unknown_alert", _ERROR, "A node names an alert that the workflow does not have.", "Add it to alerts."),
     _structure("duplicate_alert", _WARNING, "Two alerts with one name.", "Rename one of them."),
     _structure(

@@ -52,7 +52,9 @@ class Live:
     def snapshot(self) -> Snapshot:
         """What is durably known of it now."""
         state = self.active.durable or self.active.state
-        return Snapshot(state.status, state.variables)
+        # What is offered to people, and nobody has taken, waits; a copy, for the core's thread changes it.
+        offered = frozenset(step_id for step_id, item in list(self.active.items.items()) if item.by is None)
+        return Snapshot(state.status_while(offered), state.variables)
 
 
 class Loop:

@@ -43,7 +43,8 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
     "<=": operator.le,
 }
-_FORM = re.compile(r"\s*(anomaly\(\s*)?([a-z_]\w*)(?(1)\s*\))\s*(>=|<=|>|<)\s*(\S.*?)\s*")
+OF_ROLES = ("busy", "queue_depth", "step_duration", "error_rate")
+_FORM = re.compile(r"\s*(anomaly\(\s*)?([a-z_]\w*)(?(1)\s*\)|(?:\(\s*([^()]+?)\s*\))?)\s*(>=|<=|>|<)\s*(\S.*?)\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +62,16 @@ class Condition:
     is_anomaly
         Whether it is about how far the metric is from what is usual: ``anomaly(throughput) > 4``; see
         `orchkit.operations.anomalies`.
+    role
+        Whose steps alone count: ``busy(clerk) >= 3`` holds while three clerks are at work, ``queue_depth(clerk) > 20``
+        while more than twenty steps wait for one. Also for ``step_duration`` and ``error_rate``.
     """
 
     metric: str
     sign: str
     limit: float
     is_anomaly: bool = False
+    role: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> Condition:
@@ -80,7 +85,7 @@ class Condition:
         Examples
         --------
         >>> Condition.parse("failure_rate > 10%")
-        Condition(metric='failure_rate', sign='>', limit=0.1, is_anomaly=False)
+        Condition(metric='failure_rate', sign='>', limit=0.1, is_anomaly=False, role=None)
         >>> Condition.parse("step_duration > 30m").limit
         1800.0
         """
@@ -88,18 +93,21 @@ class Condition:
         if found is None:
             message = f"{text!r} is not a condition such as 'failure_rate > 10%' or 'step_duration > 30m'."
             raise WorkflowError(message)
-        anomaly, metric, sign, limit = found.groups()
+        anomaly, metric, role, sign, limit = found.groups()
         if metric not in METRICS:
             message = f"{text!r}: there is no metric {metric!r}.{nearest(metric, METRICS)} Known: {', '.join(METRICS)}."
             raise WorkflowError(message)
         if anomaly is not None and metric not in USUAL:
             message = f"{text!r}: what is usual is known of {', '.join(USUAL)}.{nearest(metric, USUAL)}"
             raise WorkflowError(message)
+        if role is not None and metric not in OF_ROLES:
+            message = f"{text!r}: of a role there are {', '.join(OF_ROLES)}.{nearest(metric, OF_ROLES)}"
+            raise WorkflowError(message)
         if metric in DURATIONS and not anomaly and sign not in (">", ">="):
             message = f"{text!r}: {metric} is the longest one, which can only be compared with > and >=."
             raise WorkflowError(message)
         try:
-            return cls(metric, sign, float(limit) if anomaly else _limit(metric, limit), anomaly is not None)
+            return cls(metric, sign, float(limit) if anomaly else _limit(metric, limit), anomaly is not None, role)
         except ValueError as error:
             message = f"{text!r}: {error}"
             raise WorkflowError(message) from error

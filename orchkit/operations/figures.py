@@ -6,6 +6,7 @@ leaves the window, so a condition is decided exactly, at those moments, and not 
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -58,6 +59,14 @@ class Figures:
         known = np.concatenate([time[time != _NEVER] for time in times])
         object.__setattr__(self, "last", int(known.max(initial=0)) if now_s is None else int(now_s * MICROSECOND))
         object.__setattr__(self, "sla_s", sla_s)
+
+    def of(self, role: str | None) -> Figures:
+        """Return the figures of the steps of a role; of all where it is None."""
+        if role is None:
+            return self
+        found = copy.copy(self)
+        object.__setattr__(found, "steps", self.steps[self.steps["role"] == role])
+        return found
 
     def ended(self, statuses: list[RunStatus] | None = None) -> NDArray[np.int64]:
         """Return when the cases ended, or those of some statuses."""
@@ -118,6 +127,7 @@ class Figures:
 def episodes(figures: Figures, condition: Condition, window_s: float) -> list[Episode]:
     """Return each stretch of time in which a condition holds."""
     window = np.int64(window_s * MICROSECOND)
+    figures = figures.of(condition.role)
     if condition.is_anomaly:
         moments, values = _unusual(figures, condition.metric, window_s)
     elif condition.metric in DURATIONS:
@@ -139,6 +149,7 @@ def episodes(figures: Figures, condition: Condition, window_s: float) -> list[Ep
 def value_now(figures: Figures, condition: Condition, window_s: float) -> float:
     """Return the value of a condition's metric at the last moment; missing where it has none."""
     window = np.int64(window_s * MICROSECOND)
+    figures = figures.of(condition.role)
     if condition.metric in DURATIONS and not condition.is_anomaly:
         began, ended = figures.spans(condition.metric)
         seen = (began <= figures.last) & ((ended == _NEVER) | (ended + window > figures.last))

@@ -57,7 +57,64 @@ def takes_oder(oder):
 CHILD = ok.workflow("child", [ok.task("work")], inputs={"order": {}, "size": {"default": 1}})
 A, B = ok.task("a"), ok.task("b")
 
+
+def started_by(kind, **settings):
+    return ok.workflow("w", [A], inputs={"order": {}, "size": {"default": 1}}, triggers=[ok.Trigger(kind, settings)])
+
+
+PLACED = started_by("event", event="placed", match="event.total > 0", case="${event.id}", inputs={"order": "${event}"})
+
 EXAMPLES = [
+    Example(
+        "bad_trigger",
+        started_by("schedule", cron="61 * * * *", inputs={"order": 1}),
+        "",
+        "Trigger 1 (schedule): schedule 'w': '61 * * * *' is not a cron expression such as '30 2 * * MON-FRI': "
+        "Bad minute.",
+        started_by("schedule", cron="1 * * * *", inputs={"order": "${schedule.due}"}),
+    ),
+    Example(
+        "bad_trigger",
+        started_by("event", event="placed", match="evnt.total > 0", inputs={"order": "${event}"}),
+        "",
+        "Trigger 1 (event): match reads 'evnt'; it sees only event.",
+        PLACED,
+    ),
+    Example(
+        "bad_trigger",
+        started_by("queue", subjct="placed", subject="placed", inputs={"order": "${event}"}),
+        "",
+        "Trigger 1 (queue): there is no setting 'subjct'. Did you mean 'subject'?",
+        started_by("queue", subject="placed", inputs={"order": "${event}"}),
+    ),
+    Example(
+        "unknown_trigger",
+        started_by("sheduel"),
+        "",
+        "Trigger 1 (sheduel): orchkit starts nothing by 'sheduel'. Did you mean 'schedule'?",
+        started_by("manual"),
+    ),
+    Example(
+        "never_due",
+        started_by("schedule", every="1 h", first=7200, until=3600, inputs={"order": 1}),
+        "",
+        "Trigger 1 (schedule): no run is ever due by every 3600 s.",
+        started_by("schedule", every="1 h", first=3600, until=7200, inputs={"order": 1}),
+    ),
+    Example(
+        "trigger_inputs",
+        started_by("event", event="placed", inputs={"order": "${event}", "sise": 2}),
+        "",
+        "Trigger 1 (event): the workflow has no input 'sise'. Did you mean 'size'?",
+        PLACED,
+    ),
+    Example(
+        "trigger_inputs",
+        started_by("schedule", every="1 h"),
+        "",
+        "Trigger 1 (schedule): the input 'order' is missing, and has no default.",
+        started_by("schedule", every="1 h", inputs={"order": {}}),
+    ),
     # Structure -------------------------------------------------------------------
     Example(
         "unsound",

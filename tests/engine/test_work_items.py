@@ -182,3 +182,16 @@ def test_an_item_for_a_role_is_refused_to_whoever_states_others():
         engine.claim(item, by="Eve", roles=["director"])
         engine.complete_item(item, by="Eve")
         assert run.wait("30 s").status == "COMPLETED"
+
+
+def test_a_run_that_waits_for_a_person_alone_waits_until_somebody_is_at_work():
+    with ok.Engine() as engine:
+        run = engine.start(ok.workflow("w", [approve()]), {"amount": 7}, case_id="A-1")
+        item = the_item(engine)["item_id"]
+        told = [run.status]
+        engine.claim(item, by="Ada")
+        told.append(run.status)
+        engine.release(item, by="Ada")
+        told.append(run.status)
+
+        assert told == ["WAITING", "RUNNING", "WAITING"]

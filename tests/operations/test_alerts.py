@@ -134,3 +134,13 @@ def test_rates_agree_with_counting_by_hand_at_every_moment():
         holds = bool(inside) and inside.count("FAILED") / len(inside) > 0.6
         fires = any(fired <= minute and (resolved is None or minute < resolved) for fired, resolved, _ in found)
         assert holds == fires, minute
+
+
+def test_a_condition_about_a_role_looks_at_its_steps_alone():
+    log = log_of(("1", 0, 10, "COMPLETED"), ("2", 5, 12, "COMPLETED"), ("3", 6, 60, "COMPLETED"))
+    staffed = ok.EventLog(log.steps.assign(role=["clerk", "clerk", "driver"]))
+
+    assert episodes("busy(clerk) >= 2", staffed) == [(5.0, 10.0, 2.0)]
+    assert episodes("busy >= 3", staffed) == [(6.0, 10.0, 3.0)]
+    with pytest.raises(ok.WorkflowError, match="of a role there are busy, queue_depth, step_duration, error_rate"):
+        episodes("arrivals(clerk) > 3", staffed)
