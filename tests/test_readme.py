@@ -67,7 +67,7 @@ def test_the_page_on_webhooks_prints_what_it_says():
 def test_the_page_on_pictures_prints_what_it_says():
     found = run_python("docs/pictures.md", {})
 
-    assert len(found) == 4
+    assert len(found) == 6
     assert [printed for printed, _ in found] == [said for _, said in found]
 
 
