@@ -76,6 +76,10 @@ class Calendar:
                 message = f"calendar: an absence ends ({end}) before it begins ({begin})."
                 raise ScenarioError(message)
 
+    def __hash__(self) -> int:
+        """Return the hash of what the week comes to: as it was written it is a mapping, which has none."""
+        return hash((self.spans, self.holidays, self.absences, self.timezone))
+
     @property
     def hours_per_week(self) -> float:
         """Hours of duty in a week without holidays."""

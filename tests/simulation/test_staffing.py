@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pandas as pd
 import pytest
 
@@ -386,3 +388,28 @@ def test_all_causes_together_are_the_whole_wait():
     causes = log.steps[[name for name in log.steps if name.startswith("wait_")]]
     assert (causes.sum(axis=1) - waited).abs().max() < 1e-5
     assert (causes.sum() > 0).all()
+
+
+def test_equal_calendars_are_one_key_however_they_were_written():
+    first, second = ok.Calendar({"mon-fri": "09:00-17:00"}), ok.Calendar({"mon-fri": ["09:00-17:00"]})
+    other = ok.Calendar({"mon-fri": "09:00-17:00"}, holidays=("2025-12-25",))
+
+    assert first == second
+    assert hash(first) == hash(second)
+    assert len({first, second, other}) == 2
+
+
+def test_a_calendar_is_lowered_again_where_the_start_or_a_holiday_differs():
+    workflow = ok.workflow("w", [ok.task("a", role="clerk")])
+    ended = []
+    for start, off in (("2025-07-07T16:00Z", ()), ("2025-07-08T16:00Z", ()), ("2025-07-07T16:00Z", ("2025-07-08",))):
+        hours = ok.Calendar({"mon-fri": "09:00-17:00"}, holidays=off)
+        scenario = ok.Scenario(
+            ok.ArrivalTimes((0.0,)),
+            {"a": "2 h"},
+            resources={"clerk": ok.Resource(1, calendar=hours)},
+            start=datetime.fromisoformat(start),
+        )
+        ended.append(ok.simulate(workflow, scenario, cases=1).cases["completed"].iloc[0].isoformat()[:16])
+
+    assert ended == ["2025-07-08T10:00", "2025-07-09T10:00", "2025-07-09T10:00"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +14,9 @@ from orchkit.errors import ScenarioError
 from orchkit.simulation.calendars import Calendar
 from orchkit.simulation.kernel import layout as at
 from orchkit.simulation.scenario import Resource, Scenario
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["Staff", "moment_us"]
 
@@ -79,21 +84,16 @@ class Staff:
             if period > _LONGEST:
                 message = f"resources: {role}: calendar: an absence or holiday is more than 40 years ahead ({latest})."
                 raise ScenarioError(message)
-            found = _merged(span for calendar in several for span in calendar.intervals(base, base + period))
-            if not found:
+            base_us = start_us - 7 * 86_400 * at.MICRO
+            period_us = round(period.total_seconds() * at.MICRO)
+            duty, hours = _duty(tuple(several), moment_us(base), moment_us(base + period), base_us, period_us)
+            if not len(duty):
                 message = f"resources: {role}: calendar: holidays and absences leave no time at all: it never opens."
                 raise ScenarioError(message)
-            base_us, done = start_us - 7 * 86_400 * at.MICRO, 0
-            period_us = round(period.total_seconds() * at.MICRO)
-            row = [len(spans), len(found), base_us, period_us, 0, 0]
-            first = len(spans)
-            for opens, closes in found:
-                begin, end = moment_us(opens) - base_us, moment_us(closes) - base_us
-                spans += [begin, end, done]
-                done += end - begin
-            row[at.C_WORK], row[at.C_HOURS] = done, len(spans)
-            hours = np.arange(0, period_us + at.HOUR, at.HOUR)
-            spans += (np.searchsorted(spans[first::3], hours, side="right") - 1).tolist()
+            opens, closes, done = duty[-1].tolist()
+            row = [len(spans), len(duty), base_us, period_us, done + closes - opens, len(spans) + duty.size]
+            spans += duty.ravel().tolist()
+            spans += hours.tolist()
             rows.append(row)
         return rows, spans
 
@@ -116,6 +116,26 @@ def _merged(spans: Iterable[tuple[datetime, datetime]]) -> list[tuple[datetime, 
         else:
             merged.append((opens, closes))
     return merged
+
+
+@lru_cache(maxsize=32)
+def _duty(
+    calendars: tuple[Calendar, ...], begin_us: int, end_us: int, base_us: int, period_us: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return when anybody is on duty, from a base on (opens, closes, work before), and the span of each hour.
+
+    It depends on nothing else, so it is kept: who tries many scenarios has few calendars.
+    """
+    begin, end = (datetime.fromtimestamp(0, UTC) + timedelta(microseconds=moment) for moment in (begin_us, end_us))
+    found = _merged(span for calendar in calendars for span in calendar.intervals(begin, end))
+    duty = np.zeros((len(found), 3), dtype=np.int64)
+    for row, (opens, closes) in zip(duty, found, strict=True):
+        row[:2] = moment_us(opens) - base_us, moment_us(closes) - base_us
+    duty[1:, 2] = np.cumsum(duty[:-1, 1] - duty[:-1, 0])
+    hours = np.searchsorted(duty[:, 0], np.arange(0, period_us + at.HOUR, at.HOUR), side="right") - 1
+    duty.setflags(write=False)
+    hours.setflags(write=False)
+    return duty, hours
 
 
 def moment_us(moment: datetime) -> int:
