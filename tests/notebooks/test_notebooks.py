@@ -14,10 +14,13 @@ FOLDER = Path(__file__).parents[2] / "notebooks"
 SANITIZE = Path(__file__).with_name("sanitize.cfg")
 # Small parameters, by notebook. `main_job` is what the demo runs: it is tested there, on the demo's files.
 SMALL = {
+    "00_start_here": {"orders": 10},
     "01_model_a_process": {"country": "DE"},
     "02_run_and_recover": {"orders": 3},
     "03_simulate_and_compare": {"cases": 200, "replications": 3},
     "06_mine_a_log": {"min_share": 0.3},
+    "07_interactive_modelling": {"country": "US"},
+    "08_operations_desk": {"claims": 26},
     "09_operate": {"orders": 8},
 }
 NOTEBOOKS = sorted(path.stem for path in FOLDER.glob("*.ipynb") if path.stem != "main_job")

@@ -15,6 +15,7 @@ import traitlets
 from orchkit.errors import EngineClosed, OrchkitError, StoreError
 from orchkit.units import Duration, seconds
 from orchkit.view.tables import TablePicture, picture_of
+from orchkit.view.text import shorten
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,7 +119,8 @@ class Widget(anywidget.AnyWidget):
         publish: Any = publish_display_data  # its types are not told
         publish({_VIEW: bundle.pop(_VIEW), "text/html": "", "text/plain": ""})
         html = f'<div class="orchkit-twin">{_TWIN}{bundle.get("text/html", "")}</div>'
-        publish({**bundle, "text/html": html})
+        # Its HTML holds the drawing and the image: each of them once more would double the notebook.
+        publish({"text/html": html, "text/plain": bundle.get("text/plain", "")})
 
 
 class LiveWidget(Widget):
@@ -155,8 +157,11 @@ class LiveWidget(Widget):
 
 
 def table_twin(frame: pd.DataFrame, caption: str) -> TablePicture:
-    """Return a table as the twin of a widget."""
-    return picture_of(frame, caption, text=f"{caption}\n{frame.to_string(index=False)}")
+    """Return a table as the twin of a widget; names of any length leave it a page that can be looked at."""
+    short = shorten(caption, 120)
+    cut = frame.map(lambda value: shorten(value, 200) if isinstance(value, str) else value)
+    cut.columns = [shorten(str(name), 60) for name in cut.columns]
+    return picture_of(frame, short, text=f"{short}\n{cut.to_string(index=False)}")
 
 
 class Ticker:
