@@ -12,8 +12,9 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
+from orchkit.errors import nearest
 from orchkit.service.backend import Backend
-from orchkit.service.problems import Refusal
+from orchkit.service.problems import Fault, Refusal
 from orchkit.service.roles import Role
 from orchkit.service.tokens import Token
 from orchkit.service.visits import visit_of
@@ -56,10 +57,12 @@ class _Route(APIRoute):
         named = (self.openapi_extra or {}).get(ROLE)
         role = None if named is None else Role(named)
         takes_json = self.body_field is not None
+        known = {field.alias for field in self.dependant.query_params}
 
         async def guarded(request: Request) -> Response:
             if role is not None:
                 _check_role(request, role)
+            _check_query(request, known)
             if takes_json:
                 _check_content_type(request)
             return await handle(_Strict(request.scope, request.receive))
@@ -79,6 +82,14 @@ def _check_role(request: Request, role: Role) -> None:
     if not visit.token.role.includes(role):
         detail = f"This needs the role {role}, and the token has {visit.token.role}."
         raise Refusal(403, "role-missing", detail)
+
+
+def _check_query(request: Request, known: set[str]) -> None:
+    """Refuse a parameter that there is not: a typing mistake would otherwise ask for something else."""
+    for name in request.query_params:
+        if name not in known:
+            detail = f"There is no query parameter {name!r} here.{nearest(name, known)}"
+            raise Refusal(422, "not-valid", detail, faults=[Fault(where="query", message=detail)])
 
 
 def _check_content_type(request: Request) -> None:

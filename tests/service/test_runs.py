@@ -102,3 +102,9 @@ def test_inputs_that_do_not_fit_are_a_problem_that_says_so(operate):
     )
 
     assert found["detail"] == "Input address: 7 is not of type 'string'"
+
+
+def test_a_query_parameter_that_there_is_not_is_refused_with_the_nearest(read):
+    told = problem(read.get("/v1/runs", params={"statu": "FAILED"}), 422, "not-valid")
+
+    assert told["detail"] == "There is no query parameter 'statu' here. Did you mean 'status'?"
