@@ -18,7 +18,7 @@ from orchkit.executors.classify import failure_of_response
 from orchkit.model.expressions import render
 from orchkit.model.nodes import Task
 
-__all__ = ["HttpError", "HttpExecutor"]
+__all__ = ["BrokenAnswer", "HttpError", "HttpExecutor"]
 
 _DEFAULT_TIMEOUT_S = 30.0
 _MAX_BODY = 10_000_000
@@ -31,6 +31,10 @@ class HttpError(PermanentError):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
         self.failure = failure
+
+
+class BrokenAnswer(PermanentError):
+    """An answer that says it is JSON, and is not."""
 
 
 class HttpExecutor:
@@ -89,7 +93,7 @@ class HttpExecutor:
                 return response.json()
             except ValueError as error:
                 message = f"{method} {url} answered with broken JSON: {error}"
-                raise PermanentError(message) from error
+                raise BrokenAnswer(message) from error
         return response.text
 
     def _connected(self) -> httpx.Client:

@@ -147,3 +147,20 @@ def test_a_trace_draws_its_runs_with_how_they_are():
     assert found.links[["kind", "name"]].to_numpy().tolist() == [["call", "deliver"]]
     assert found.node_statuses == {"order A-1": "COMPLETED", "deliver A-1": "COMPLETED"}
     assert "image/svg+xml" in found._repr_mimebundle_()
+
+
+def test_a_run_that_was_called_migrates_and_its_caller_goes_on_after_a_restart(tmp_path):
+    child = ok.workflow("child", [ok.wait_for(callback="paid"), ok.task("ship")])
+    mended = ok.workflow("child", [ok.wait_for(callback="paid"), ok.task("weigh"), ok.task("ship")], version="2")
+    parent = ok.workflow("parent", [ok.call("child", name="deliver"), ok.task("bill")], workflows=[child])
+    handlers = {"ship": lambda: "sent", "weigh": lambda: 7, "bill": lambda deliver: deliver["weigh"]}
+    with ok.Engine(tmp_path / "s.duckdb", handlers) as engine:
+        run = engine.start(parent, case_id="A-1")
+        called = engine.get(engine.runs().query("workflow == 'child'")["run_id"].item())
+        assert engine.preview_migration(called, mended) == []
+        engine.migrate(called, mended, by="Ada")
+    with ok.Engine(tmp_path / "s.duckdb", handlers) as engine:
+        engine.complete(called.id, "paid")
+
+        assert engine.get(run.id).wait("30 s").variables["bill"] == 7
+        assert engine.get(called.id).steps()["activity"].tolist() == ["paid", "weigh", "ship"]

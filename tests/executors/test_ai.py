@@ -23,7 +23,8 @@ class Model(BaseHTTPRequestHandler):
             "choices": [{"message": message, "finish_reason": "stop"}],
             "usage": {"prompt_tokens": 1000, "completion_tokens": 500},
         }
-        text = json.dumps(reply).encode()
+        whole = message.pop("whole", reply)  # instead of the usual reply
+        text = whole if isinstance(whole, bytes) else json.dumps(whole).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(text)))
@@ -96,3 +97,45 @@ def test_a_refusal_is_asked_again_and_then_fails(model):
 
     assert (status, len(steps)) == ("DEAD_LETTERED", 3)
     assert error.message == "The model refused: I cannot say."
+
+
+def choice(content, reason="stop", **more):
+    return {"choices": [{"message": {"content": content, **more}, "finish_reason": reason}]}
+
+
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        (b'{"choices": [{"mess', "answered with broken JSON"),
+        ({"choices": []}, "answered without a choice"),
+        ({"choices": [{"message": None}]}, "answered without a choice"),
+        ({"error": {"message": "overloaded"}}, "answered with an error: {'message': 'overloaded'}"),
+        (choice(None, "tool_calls", tool_calls=[{}]), "The model refused: it asks for a tool, and was given none."),
+        (choice("", "content_filter"), "The model refused: its filter took the answer out."),
+        (choice("half", "length"), "The answer was cut off: raise max_tokens."),
+        (choice(7), "The model refused: it gave no answer."),
+    ],
+)
+def test_an_odd_reply_is_said_in_words_and_asked_again(model, reply, message):
+    model.answers = [{"whole": reply}, {"content": "Very."}]
+
+    status, result, _, steps, _ = ask(model)
+
+    assert (status, result["answer"]) == ("COMPLETED", "Very.")
+    assert message in steps["error_message"].dropna().item()
+
+
+def test_an_answer_in_parts_is_one_text_and_tokens_that_are_not_told_are_none(model):
+    model.answers = [{"whole": choice([{"type": "text", "text": "Ve"}, {"text": "ry."}]) | {"usage": [1]}}]
+
+    assert ask(model)[1] == {"answer": "Very.", "model": "small", "tokens_in": 0, "tokens_out": 0, "cost": 0.0}
+
+
+def test_prices_that_make_no_sense_are_refused_before_anything_is_asked(model):
+    status, _, error, _, _ = ask(model, prices={"in": 1})
+
+    assert (status, error.message) == (
+        "FAILED",
+        "Task 'judge' (ai): prices are two numbers, such as {in: 0.5, out: 1.5}.",
+    )
+    assert model.asked == []
