@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from orchkit.analysis.alignment import Aligner, Asks, Budget, BudgetSpentError, Deviation, DeviationKind, aligned
-from orchkit.analysis.game import Asked, End, Game, names_of
+from orchkit.analysis.game import Asked, End, Game
 from orchkit.analysis.precision import Events, precision_of
+from orchkit.analysis.skeleton import names_of
 from orchkit.analysis.traces import Trace, Variant, variants_of
 from orchkit.log import expect_log
 from orchkit.model.definition import Workflow, all_nodes, check_kind
