@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from orchkit.analysis.intervals import spans
-from orchkit.analysis.spans import gaps_s, moments_s, summary
+from orchkit.analysis.spans import gaps_s, moments_s, period_starts, summary
 from orchkit.errors import LogError
 from orchkit.log import expect_log
 from orchkit.model.states import StepStatus
@@ -129,7 +129,7 @@ def workload(log: EventLog, every: str = "1D", by: Who = "resource") -> pd.DataF
     log
         Of any origin.
     every
-        The period, as pandas writes it: ``"1h"``, ``"1D"``, ``"1W"``.
+        The period, as pandas writes it: ``"1h"``, ``"1D"``, ``"1W"`` (from Monday), ``"1MS"``.
     by
         ``"resource"``, or ``"role"``.
 
@@ -216,6 +216,5 @@ def _who(log: EventLog, by: str) -> tuple[NDArray[np.int64], NDArray[np.object_]
 
 def _edges(begin_s: float, end_s: float, every: str) -> NDArray[np.float64]:
     """Return the starts of the periods that cover a time."""
-    index = pd.to_datetime([begin_s, end_s], unit="s", utc=True)
-    starts = pd.Series(1, index=index).resample(every).size().index
-    return moments_s(starts.to_series())
+    first, last = pd.to_datetime([begin_s, end_s], unit="s", utc=True)
+    return moments_s(period_starts(first, last, every).to_series())

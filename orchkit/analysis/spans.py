@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -24,6 +25,7 @@ __all__ = [
     "moment_s",
     "moments_s",
     "parts",
+    "period_starts",
     "summary",
     "work_between",
 ]
@@ -62,6 +64,25 @@ def moment_s(time: object) -> float:
         message = f"{time!r} is no time such as '2024-05-06' or '2024-05-06T09:00+02:00'."
         raise LogError(message) from None
     return (moment.tz_localize("UTC") if moment.tzinfo is None else moment).timestamp()
+
+
+def period_starts(first: pd.Timestamp, last: pd.Timestamp, every: str) -> pd.DatetimeIndex:
+    """Return the starts of the periods from one moment to another; weeks begin on Monday, months on the first.
+
+    Examples
+    --------
+    >>> at = pd.Timestamp("2024-05-08T10:00Z")
+    >>> [str(start.date()) for start in period_starts(at, at + pd.Timedelta("7 D"), "1W")]
+    ['2024-05-06', '2024-05-13']
+    """
+    # pandas names weeks, months and longer ones by their ends.
+    by_start = re.sub(r"(?<=[MQY])E$", "S", re.sub(r"W$", "W-MON", str(every)))
+    try:
+        rows = pd.Series(1, index=pd.DatetimeIndex([first, last])).resample(by_start, label="left", closed="left")
+        return pd.DatetimeIndex(rows.size().index)
+    except (ValueError, TypeError) as error:
+        message = f"every={every!r} is no period such as '1h', '1D', '1W' or '1MS': {error}."
+        raise LogError(message) from None
 
 
 def parts(height: int, size: int = _PART) -> Iterator[slice]:

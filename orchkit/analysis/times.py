@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from orchkit.analysis.spans import Hours, begins_s, case_durations_s, moments_s, summary, work_between
+from orchkit.analysis.spans import Hours, begins_s, case_durations_s, moments_s, period_starts, summary, work_between
+from orchkit.columns import microseconds
 from orchkit.log import EventLog, expect_log
 
 __all__ = ["bottlenecks", "cycle_times", "dotted_chart", "throughput", "waiting_times"]
@@ -112,7 +113,7 @@ def throughput(log: EventLog, every: str = "1D") -> pd.DataFrame:
     log
         Of any origin.
     every
-        The period, as pandas writes it: ``"1h"``, ``"1D"``, ``"1W"``.
+        The period, as pandas writes it: ``"1h"``, ``"1D"``, ``"1W"`` (from Monday), ``"1MS"``.
 
     Returns
     -------
@@ -120,14 +121,17 @@ def throughput(log: EventLog, every: str = "1D") -> pd.DataFrame:
         ``period`` (its start, UTC), ``started``, ``completed``, ``open`` (cases).
     """
     expect_log(log, "throughput")
-    cases = log.cases
-    counts = {
-        name: cases[name].dropna().to_frame("at").set_index("at").resample(every).size()
-        for name in ("started", "completed")
-    }
-    table = pd.DataFrame(counts).resample(every).sum().fillna(0).astype("int64")
+    times = log.cases[["started", "completed"]]
+    first, last = times.min().min(), times.max().max()
+    if pd.isna(first):
+        first = last = pd.Timestamp(0, tz="UTC")
+    starts = period_starts(first, last, every).as_unit("us")
+    table = pd.DataFrame({"period": starts})
+    for name in times:
+        at = np.searchsorted(microseconds(table["period"]), microseconds(times[name].dropna()), side="right") - 1
+        table[name] = np.bincount(at, minlength=len(starts))
     table["open"] = (table["started"] - table["completed"]).cumsum()
-    return table.rename_axis("period").reset_index()
+    return table if len(log) else table.iloc[:0]
 
 
 def dotted_chart(log: EventLog) -> pd.DataFrame:

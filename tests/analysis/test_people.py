@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from orchkit.analysis import handovers, performers, workload
+from orchkit.analysis import handovers, performers, throughput, workload
 from orchkit.errors import LogError
 from orchkit.log import EventLog
 
@@ -80,3 +80,21 @@ def test_a_log_without_steps_gives_empty_tables() -> None:
 def test_who_is_a_resource_or_a_role() -> None:
     with pytest.raises(LogError, match="neither 'resource' nor 'role'"):
         handovers(log(), by="team")  # type: ignore[arg-type]
+
+
+def test_weeks_begin_on_monday_and_months_on_the_first() -> None:
+    steps = {
+        "case_id": ["o1", "o2"],
+        "activity": "check",
+        "resource": "Ann",
+        "started": ["2024-05-12T23:00Z", "2024-06-01T09:00Z"],  # a Sunday, a Saturday
+        "completed": ["2024-05-13T01:00Z", "2024-06-01T10:00Z"],
+    }
+    weeks = workload(EventLog(pd.DataFrame(steps)), every="1W")
+    assert [str(period.date()) for period in weeks["period"]] == ["2024-05-06", "2024-05-13", "2024-05-27"]
+    assert weeks["busy_s"].tolist() == [3600.0, 3600.0, 3600.0]
+    months = throughput(EventLog(pd.DataFrame(steps)), every="1ME")
+    assert [str(period.date()) for period in months["period"]] == ["2024-05-01", "2024-06-01"]
+    assert months[["started", "completed", "open"]].to_numpy().tolist() == [[1, 1, 0], [1, 1, 0]]
+    with pytest.raises(LogError, match="every='never' is no period"):
+        throughput(EventLog(pd.DataFrame(steps)), every="never")
