@@ -29,7 +29,7 @@ VERBS = {
                 "explain",
             ),
             *("failure_chains", "failure_outcomes", "failures", "handovers", "kpis", "metrics", "only", "performers"),
-            *("process_map", "retries", "rework", "start_activities", "survival", "throughput", "variants"),
+            *("retries", "rework", "start_activities", "survival", "throughput", "variants"),
             *("waiting_times", "where", "without", "workload", "arrivals_of"),
         )
     },
