@@ -19,8 +19,11 @@ from tests.simulation.reference import World
 
 def scenario_for(workflow, fails):
     """Return a scenario that says all that a workflow needs."""
-    nodes = {node.name: node for one in (workflow, *workflow.workflows) for node in all_nodes(one)}
-    graphs = [one.flows for one in (workflow, *workflow.workflows)]
+    called = [workflow]
+    for one in called:
+        called += one.workflows
+    nodes = {node.name: node for one in called for node in all_nodes(one)}
+    graphs = [one.flows for one in called]
     graphs += [node.flows for node in nodes.values() if isinstance(node, Scope)]
     branching = {}
     for flows in graphs:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import orchkit as ok
+from orchkit.model import End, Flow, Gateway, GatewayKind, Start
 from orchkit.simulation.kernel import layout as at
 from orchkit.simulation.kernel.draws import mix
 from orchkit.simulation.lowering import lower
@@ -31,7 +32,7 @@ def steps(draw, names, depth, least=0):
     return [block(draw, names, depth) for _ in range(draw(st.integers(least, 3)))]
 
 
-def task(draw, names, depth):
+def task(draw, names, depth, name=None):
     more = {"timeout": draw(SHORT), "deadline": draw(LONG)}
     if draw(st.booleans()):
         more["retry"] = draw(RETRIES)
@@ -45,18 +46,21 @@ def task(draw, names, depth):
                 pass
             case path:
                 more[path] = steps(draw, names, depth - 1)
-    return ok.task(next(names), **{key: value for key, value in more.items() if value is not None})
+    return ok.task(name or next(names), **{key: value for key, value in more.items() if value is not None})
 
 
 def block(draw, names, depth):
     kinds = ["task", "task", "task", "wait", "timer"]
-    kinds += ["choice", "parallel", "for_each", "saga", "saga", "scope"] if depth else []
+    kinds += ["choice", "parallel", "for_each", "saga", "saga", "scope", "call", "race", *SHAPES] if depth else []
     match draw(st.sampled_from(kinds)):
         case "task":
             return task(draw, names, depth)
         case "wait":
             name = next(names)
-            return ok.wait_for(callback=name, name=name, timeout=draw(LONG))
+            late = {"timeout": draw(LONG)}
+            if depth and draw(st.booleans()):
+                late["on_timeout"] = steps(draw, names, depth - 1)
+            return ok.wait_for(callback=name, name=name, **late)
         case "timer":
             return ok.wait_for(timer=draw(st.sampled_from((0.4, 2.2))), name=next(names))
         case "choice":
@@ -68,16 +72,87 @@ def block(draw, names, depth):
         case "for_each":
             more = {"concurrency": draw(st.integers(1, 3)), "tolerated_failures": draw(st.sampled_from((0, 1, "50%")))}
             return ok.for_each("items", steps(draw, names, depth - 1, 1), name=next(names), **more)
+        case "call":
+            called = ok.workflow(next(names), steps(draw, names, depth - 1, 1), retry=draw(RETRIES))
+            return ok.call(called, name=next(names))
+        case shape if shape in SHAPES:
+            return graph(draw, names, [], SHAPES[shape])
+        case "race":
+            return graph(draw, names, *race(draw, names))
         case "saga":
             return ok.saga(steps(draw, names, depth - 1, 1), name=next(names))
         case _:
             return ok.scope(steps(draw, names, depth - 1, 1), name=next(names), timeout=draw(LONG))
 
 
+# Free graphs, each a scope. "in" and "out" are its start and end; other words are gateways, and "t1" … its tasks.
+
+
+def race(draw, names):
+    """Whichever of some waits comes first, and what follows from it."""
+    called = [next(names) for _ in range(draw(st.integers(1, 2)))]
+    waits = [ok.wait_for(callback="c", name=name) for name in called]
+    called.append(next(names))
+    waits.append(ok.wait_for(timer=draw(st.sampled_from((0.4, 2.2, 5.1))), name=called[-1]))
+    flows = ["in event", *(f"event {name}" for name in called), "exclusive out"]
+    flows += [f"{name} t{number}" for number, name in enumerate(called)]
+    return waits, flows + [f"t{number} exclusive" for number in range(len(waits))]
+
+
+SHAPES = {
+    # A step that may be done again, with a jump back.
+    "rework": ["in exclusive", "exclusive t1", "t1 exclusive_2", "exclusive_2 t2 x", "t2 exclusive", "exclusive_2 out"],
+    # Some of several ways, and all that were taken are waited for.
+    "some": ["in inclusive", "inclusive t1 x", "inclusive t2 y", "inclusive t3", "inclusive_2 out"]
+    + [f"t{number} inclusive_2" for number in (1, 2, 3)],
+    # Whoever is first ends the scope, and the others with it.
+    "cut_off": [
+        "in parallel",
+        "parallel t1",
+        "parallel t2",
+        "parallel t3",
+        "t1 terminate",
+        "t2 out",
+        "t3 t4",
+        "t4 out",
+    ],
+    # Two tokens that are not joined, so that a step is done for each.
+    "twice": ["in parallel", "parallel t1", "parallel t2", "t1 exclusive", "t2 exclusive", "exclusive t3", "t3 out"],
+}
+KINDS = {"in": Start, "out": End}
+
+
+def graph(draw, names, waits, shape):
+    nodes, words = list(waits), {}
+    for word in dict.fromkeys(word for flow in shape for word in flow.split()[:2]):
+        kind, name = word.split("_")[0], next(names)
+        if word in KINDS:
+            node = KINDS[word](name=name)
+        elif word == "terminate":
+            node = End(name=name, terminate=True)
+        elif kind in list(GatewayKind):
+            node = Gateway(name=name, kind=GatewayKind(kind))
+        elif kind[0] == "t":
+            node = task(draw, names, 0, name)
+        else:
+            continue  # a wait, which is there
+        words[word] = name
+        nodes.append(node)
+    flows = []
+    for one in shape:
+        source, target, *condition = one.split()
+        flows.append(Flow(words.get(source, source), words.get(target, target), *condition))
+    return ok.scope(name=next(names), nodes=nodes, flows=flows, timeout=draw(LONG))
+
+
 @st.composite
 def workflows(draw, depth=2):
     names = (f"n{number}" for number in count())
-    return ok.workflow("random", steps(draw, names, depth, 1), retry=draw(RETRIES))
+    blocks = steps(draw, names, depth, 1)
+    # The machine does not say in which visit of a loop it asks whether to go on: such a loop is begun once.
+    for _ in range(draw(st.sampled_from((0, 0, 1, 2)))):
+        blocks.append(ok.repeat_while("again", steps(draw, names, depth - 1, 1), name=next(names)))
+    return ok.workflow("random", blocks, retry=draw(RETRIES))
 
 
 def agree(workflow, seed, fails):
