@@ -56,6 +56,7 @@ class Modeler(Widget, module="modeler"):
         self._flow: tuple[str, str] | None = None
         self._texts: dict[str, str] = {}  # what is being written and cannot be read yet, by language
         self._faults: dict[str, dict[str, Any]] = {}
+        self._told: tuple[Workflow, dict[str, Any]] | None = None
         self._show()
 
     @property
@@ -184,21 +185,35 @@ class Modeler(Widget, module="modeler"):
             self._node = None
         if self._flow is not None and _flow(self._now.nodes, self._now.flows, *self._flow) is None:
             self._flow = None
+        if self._told is None or self._told[0] is not self._now:  # to choose a node writes and checks nothing again
+            self._told = (self._now, self._of_workflow())
+        yaml, python = self._told[1]["yaml"], self._told[1]["python"]
+        self.state = {
+            **self._told[1],
+            "node": self._node,
+            "flow": None if self._flow is None else list(self._flow),
+            "kind": self._kind(),
+            "fields": self._fields(),
+            "can_undo": bool(self._before),
+            "can_redo": bool(self._after),
+            "yaml": self._texts.get("yaml", yaml),
+            "python": self._texts.get("python", python),
+            "faults": dict(self._faults),
+        }
+
+    def _of_workflow(self) -> dict[str, Any]:
+        """Return what is shown of the workflow, whatever is chosen."""
         issues = sorted(check(self._now).issues, key=lambda issue: list(_SIGNS).index(issue.severity))
         try:
             svg, fault = draw(self._now).to_svg(), ""
         except RenderError as error:
             svg, fault = "", str(error)
-        self.state = {
+        return {
             "name": self._now.name,
             "svg": svg,
             "fault": fault,
             "flows": [[flow.source, flow.target] for flow in _flows(self._now.nodes, self._now.flows)],
             "palette": list(edit.PATTERNS),
-            "node": self._node,
-            "flow": None if self._flow is None else list(self._flow),
-            "kind": self._kind(),
-            "fields": self._fields(),
             "variables": _variables(self._now),
             "issues": [
                 {
@@ -211,11 +226,8 @@ class Modeler(Widget, module="modeler"):
                 for issue in issues
                 if not issue.waived
             ],
-            "can_undo": bool(self._before),
-            "can_redo": bool(self._after),
-            "yaml": self._texts.get("yaml", write_workflow(self._now)),
-            "python": self._texts.get("python", write_python(self._now)),
-            "faults": dict(self._faults),
+            "yaml": write_workflow(self._now),
+            "python": write_python(self._now),
         }
 
     def _kind(self) -> str:

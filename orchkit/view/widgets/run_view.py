@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from orchkit.engine import Run
-from orchkit.errors import LogError
+from orchkit.errors import LogError, OrchkitError
 from orchkit.model.states import RunStatus
 from orchkit.units import Duration, format_duration
 from orchkit.view.charts.schedule import gantt
@@ -70,10 +70,12 @@ class RunView(LiveWidget, module="run_view", uses=("run_panel",)):
     @action
     def look_at(self, seq: int | None = None) -> None:
         """Go to a row of the history; None follows the run."""
-        if seq is not None:
-            self._run.at(seq)  # refuses what was before the run
-        self._seq = seq
-        self.refresh()
+        before, self._seq = self._seq, seq
+        try:
+            self.refresh()
+        except OrchkitError:  # what was before the run
+            self._seq = before
+            raise
 
     @action
     def cancel(self) -> None:
