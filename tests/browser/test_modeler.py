@@ -52,7 +52,9 @@ def test_order_routing_is_modeled_by_mouse_and_run(lab, theme):
 
     # Undo and redo are the same workflow again.
     view.get_by_role("button", name="Undo").click()
+    view.locator("g.words text", has_text="condition").first.wait_for()
     view.get_by_role("button", name="Redo").click()
+    view.locator("g.words text", has_text="country").first.wait_for()
     view.get_by_role("tab", name="YAML").click()
     assert 'when: country == "US"' in view.get_by_label("YAML").input_value()
     lab.rerun(page, 1)
