@@ -64,8 +64,41 @@ def test_order_routing_is_modeled_by_mouse_and_run(lab, theme):
     page.context.close()
 
 
-def test_it_is_modeled_by_keyboard_too(lab):
-    page = lab.open(lab.notebook("keys", EMPTY, "[n.name for n in modeler.workflow.nodes], modeler.workflow.flows"))
+def test_order_routing_is_modeled_by_keyboard_and_run(lab):
+    page = lab.open(lab.notebook("keys", EMPTY, RUN))
+    view = page.locator(".orchkit-widget")
+
+    def choose(node, title):
+        view.locator(f'g.node[data-node="{node}"]').press("Enter")
+        view.locator(".ok-title", has_text=title).wait_for()
+
+    def rename(old, new):
+        choose(old, f"task {old}")
+        fill_property(view, "name", new)
+        view.locator(".ok-title", has_text=f"task {new}").wait_for()
+
+    fill_property(view, "name", "order_routing")
+    view.get_by_text("Modeler · order_routing").wait_for()
+    choose("start", "start start")
+    view.get_by_role("button", name="+ Task").press("Enter")
+    view.locator(".ok-title", has_text="task task_1").wait_for()
+    rename("task_1", "validate")
+    view.get_by_role("button", name="+ Choice").press("Enter")
+    view.locator(".ok-title", has_text="exclusive choice_1").wait_for()
+    rename("task_1", "ship_domestic")
+    rename("task_2", "ship_abroad")
+    view.locator('[data-key="flow-choice_1-ship_domestic"]').press("Enter")
+    view.locator(".ok-title", has_text="Flow choice_1 → ship_domestic").wait_for()
+    fill_property(view, "condition", 'country == "US"')
+    view.locator("g.words text", has_text="country").first.wait_for()
+    lab.rerun(page, 1)
+    page.locator(".jp-OutputArea-output", has_text="order_routing True").wait_for()
+    assert "['COMPLETED', 'COMPLETED'] van plane" in page.locator(".jp-OutputArea").last.inner_text()
+    page.context.close()
+
+
+def test_flows_are_drawn_and_taken_away_by_keyboard(lab):
+    page = lab.open(lab.notebook("flows", EMPTY, "[n.name for n in modeler.workflow.nodes], modeler.workflow.flows"))
     view = page.locator(".orchkit-widget")
     view.locator('g.node[data-node="start"]').press("Enter")
     view.locator(".ok-title", has_text="start start").wait_for()
