@@ -49,8 +49,8 @@ def variants(log: EventLog) -> pd.DataFrame:
     ... }))
     >>> variants(log)[["variant", "cases", "share", "mean_s"]]
             variant  cases  share  mean_s
-    0         check      1    0.5     0.0
-    1  check → ship      1    0.5  3600.0
+    0  check → ship      1    0.5  3600.0
+    1         check      1    0.5     0.0
     """
     expect_log(log, "variants")
     codes, durations_s = variant_codes(log), case_durations_s(log)

@@ -108,6 +108,7 @@ def test_closing_lets_an_attempt_end_and_begins_nothing_new(tmp_path):
     assert run.id == history["run_id"][0]
 
 
+@pytest.mark.usefixtures("interrupts")
 def test_closing_that_is_interrupted_gives_the_file_up_all_the_same(tmp_path):
     path = tmp_path / "state.duckdb"
     begun, hold = threading.Event(), threading.Event()

@@ -64,8 +64,8 @@ def variants(log: EventLog, *, max_rows: int = 12) -> Drawing:
     ... }))
     >>> print(variants(log))
     Variants: 2 ways of 2 cases, 2 of them drawn, 100% of the cases
-    50%, 1 case, mean 0s: check
     50%, 1 case, mean 1h: check → ship
+    50%, 1 case, mean 0s: check
     """
     expect_log(log, "charts.variants")
     table = variant_table(log)
