@@ -17,7 +17,7 @@ demo: $(READY)  ## Run the main job: 500 orders with faults and a crash, reconci
 	$(BIN)/orchkit demo
 
 test: $(READY)  ## Pass the tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2
 
 lint: $(READY)  ## Check style, types and layers
 	$(BIN)/ruff check .

@@ -231,7 +231,7 @@ def at_rest(folder: Path, connections: int, runs: int, schedules: int) -> None:
         waiting = asyncio.run(begin())
         engine.deploy(ok.read_workflow(WORKFLOWS["noop"]))
         for number in range(schedules):
-            engine.schedule("noop", f"nightly-{number}", cron=f"{number % 60} 3 * * *", timezone="Europe/Paris")
+            engine.schedule("noop", f"nightly-{number}", cron=f"{number % 60} 3 * * *", time_zone="Europe/Paris")
     served = Served(folder)
     print(f"{runs:,} waiting runs and {schedules:,} schedules are there again after {served.seconds_to_start:.1f} s")
     time.sleep(2)

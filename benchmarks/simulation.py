@@ -99,14 +99,15 @@ def child(code: str, *arguments: str, python: str = sys.executable) -> list[floa
 def compare(peer: str | None) -> None:
     """Print how long the queue takes, here and by the peers."""
     workflow, scenario = queue()
-    ok.simulate(workflow, scenario, cases=CASES)
-    own = {}
+    median_of(lambda: ok.simulate(workflow, scenario, cases=CASES))  # memory is there, and stays
+    own, theirs = [], {}
     for name in ("simpy", "ciw", "cimba") if peer else ("alone",):
-        own[name] = median_of(lambda: ok.simulate(workflow, scenario, cases=CASES))
+        own.append(median_of(lambda: ok.simulate(workflow, scenario, cases=CASES)))
         if peer:
-            theirs = child(str(PEERS), name, str(CASES), python=peer)[0]
-            print(f"{name}: {theirs * 1e3:.0f} ms; orchkit is {theirs / own[name]:.1f} times as fast")
-    found = statistics.median(own.values())
+            theirs[name] = child(str(PEERS), name, str(CASES), python=peer)[0]
+    found = statistics.median(own)
+    for name, seconds in theirs.items():
+        print(f"{name}: {seconds * 1e3:.0f} ms; orchkit is {seconds / found:.1f} times as fast")
     print(f"M/M/3, {CASES:,} cases, log kept: {found * 1e3:.0f} ms, {CASES / found / 1e6:.2f} million steps/s a core")
     if peer is None:
         print("SimPy, Ciw, Cimba: skipped, no --peer")

@@ -59,7 +59,9 @@ def variants(log: EventLog) -> pd.DataFrame:
         codes, durations_s = codes[cases], durations_s[cases]
     columns = figures(codes, durations_s, int(codes.max(initial=-1)) + 1, count="cases")
     # The codes rise as their ways first come.
-    first = cases[np.flatnonzero(np.diff(np.maximum.accumulate(codes), prepend=-1))]
+    is_first = np.ones(len(codes), dtype=bool)
+    np.greater(codes[1:], np.maximum.accumulate(codes)[:-1], out=is_first[1:])
+    first = cases[is_first]
     order = np.argsort(-columns["cases"], kind="stable")
     first = first[order]
     figure = {name: values[order] for name, values in columns.items()}

@@ -22,7 +22,7 @@ from orchkit.engine.messages import (
 )
 from orchkit.engine.run import Run
 from orchkit.engine.values import plain
-from orchkit.engine.who import user
+from orchkit.engine.who import roles_of, user
 from orchkit.errors import OrchkitError
 from orchkit.events import Failure
 from orchkit.model.definition import Workflow
@@ -284,7 +284,7 @@ class Operating:
             It has ended, or never was.
         """
         run_id, step_id = _place(item_id)
-        self._post(ClaimItem(run_id, step_id, by, _roles(roles))).result()
+        self._post(ClaimItem(run_id, step_id, by, roles_of(roles))).result()
 
     def release(self, item_id: str, *, by: str) -> None:
         """Give a work item back: it is offered again; see `claim` for the errors."""
@@ -311,17 +311,13 @@ class Operating:
             As for `claim`.
         """
         run_id, step_id = _place(item_id)
-        self._post(CompleteItem(run_id, step_id, by, plain(data), roles=_roles(roles))).result()
+        self._post(CompleteItem(run_id, step_id, by, plain(data), roles=roles_of(roles))).result()
 
     def reject(self, item_id: str, reason: str, *, by: str, roles: Iterable[str] | None = None) -> None:
         """Refuse a work item: its step fails for good with the type ``Rejected``, so that ``on_error`` may lead on."""
         run_id, step_id = _place(item_id)
         failure = Failure(ErrorClass.PERMANENT, "Rejected", reason)
-        self._post(CompleteItem(run_id, step_id, by, failure=failure, roles=_roles(roles))).result()
-
-
-def _roles(roles: Iterable[str] | None) -> tuple[str, ...] | None:
-    return None if roles is None else (roles,) if isinstance(roles, str) else tuple(roles)
+        self._post(CompleteItem(run_id, step_id, by, failure=failure, roles=roles_of(roles))).result()
 
 
 def _place(item_id: str) -> tuple[str, str]:

@@ -54,6 +54,10 @@ class Planning:
     def _check_executors(self, workflow: Workflow) -> None:
         raise NotImplementedError
 
+    def current(self, workflow: str) -> Workflow:
+        """Return the version of a workflow that was deployed last."""
+        raise NotImplementedError
+
     def secret(self, name: str) -> str:
         """Return a secret by its name."""
         raise NotImplementedError
@@ -94,7 +98,7 @@ class Planning:
 
     def schedule(
         self,
-        workflow: Workflow,
+        workflow: Workflow | str,
         name: str | None = None,
         *,
         by: str | None = None,
@@ -105,7 +109,8 @@ class Planning:
         Parameters
         ----------
         workflow
-            The definition; its runs are those of this version until it is scheduled again.
+            The definition, or its name, for the version that was deployed last; its runs are those of this version
+            until it is scheduled again.
         name
             Of the schedule, the workflow's by default; one of the same name is changed.
         by
@@ -127,6 +132,8 @@ class Planning:
         ...     engine.runs()["case_id"].tolist()
         ['report@2027-01-01T08:00:00+00:00']
         """
+        if isinstance(workflow, str):
+            workflow = self.current(workflow)
         _expect_workflow(workflow)
         self._check_executors(workflow)
         found = Schedule.from_settings(settings, name or workflow.name)

@@ -1,10 +1,11 @@
-"""Who decides, where nobody is named."""
+"""Who decides: where nobody is named, and with which roles."""
 
 from __future__ import annotations
 
 import getpass
+from collections.abc import Iterable
 
-__all__ = ["user"]
+__all__ = ["roles_of", "user"]
 
 
 def user() -> str:
@@ -13,3 +14,8 @@ def user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # the machine does not know who this is
         return "unknown"
+
+
+def roles_of(roles: Iterable[str] | None) -> tuple[str, ...] | None:
+    """Return roles that may be given as one."""
+    return None if roles is None else (roles,) if isinstance(roles, str) else tuple(roles)

@@ -11,14 +11,14 @@ from orchkit.errors import LogError
 
 __all__ = ["chunks"]
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 21
 _GZIP = b"\x1f\x8b"
 # Logs pack 10 to 50 times; deflate's best, for zeros, is 1,032.
 _MOST_TIMES, _ALWAYS_FINE = 200, 64 << 20
 
 
 def chunks(path: Path) -> Iterator[bytes]:
-    """Yield the content of a file in pieces of a megabyte or less, unpacked where it is gz.
+    """Yield the content of a file in pieces of two megabytes or less, unpacked where it is gz.
 
     Raises
     ------

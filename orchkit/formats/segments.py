@@ -260,11 +260,20 @@ def _column(kind: str, cells: list[tuple[NDArray[np.intp], Any]], height: int) -
 def _names(values: pa.ChunkedArray, rows: NDArray[np.intp], height: int) -> pd.Series:
     whole = values.unify_dictionaries().combine_chunks()
     whole = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
-    texts = [_plain(text) if _is_odd(text) else text for text in whole.dictionary.cast(pa.string()).to_pylist()]
     codes = np.full(height, -1, dtype=np.int32)
     codes[rows] = whole.indices.to_numpy()
-    at, names = pd.factorize(np.array(texts, dtype=object), sort=True)
-    return pd.Series(pd.Categorical.from_codes(np.append(at, -1)[codes], categories=pd.Index(names, dtype="str")))
+    names = whole.dictionary.cast(pa.large_string())
+    texts = names.to_pylist()
+    if _is_odd(" ".join(texts)):  # then each is looked at, and two may be the same once they are read
+        texts = [_plain(text) if _is_odd(text) else text for text in texts]
+        at, found = pd.factorize(np.array(texts, dtype=object), sort=True)
+        categories = pd.Index(found, dtype="str")
+    else:
+        order = pc.array_sort_indices(names)
+        at = np.empty(len(names), dtype=np.int32)
+        at[order.to_numpy()] = np.arange(len(names), dtype=np.int32)
+        categories = pd.Index(names.take(order).to_pandas(), dtype="str")
+    return pd.Series(pd.Categorical.from_codes(np.append(at, -1)[codes], categories=categories))
 
 
 def _is_odd(text: str) -> bool:

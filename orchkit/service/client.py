@@ -23,7 +23,7 @@ from orchkit.engine.many import cases_of, outcome_frame
 from orchkit.engine.messages import run_id_of
 from orchkit.engine.run import Snapshot, id_of
 from orchkit.engine.values import plain
-from orchkit.engine.who import user
+from orchkit.engine.who import roles_of, user
 from orchkit.engine.work_items import COLUMNS as ITEM_COLUMNS
 from orchkit.errors import InputError, RunNotFound, ServiceError, WorkflowError
 from orchkit.events import Failure
@@ -159,9 +159,10 @@ class Client:
         listed = list(cases_of(cases))
         with concurrent.futures.ThreadPoolExecutor(max(1, concurrency)) as threads:
             rows = list(tqdm(threads.map(run, listed), total=len(listed), disable=not progress, unit="case"))
-        return outcome_frame(rows, self._outcomes)
+        return outcome_frame(rows, self.run_outcomes)
 
-    def _outcomes(self, run_ids: Sequence[str]) -> pd.DataFrame:
+    def run_outcomes(self, run_ids: Sequence[str]) -> pd.DataFrame:
+        """Return how runs stand, a row each."""
         pages = [run_ids[begin : begin + _AT_ONCE] for begin in range(0, max(1, len(run_ids)), _AT_ONCE)]
         return pd.concat([self.sql(statements.RUN_OUTCOMES, [list(page), len(page)]) for page in pages])
 
@@ -379,21 +380,28 @@ class Client:
         frame["overdue"] = frame["overdue"].astype(bool)
         return frame
 
-    def claim(self, item_id: str, *, by: str) -> None:
-        """Take a work item; who comes second is refused with `orchkit.WorkItemTaken`."""
-        self._act(f"{_item(item_id)}/claim", by=by)
+    def claim(self, item_id: str, *, by: str, roles: Iterable[str] | None = None) -> None:
+        """Take a work item; who comes second is refused with `orchkit.WorkItemTaken`. See `orchkit.Engine.claim`."""
+        self._act(f"{_item(item_id)}/claim", by=by, roles=roles_of(roles))
 
     def release(self, item_id: str, *, by: str) -> None:
         """Give a work item back: it is offered again."""
         self._act(f"{_item(item_id)}/release", by=by)
 
-    def complete_item(self, item_id: str, data: Any = None, *, by: str) -> None:  # noqa: ANN401 -- JSON
+    def complete_item(
+        self,
+        item_id: str,
+        data: Any = None,  # noqa: ANN401 -- JSON
+        *,
+        by: str,
+        roles: Iterable[str] | None = None,
+    ) -> None:
         """Complete a work item with what its form asks for, JSON values; the run goes on."""
-        self._act(f"{_item(item_id)}/complete", data=plain(data), by=by)
+        self._act(f"{_item(item_id)}/complete", data=plain(data), by=by, roles=roles_of(roles))
 
-    def reject(self, item_id: str, reason: str, *, by: str) -> None:
+    def reject(self, item_id: str, reason: str, *, by: str, roles: Iterable[str] | None = None) -> None:
         """Refuse a work item: its step fails for good."""
-        self._act(f"{_item(item_id)}/reject", reason=reason, by=by)
+        self._act(f"{_item(item_id)}/reject", reason=reason, by=by, roles=roles_of(roles))
 
     # Schedules and alerts ----------------------------------------------------------
 

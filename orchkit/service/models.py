@@ -2,51 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StringConstraints
+from pydantic import ConfigDict, Field, StrictBool, StringConstraints
 
 from orchkit.model.schedule import CatchUp, Overlap
 from orchkit.model.states import RunStatus
+from orchkit.service.fields import By, Given, JsonObject, Moment, Name, Roles, RunId, Scalar, Span, Text, Told
 from orchkit.service.roles import Role
-
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
-
-
-def _written(value: object) -> object:
-    if not isinstance(value, str) or not _MOMENT.fullmatch(value):
-        message = "a moment is written with its offset, such as 2027-01-31T09:00:00+01:00"
-        raise ValueError(message)
-    return value
-
-
-# A name in a request: printable, so that it reads well in logs and tables.
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f\\]+$")]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=2_000, pattern=r"^[^\x00]+$")]
-RunId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
-# Durations as in the rest of orchkit: 90s, 5 min, 2 hours.
-Span = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,6} ?(s|min|h|d|seconds|minutes|hours|days)$")]
-# A moment is written out: numbers are not taken for seconds.
-Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
-By = Annotated[Name | None, Field(description="Who has decided it; the token's name where nobody is named.")]
-# The same in a path, where a slash parts.
-PathName = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f\\/]+$")]
-JsonObject = dict[str, Any]
-Scalar = str | int | float | bool | None
-
-
-class Given(BaseModel):
-    """What a request holds: nothing else than what is named."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Told(BaseModel):
-    """What an answer holds."""
-
-    model_config = ConfigDict(frozen=True)
 
 
 class Error(Told):
@@ -277,18 +241,22 @@ class Who(Given):
     by: By = None
 
 
-class CompleteItem(Given):
+class ClaimItem(Who):
+    """Who takes a work item."""
+
+    roles: Roles = None
+
+
+class CompleteItem(ClaimItem):
     """What a form was filled in with."""
 
     data: Any = Field(default=None, examples=[{"approved": True}])
-    by: By = None
 
 
-class RejectItem(Given):
+class RejectItem(ClaimItem):
     """Why a work item is refused."""
 
     reason: Text = Field(examples=["Not my department."])
-    by: By = None
 
 
 class DeadLetter(Told):

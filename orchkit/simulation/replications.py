@@ -8,7 +8,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -110,13 +110,30 @@ def simulate(  # noqa: PLR0913 -- the words of a simulation
     >>> len(log), list(log.activities)
     (100, ['check', 'ship'])
     """
-    found = (cases, until, replications, warm_up, seed, in_flight, executor, progress)
-    return _simulate(workflow, scenario, *found, warn_of_overload)
+    return _simulate(
+        workflow,
+        scenario,
+        warn_of_overload,
+        cases=cases,
+        until=until,
+        replications=replications,
+        warm_up=warm_up,
+        seed=seed,
+        in_flight=in_flight,
+        executor=executor,
+        progress=progress,
+    )
 
 
-def simulate_quietly(  # noqa: PLR0913 -- the words of a simulation
+def simulate_quietly(workflow: Workflow, scenario: Scenario, **settings: Any) -> EventLog:  # noqa: ANN401 -- as `simulate`
+    """Return the log of what would happen, without a word of warning: for who simulates many scenarios."""
+    return _simulate(workflow, scenario, lambda *_: None, **settings)
+
+
+def _simulate(  # noqa: PLR0913 -- the words of a simulation
     workflow: Workflow,
     scenario: Scenario,
+    warn: Callable[[Workflow, Scenario], None],
     *,
     cases: int | None = None,
     until: Duration | None = None,
@@ -126,24 +143,6 @@ def simulate_quietly(  # noqa: PLR0913 -- the words of a simulation
     in_flight: Source | None = None,
     executor: Executor | None = None,
     progress: bool | None = None,
-) -> EventLog:
-    """Return the log of what would happen, without a word of warning: for who simulates many scenarios."""
-    found = (cases, until, replications, warm_up, seed, in_flight, executor, progress)
-    return _simulate(workflow, scenario, *found, lambda *_: None)
-
-
-def _simulate(  # noqa: PLR0913, PLR0917 -- the words of a simulation
-    workflow: Workflow,
-    scenario: Scenario,
-    cases: int | None,
-    until: Duration | None,
-    replications: int,
-    warm_up: Duration,
-    seed: int,
-    in_flight: Source | None,
-    executor: Executor | None,
-    progress: bool | None,  # noqa: FBT001 -- as it was given
-    warn: Callable[[Workflow, Scenario], None],
 ) -> EventLog:
     flight = None if in_flight is None else open_cases(in_flight, workflow)
     if flight is not None:

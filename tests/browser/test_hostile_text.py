@@ -4,7 +4,7 @@ import pytest
 
 from orchkit.view.pages import as_html
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser"), pytest.mark.usefixtures("quiet")]
+pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("quiet")]
 
 HOSTILE = """
 import orchkit as ok
@@ -69,6 +69,7 @@ def test_hostile_text_runs_nothing_live_saved_and_exported(lab):
 
     page = lab.open(path, run=False)
     page.locator(".orchkit-twin").nth(len(VIEWS) - 1).wait_for(state="attached")
+    assert not page.get_by_text("Loading widget").first.is_visible()
     check(page, "saved")
     page.context.close()
 

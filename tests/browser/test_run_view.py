@@ -2,7 +2,7 @@
 
 import pytest
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser"), pytest.mark.usefixtures("quiet")]
+pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("quiet")]
 
 ORDER = """
 import orchkit as ok
@@ -43,27 +43,4 @@ def test_a_run_is_watched_looked_back_at_and_cancelled(lab, theme):
     view.get_by_role("button", name="Retry from the start").click()
     view.get_by_role("button", name="Run it again").click()
     view.locator(".ok-status", has_text="waiting").wait_for()
-    page.context.close()
-
-
-def test_a_saved_notebook_shows_the_twin_without_its_kernel_and_without_trust(lab):
-    path = lab.notebook("saved", ORDER.replace("ok.RunView(run)", "run.cancel()\nrun.wait()\nok.RunView(run)"))
-    page = lab.open(path)
-    page.locator(".orchkit-widget").wait_for()
-    lab.command(page, "docmanager:save")
-    page.context.close()
-    lab.shut_down()
-
-    page = lab.open(path, run=False)
-    page.locator(".orchkit-twin svg").wait_for()
-    assert not page.get_by_text("Loading widget").is_visible()
-    lab.screenshot(page.locator(".jp-Notebook"), "saved")
-    page.context.close()
-
-    # Somebody else's copy: what runs is taken out of it.
-    other = lab.folder / "other.ipynb"
-    other.write_text((lab.folder / path).read_text().replace("cancel()", "cancel() "))
-    page = lab.open("other.ipynb", run=False)
-    page.locator(".jp-OutputArea-output img, .jp-OutputArea-output svg").first.wait_for()
-    lab.screenshot(page.locator(".jp-Notebook"), "untrusted")
     page.context.close()

@@ -15,8 +15,6 @@ from orchkit.view.pages import external_references
 
 ORDERS = 40
 
-pytestmark = pytest.mark.xdist_group("demo")  # so that it runs once
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

@@ -151,6 +151,15 @@ def test_a_paused_schedule_starts_nothing_also_after_a_restart(tmp_path):
     ]
 
 
+def test_a_deployed_workflow_is_scheduled_by_its_name():
+    with ok.Engine(handlers=HANDLERS, clock=VirtualClock()) as engine:
+        engine.deploy(TICK)
+        engine.schedule("tick", "hourly", every="1 h")
+        assert engine.schedules()[["schedule", "workflow"]].to_numpy().tolist() == [["hourly", "tick"]]
+        with pytest.raises(ok.WorkflowError, match="tock"):
+            engine.schedule("tock", every="1 h")
+
+
 def test_a_jitter_puts_each_start_off_by_the_same_whoever_asks():
     schedule = ok.Schedule("s", every="1 h", first=0.0, jitter="10 min")
 
@@ -192,8 +201,8 @@ steps: [{{task: work}}]
 
 def test_only_a_workflow_is_deployed_or_scheduled():
     with ok.Engine() as engine:
-        for refused in (lambda: engine.deploy("order"), lambda: engine.schedule("order", every="1 h")):
-            with pytest.raises(ok.WorkflowError, match="A workflow is expected, not str"):
+        for refused in (lambda: engine.deploy(7), lambda: engine.schedule(7, every="1 h")):
+            with pytest.raises(ok.WorkflowError, match="A workflow is expected, not int"):
                 refused()
 
 

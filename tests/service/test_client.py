@@ -86,6 +86,7 @@ def test_a_run_is_what_the_engines_is(busy, engine):
         far, near = busy.find(name, case), engine.find(name, case)
         assert (far.id, far.case_id, far.workflow, far.status) == (near.id, near.case_id, near.workflow, near.status)
         assert (dict(far.variables), far.error) == (dict(near.variables), near.error)
+        assert far.started_at == near.started_at
         assert (dict(far.node_statuses), far.at(10_000).status) == (dict(near.node_statuses), near.at(10_000).status)
     with pytest.raises(ok.RunFailed, match="the carrier does not answer"):
         busy.find("order", "A-2").raise_for_status()
@@ -112,7 +113,9 @@ def test_it_acts_as_the_engine_does(busy, engine):
 
     claim = busy.start("claim", {"amount": 7}, case_id="C-2")
     item = f"{claim.id}/approve#1"
-    busy.claim(item, by="Ada")
+    with pytest.raises(ok.WorkItemTaken, match="manager"):
+        busy.claim(item, by="Bob", roles=["clerk"])
+    busy.claim(item, by="Ada", roles=["manager"])
     with pytest.raises(ok.WorkItemTaken):
         busy.claim(item, by="Bob")
     with pytest.raises(ok.InputError):

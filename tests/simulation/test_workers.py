@@ -15,8 +15,6 @@ import pytest
 
 import orchkit as ok
 
-pytestmark = pytest.mark.xdist_group("workers")
-
 ORDER = ok.workflow(
     "order",
     [

@@ -8,7 +8,7 @@ from fastapi import Query
 from starlette.responses import Response
 
 from orchkit.analysis import failures, metrics
-from orchkit.service import models
+from orchkit.service import fields, models
 from orchkit.service.frames import records
 from orchkit.service.roles import Role
 from orchkit.service.routing import BackendOf, answer, needs, router
@@ -17,8 +17,8 @@ __all__ = ["routes"]
 
 routes = router("figures")
 
-Workflow = Annotated[models.Name | None, Query(description="Only this workflow's runs.")]
-Since = Annotated[models.Moment | None, Query(description="Without the runs that ended before.")]
+Workflow = Annotated[fields.Name | None, Query(description="Only this workflow's runs.")]
+Since = Annotated[fields.Moment | None, Query(description="Without the runs that ended before.")]
 
 
 @routes.get("/v1/metrics", response_model=models.Metrics, **needs(Role.READ, "get_metrics"))

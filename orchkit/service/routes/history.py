@@ -8,7 +8,7 @@ from fastapi import Header, Query
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from orchkit.service import models
+from orchkit.service import fields
 from orchkit.service.feed import Filter
 from orchkit.service.problems import Refusal
 from orchkit.service.roles import Role
@@ -29,7 +29,7 @@ async def stream_history(
     backend: BackendOf,
     caller: Caller,
     run_id: Annotated[str | None, Query(pattern=r"^[0-9a-f]{16}$")] = None,
-    workflow: Annotated[models.Name | None, Query()] = None,
+    workflow: Annotated[fields.Name | None, Query()] = None,
     after: Annotated[int | None, Query(ge=0, le=_MOST)] = None,
     last_event_id: Annotated[str | None, Header(pattern=_SEQ)] = None,
 ) -> Response:

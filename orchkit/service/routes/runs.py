@@ -13,7 +13,7 @@ from orchkit.engine.messages import run_id_of
 from orchkit.engine.run import Run
 from orchkit.errors import RunNotFound
 from orchkit.model.states import RunStatus
-from orchkit.service import models
+from orchkit.service import fields, models
 from orchkit.service.backend import Backend
 from orchkit.service.frames import history_records, plain_cell, records
 from orchkit.service.problems import Refusal
@@ -52,8 +52,8 @@ async def start_run(
 @routes.get("/v1/runs", response_model=models.RunPage, **needs(Role.READ, "list_runs"))
 def list_runs(
     backend: BackendOf,
-    workflow: Annotated[models.Name | None, Query(examples=["order"])] = None,
-    case_id: Annotated[models.Name | None, Query(examples=["A-1"])] = None,
+    workflow: Annotated[fields.Name | None, Query(examples=["order"])] = None,
+    case_id: Annotated[fields.Name | None, Query(examples=["A-1"])] = None,
     status: Annotated[list[RunStatus] | None, Query(max_length=9, description="Any of these.")] = None,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
     cursor: Annotated[str | None, Query(pattern=r"^[0-9]{1,18}-[0-9]{1,18}$", description="`next` of a page.")] = None,

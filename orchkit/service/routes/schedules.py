@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import Path
 from starlette.responses import Response
 
-from orchkit.service import models
+from orchkit.service import fields, models
 from orchkit.service.backend import Backend
 from orchkit.service.frames import records
 from orchkit.service.problems import Refusal
@@ -20,7 +20,7 @@ __all__ = ["routes"]
 
 routes = router("schedules")
 
-Name = Annotated[models.PathName, Path(description="A schedule's name.", examples=["nightly"])]
+Name = Annotated[fields.PathName, Path(description="A schedule's name.", examples=["nightly"])]
 _SHORTEST_S = 1.0
 
 

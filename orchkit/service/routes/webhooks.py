@@ -13,7 +13,7 @@ from starlette.responses import Response
 from orchkit.engine.doors import Receipt, doors_of
 from orchkit.errors import OrchkitError, RunNotFound, SecretError, SignatureError
 from orchkit.operations.signatures import Reason, Signed, verify
-from orchkit.service import models
+from orchkit.service import fields, models
 from orchkit.service.backend import Backend
 from orchkit.service.problems import Refusal
 from orchkit.service.routing import BackendOf, answer, needs, router, strict_json
@@ -50,7 +50,7 @@ def _signed(name: str) -> dict[str, Any]:
 
 @routes.post("/v1/webhooks/{name}", response_model=models.Receipt, **_signed("take_webhook"))
 async def take_webhook(
-    backend: BackendOf, request: Request, name: Annotated[models.PathName, Path(description="A webhook's name.")]
+    backend: BackendOf, request: Request, name: Annotated[fields.PathName, Path(description="A webhook's name.")]
 ) -> Response:
     """Take a webhook that a trigger names, signed as Standard Webhooks has it: an event, which starts runs."""
     doors = backend.engine.doors(name)
@@ -70,7 +70,7 @@ async def take_callback(
     backend: BackendOf,
     request: Request,
     run_id: Annotated[str, Path(pattern=r"^[0-9a-f]{16}$", description="A run's id.")],
-    callback: Annotated[models.PathName, Path(description="The callback's name.")],
+    callback: Annotated[fields.PathName, Path(description="The callback's name.")],
 ) -> Response:
     """Complete a callback that a trigger of the run's workflow names, signed as Standard Webhooks has it."""
     body = await request.body()

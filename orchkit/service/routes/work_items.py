@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Path, Query
 from starlette.responses import Response
 
-from orchkit.service import models
+from orchkit.service import fields, models
 from orchkit.service.frames import records
 from orchkit.service.roles import Role
 from orchkit.service.routes.runs import RunId
@@ -18,15 +18,15 @@ __all__ = ["routes"]
 routes = router("work items")
 
 _PATH = "/v1/work-items/{run_id}/{step_id:path}"
-StepId = Annotated[models.PathName, Path(description="The step's id, percent-encoded: approve%231.")]
+StepId = Annotated[fields.PathName, Path(description="The step's id, percent-encoded: approve%231.")]
 
 
 @routes.get("/v1/work-items", response_model=models.WorkItems, **needs(Role.READ, "list_work_items"))
 def list_work_items(
     backend: BackendOf,
-    role: Annotated[models.Name | None, Query(description="Only this role's.")] = None,
+    role: Annotated[fields.Name | None, Query(description="Only this role's.")] = None,
     by: Annotated[
-        models.Name | None,
+        fields.Name | None,
         Query(description="Claimed by or meant for."),
     ] = None,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
@@ -37,9 +37,11 @@ def list_work_items(
 
 
 @routes.post(f"{_PATH}/claim", status_code=204, **needs(Role.OPERATE, "claim_work_item", 404, 409))
-def claim_work_item(backend: BackendOf, caller: Caller, run_id: RunId, step_id: StepId, body: models.Who) -> Response:
+def claim_work_item(
+    backend: BackendOf, caller: Caller, run_id: RunId, step_id: StepId, body: models.ClaimItem
+) -> Response:
     """Take a work item; who comes second is refused."""
-    backend.engine.claim(f"{run_id}/{step_id}", by=body.by or caller.name)
+    backend.engine.claim(f"{run_id}/{step_id}", by=body.by or caller.name, roles=body.roles)
     return Response(status_code=204)
 
 
@@ -55,7 +57,7 @@ def complete_work_item(
     backend: BackendOf, caller: Caller, run_id: RunId, step_id: StepId, body: models.CompleteItem
 ) -> Response:
     """Complete a work item with what its form asks for."""
-    backend.engine.complete_item(f"{run_id}/{step_id}", body.data, by=body.by or caller.name)
+    backend.engine.complete_item(f"{run_id}/{step_id}", body.data, by=body.by or caller.name, roles=body.roles)
     return Response(status_code=204)
 
 
@@ -64,5 +66,5 @@ def reject_work_item(
     backend: BackendOf, caller: Caller, run_id: RunId, step_id: StepId, body: models.RejectItem
 ) -> Response:
     """Refuse a work item: its step fails for good."""
-    backend.engine.reject(f"{run_id}/{step_id}", body.reason, by=body.by or caller.name)
+    backend.engine.reject(f"{run_id}/{step_id}", body.reason, by=body.by or caller.name, roles=body.roles)
     return Response(status_code=204)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from orchkit.errors import WorkflowError
 from orchkit.model import Workflow, read_workflow
-from orchkit.service import models
+from orchkit.service import fields
 from orchkit.service.backend import Backend
 from orchkit.service.frames import records
 from orchkit.service.models import Versions, WorkflowDetail, Workflows
@@ -24,7 +24,7 @@ __all__ = ["find_workflow", "routes"]
 routes = router("workflows")
 
 WorkflowName = Annotated[
-    models.PathName,
+    fields.PathName,
     Path(description="A workflow's name.", examples=["order"]),
 ]
 
