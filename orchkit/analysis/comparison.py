@@ -14,12 +14,13 @@ from orchkit.analysis.kpis import Figures, figures, mean_interval
 from orchkit.analysis.measures import RATIOS, WorkingHours
 from orchkit.errors import LogError
 from orchkit.log import expect_log
-from orchkit.units import Duration, seconds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from orchkit.log import EventLog
+    from orchkit.model.definition import Workflow
+    from orchkit.units import Duration
 
 __all__ = ["compare"]
 
@@ -48,7 +49,7 @@ _LEAST = 2  # of replications, or cases, that tell something about their spread
 def compare(
     logs: Mapping[str, EventLog],
     *,
-    sla: Duration | None = None,
+    sla: Workflow | Duration | None = None,
     calendar: WorkingHours | None = None,
     resamples: int = 500,
     seed: int = 0,
@@ -129,7 +130,7 @@ def compare(
     if len(logs) < _LEAST:
         message = 'compare: give at least two logs: compare({"today": a, "two more clerks": b}).'
         raise LogError(message)
-    sides = {name: _side(name, log, None if sla is None else seconds(sla), calendar) for name, log in logs.items()}
+    sides = {name: _side(name, log, sla, calendar) for name, log in logs.items()}
     first, *others = sides.items()
     rows: list[dict[str, Any]] = []
     for name, side in others:
@@ -186,7 +187,7 @@ class _Side:
         return csr_array((self.flows["count"].to_numpy(dtype=float), places), shape=(self.size, len(names)))
 
 
-def _side(name: str, log: EventLog, sla_s: float | None, calendar: WorkingHours | None) -> _Side:
+def _side(name: str, log: EventLog, sla: Workflow | Duration | None, calendar: WorkingHours | None) -> _Side:
     if not len(log.steps):
         message = f"compare: the log {name!r} is empty. Give logs with at least one step."
         raise LogError(message)
@@ -197,7 +198,7 @@ def _side(name: str, log: EventLog, sla_s: float | None, calendar: WorkingHours 
     known = np.array(log.activities)
     source, target = np.divmod(flows["pair"].to_numpy(), len(known))
     flows["flow"] = [f"{known[one]} -> {known[other]}" for one, other in zip(source, target, strict=True)]
-    return _Side(figures(log, sla_s, calendar), flows, len(log), log)
+    return _Side(figures(log, sla, calendar), flows, len(log), log)
 
 
 def _flow_names(before: _Side, after: _Side) -> pd.Index:

@@ -12,12 +12,13 @@ from orchkit.analysis.intervals import spans, sums_by
 from orchkit.analysis.measures import RATIOS, CaseMeasures, WorkingHours, case_measures
 from orchkit.analysis.spans import moments_s
 from orchkit.log import expect_log
-from orchkit.units import Duration, seconds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from orchkit.log import EventLog
+    from orchkit.model.definition import Workflow
+    from orchkit.units import Duration
 
 __all__ = ["Figures", "figures", "kpis", "mean_interval"]
 
@@ -44,7 +45,9 @@ class Figures:
     measures: CaseMeasures
 
 
-def kpis(log: EventLog, *, sla: Duration | None = None, calendar: WorkingHours | None = None) -> pd.DataFrame:
+def kpis(
+    log: EventLog, *, sla: Workflow | Duration | None = None, calendar: WorkingHours | None = None
+) -> pd.DataFrame:
     """Return the key figures of a log.
 
     Parameters
@@ -52,7 +55,8 @@ def kpis(log: EventLog, *, sla: Duration | None = None, calendar: WorkingHours |
     log
         Of any origin. With several replications, each figure is their mean.
     sla
-        Longest acceptable duration of a case; without it there is no ``sla_breach_rate``.
+        Longest acceptable duration of a case, or the workflow that says so, for its own cases; without it there is no
+        ``sla_breach_rate``.
     calendar
         Working hours; without them there is no ``working_time``.
 
@@ -77,7 +81,7 @@ def kpis(log: EventLog, *, sla: Duration | None = None, calendar: WorkingHours |
         ``completion_rate``         share     completed, of the cases that ended
         ``error_rate``              share     failed, of the attempts that completed or failed
         ``retry_rate``              share     second or later ones, of these attempts
-        ``sla_breach_rate``         share     longer than the SLA, of the cases that ended
+        ``sla_breach_rate``         share     longer than their SLA, of the cases that ended
         ``queue_length``            steps     that wait, on average over the period
         ``queue_length_max``        steps     the most at any time
         ``queue_length.<role>``     steps     that wait for this role, on average
@@ -113,7 +117,7 @@ def kpis(log: EventLog, *, sla: Duration | None = None, calendar: WorkingHours |
     Name: value, dtype: float64
     """
     expect_log(log, "kpis")
-    found = figures(log, None if sla is None else seconds(sla), calendar)
+    found = figures(log, sla, calendar)
     rows = []
     for name, unit in found.units.items():
         value, error, half = mean_interval(found.table[name].to_numpy(dtype=float))
@@ -137,9 +141,9 @@ def mean_interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
     return float(values.mean()), error, float(t.ppf(0.975, len(values) - 1)) * error
 
 
-def figures(log: EventLog, sla_s: float | None = None, calendar: WorkingHours | None = None) -> Figures:
+def figures(log: EventLog, sla: Workflow | Duration | None = None, calendar: WorkingHours | None = None) -> Figures:
     """Return the KPIs by replication."""
-    measures = case_measures(log, sla_s, calendar)
+    measures = case_measures(log, sla, calendar)
     cases, groups, count = measures.cases, measures.replications, len(measures.names)
     sums = {name: sums_by(groups, cases[name].to_numpy(), count) for name in cases}
     periods = _periods(log, measures)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from orchkit.analysis.health import LOST
 from orchkit.analysis.intervals import Spans, spans, sums_by
+from orchkit.analysis.limits import limits_s
 from orchkit.analysis.spans import moments_s
 from orchkit.model.states import RunStatus, StepStatus
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from orchkit.log import EventLog
+    from orchkit.model.definition import Workflow
+    from orchkit.units import Duration
 
 __all__ = ["CAUSES", "RATIOS", "CaseMeasures", "WorkingHours", "case_measures"]
 
@@ -56,7 +59,7 @@ RATIOS: Mapping[str, Ratio] = {
     "completion_rate": Ratio("completed", "ended", "share"),
     "error_rate": Ratio("failed", "attempts", "share"),
     "retry_rate": Ratio("retried", "attempts", "share"),
-    "sla_breach_rate": Ratio("breached", "ended", "share"),
+    "sla_breach_rate": Ratio("breached", "with_sla", "share"),
 }
 """By KPI. Those whose column is not in the table cannot be told from the log."""
 
@@ -86,7 +89,7 @@ class CaseMeasures:
     estimated: bool
 
 
-def case_measures(log: EventLog, sla_s: float | None, calendar: WorkingHours | None) -> CaseMeasures:
+def case_measures(log: EventLog, sla: Workflow | Duration | None, calendar: WorkingHours | None) -> CaseMeasures:
     """Return the sums by case."""
     steps, cases = log.steps, log.cases
     names, replications = np.unique(cases["replication"].fillna(-1).to_numpy(dtype=np.int64), return_inverse=True)
@@ -125,8 +128,10 @@ def case_measures(log: EventLog, sla_s: float | None, calendar: WorkingHours | N
     table["attempts"] = by_case(tried.astype(float))
     table["failed"] = by_case((steps["status"] == StepStatus.FAILED).to_numpy().astype(float))
     table["retried"] = by_case((tried & (steps["attempt"].to_numpy() > 1)).astype(float))
-    if sla_s is not None:
-        table["breached"] = (ended & (cycle > sla_s)).astype(float)
+    if sla is not None:
+        limits = limits_s(log, sla)
+        table["breached"] = (ended & (cycle > limits)).astype(float)
+        table["with_sla"] = (ended & ~np.isnan(limits)).astype(float)
     return CaseMeasures(
         pd.DataFrame(table), replications.astype(np.int64), names, np.nan_to_num(waits), is_guessed or not is_split
     )

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from orchkit.analysis.limits import limit_s as limit_of
+from orchkit.analysis.limits import limits_s
 from orchkit.analysis.spans import moment_s, moments_s
 from orchkit.columns import ENDED_CASES
-from orchkit.errors import LogError, nearest
 from orchkit.log import expect_log
-from orchkit.model.definition import Workflow
-from orchkit.units import Duration, seconds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from orchkit.log import EventLog
+    from orchkit.model.definition import Workflow
+    from orchkit.units import Duration
 
 __all__ = ["sla", "survival"]
 
@@ -75,8 +76,7 @@ def sla(log: EventLog, workflow: Workflow | Duration, *, at: str | pd.Timestamp 
     1      o2       met         0.0  7200.0      NaN
     """
     expect_log(log, "sla")
-    limit_s = _limit_s(workflow)
-    chosen = _chosen(log, workflow)
+    limit_s, chosen = limit_of(workflow), ~np.isnan(limits_s(log, workflow))
     cases = log.cases
     started, duration_s, ended = _ages(log, at)
     is_late = duration_s > limit_s
@@ -159,27 +159,6 @@ def survival(log: EventLog, *, at: str | pd.Timestamp | None = None) -> pd.DataF
         }
     )
     return table[table["ended"] > 0].reset_index(drop=True)
-
-
-def _limit_s(workflow: Workflow | Duration) -> float:
-    if not isinstance(workflow, Workflow):
-        return seconds(workflow)
-    if workflow.sla is None:
-        message = f"Workflow {workflow.name!r} has no sla. Write one, sla: 2d, or give the limit: ok.sla(log, '2 d')."
-        raise LogError(message)
-    return seconds(workflow.sla)
-
-
-def _chosen(log: EventLog, workflow: Workflow | Duration) -> NDArray[np.bool_]:
-    names = log.cases["workflow"]
-    if not isinstance(workflow, Workflow):
-        return np.ones(len(log), dtype=bool)
-    chosen: NDArray[np.bool_] = (names.isna() | (names == workflow.name)).to_numpy()
-    if len(log) and not chosen.any():
-        known = sorted(names.dropna().unique())
-        message = f"The log has no case of workflow {workflow.name!r}.{nearest(workflow.name, known)}"
-        raise LogError(message)
-    return chosen
 
 
 def _ages(

@@ -17,10 +17,10 @@ from orchkit.simulation.progress import Bar
 from orchkit.simulation.replications import simulate_quietly
 from orchkit.simulation.scenario import Resource, Scenario
 from orchkit.simulation.targets import Target, read_target
-from orchkit.units import Duration, seconds
 
 if TYPE_CHECKING:
     from orchkit.model.definition import Workflow
+    from orchkit.units import Duration
 
 __all__ = ["Staffing", "staff", "sweep", "with_setting"]
 
@@ -54,7 +54,7 @@ def sweep(  # noqa: PLR0913 -- the words of simulate, and what is varied
     cases, until, replications, warm_up, seed, executor
         As for `simulate`. All combinations see the same luck.
     sla
-        As for `kpis`; by default the scenario's.
+        As for `kpis`; by default the scenario's, else the workflow's.
     progress
         Whether a bar is shown; None for: when it takes long. Ctrl-C ends the sweep and leaves nothing behind.
 
@@ -86,7 +86,7 @@ def sweep(  # noqa: PLR0913 -- the words of simulate, and what is varied
             raise ScenarioError(message)
     combinations = [dict(zip(tried, values, strict=True)) for values in itertools.product(*tried.values())]
     scenarios = [_with_settings(scenario, combination) for combination in combinations]
-    limit = sla if sla is not None else scenario.sla
+    limit = sla if sla is not None else _sla(workflow, scenario)
     trial = _Trial(workflow, limit, cases, until, replications, warm_up, seed, executor)
     tables = []
     bar = Bar(scenarios, unit="scenario", delay=0 if progress else _LONG_S, disable=progress is False)
@@ -95,6 +95,10 @@ def sweep(  # noqa: PLR0913 -- the words of simulate, and what is varied
         tables.append(_table(found).assign(**{path: [value] * len(found.units) for path, value in combination.items()}))
     table = pd.concat(tables, ignore_index=True)
     return table[[*tried, *(name for name in table if name not in tried)]]
+
+
+def _sla(workflow: Workflow, scenario: Scenario) -> Duration | None:
+    return scenario.sla if scenario.sla is not None else workflow.sla
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +127,7 @@ class _Trial:
             executor=self.executor,
             progress=False,
         )
-        return figures(log, None if self.sla is None else seconds(self.sla))
+        return figures(log, self.sla)
 
 
 def _table(found: Figures) -> pd.DataFrame:
@@ -277,7 +281,7 @@ def staff(  # noqa: PLR0913 -- the words of simulate, and what is looked for
     if not ranges:
         message = "staff: the scenario has no resources whose count could change. Give it some: resources={'clerk': 1}."
         raise ScenarioError(message)
-    trial = _Trial(workflow, scenario.sla, cases, until, replications, warm_up, seed, executor)
+    trial = _Trial(workflow, _sla(workflow, scenario), cases, until, replications, warm_up, seed, executor)
     with Bar(unit="staffing", delay=0 if progress else _LONG_S, disable=progress is False) as bar:
         search = _Search(scenario, aim, trial, bar)
         found = search.cheapest(ranges)

@@ -57,7 +57,7 @@ class Target:
             if self.name not in found.table:
                 message = f"target: there is no figure {self.name!r}.{nearest(self.name, list(found.units))}"
                 if self.name == "sla_breach_rate":
-                    message = "target: sla_breach_rate needs to know the SLA: give the scenario one (sla='2 d')."
+                    message = "target: sla_breach_rate needs an SLA: give the workflow or the scenario one (sla='2 d')."
                 raise ScenarioError(message)
             return found.table[self.name].to_numpy(dtype=float)
         if self.name not in _COLUMNS:

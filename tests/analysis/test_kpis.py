@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import orchkit as ok
 from orchkit.analysis import kpis
 from orchkit.analysis.kpis import mean_interval
+from orchkit.errors import LogError
 from orchkit.log import EventLog
 from orchkit.simulation.calendars import Calendar
 
@@ -59,6 +61,14 @@ def test_of_a_log_worked_out_by_hand() -> None:
         },
         rel=1e-9,
     )
+
+
+def test_a_workflow_gives_its_sla_to_its_own_cases() -> None:
+    order = ok.workflow("order", [ok.task("check"), ok.task("ship")], sla="1 h")
+    cases = pd.DataFrame({"case_id": ["o1", "o2"], "workflow": ["travel", "order"]})
+    assert values(kpis(EventLog(office(), cases), sla=order))["sla_breach_rate"] == 1.0  # o2 alone counts, and is late
+    with pytest.raises(LogError, match=r"no case of workflow 'orders'\. Did you mean 'order'\?"):
+        kpis(EventLog(office(), cases), sla=ok.workflow("orders", [ok.task("check")], sla="1 h"))
 
 
 def test_working_time_is_what_falls_within_the_calendar() -> None:

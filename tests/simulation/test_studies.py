@@ -27,6 +27,13 @@ def test_a_sweep_has_a_row_for_each_combination_and_figure() -> None:
     ]
 
 
+def test_the_workflows_sla_holds_where_the_scenario_has_none() -> None:
+    promised = ok.workflow("order", [ok.task("check", role="clerk")], sla="9 min")
+    steady = ok.Scenario("10 min", {"check": "9.5 min"}, {"clerk": 1})
+    table = sweep(promised, steady, {"durations.check": ["8 min", "9.5 min"]}, cases=20, replications=2)
+    assert table[table["kpi"] == "sla_breach_rate"]["value"].tolist() == [0.0, 1.0]
+
+
 def test_two_clerks_wait_as_theory_says() -> None:
     # M/M/2 with a load of 0.45 each: Wq = 9 min x C(2, 0.9) / (2 - 0.9), C = 0.2793.
     table = sweep(ORDER, TODAY, {"resources.clerk": [2]}, cases=5_000, replications=10, seed=5)
@@ -87,7 +94,7 @@ def test_several_roles_are_cut_down_alone_and_then_tried_by_cost() -> None:
         ("cycle_time = 2 h", "never exactly a limit"),
         ("max(cycle_time) < 2 h", "'max' is neither 'mean' nor a percentile"),
         ("cycle_time <", "cannot be read"),
-        ("sla_breach_rate < 5%", "give the scenario one"),
+        ("sla_breach_rate < 5%", "give the workflow or the scenario one"),
         ("cycle_tim < 2 h", "no figure 'cycle_tim'. Did you mean 'cycle_time'"),
         ("cycle_time < soon", "not a duration"),
         ("p95(throughput) < 2", "percentiles are of"),

@@ -9,10 +9,12 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from orchkit.analysis.limits import limit_s as limit_of
 from orchkit.analysis.service_levels import survival as survival_table
 from orchkit.errors import LogError
 from orchkit.log import EventLog, expect_log
-from orchkit.units import Duration, format_duration, seconds
+from orchkit.model.definition import Workflow
+from orchkit.units import Duration, format_duration
 from orchkit.view.charts.chart import Chart
 from orchkit.view.charts.drawing import PAINTS, WIDTH, chart_of, name_of, rows_of, series, time_unit
 from orchkit.view.figures import share_text
@@ -25,7 +27,7 @@ _POINTS = 120  # of a curve, at most: more cannot be told apart
 _CUT = 0.995  # the last cases would stretch the axis for all others
 
 
-def survival(logs: EventLog | Mapping[str, EventLog], *, sla: Duration | None = None) -> Chart:
+def survival(logs: EventLog | Mapping[str, EventLog], *, sla: Workflow | Duration | None = None) -> Chart:
     """Draw the share of cases that are still open after what time, with its 95 % interval.
 
     Open cases count as long as they are known (the Kaplan-Meier estimate): were they left out, the process would look
@@ -36,7 +38,8 @@ def survival(logs: EventLog | Mapping[str, EventLog], *, sla: Duration | None = 
     logs
         A log, or several by name.
     sla
-        Longest acceptable duration: a line, and the share of cases that are still open then.
+        Longest acceptable duration, or the workflow that says so: a line, and the share of cases
+        that are still open then.
 
     Raises
     ------
@@ -66,7 +69,7 @@ def survival(logs: EventLog | Mapping[str, EventLog], *, sla: Duration | None = 
         if not len(table):
             message = f"charts.survival: no case of the log{f' {name!r}' if name else ''} has ended."
             raise LogError(message)
-    limit_s = None if sla is None else seconds(sla)
+    limit_s = None if sla is None else limit_of(sla)
     sayings = {name: _said(named[name], table, limit_s) for name, table in tables.items()}
     longest = max(_shown_until(table) for table in tables.values())
     unit = time_unit(longest)

@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from orchkit.analysis.limits import limit_s as limit_of
 from orchkit.analysis.times import cycle_times as cycle_time_table
 from orchkit.errors import LogError
 from orchkit.log import EventLog, expect_log
-from orchkit.units import Duration, seconds
+from orchkit.model.definition import Workflow
+from orchkit.units import Duration
 from orchkit.view.charts.chart import Chart
 from orchkit.view.charts.drawing import DASHES, WIDTH, chart_of, name_of, panel_title, rows_of, time_unit
 from orchkit.view.theme import LIGHT
@@ -26,7 +28,7 @@ _HIGH = 0.95
 _HEIGHTS = (220, 110)
 
 
-def cycle_times(logs: EventLog | Mapping[str, EventLog], *, sla: Duration | None = None) -> Chart:
+def cycle_times(logs: EventLog | Mapping[str, EventLog], *, sla: Workflow | Duration | None = None) -> Chart:
     """Draw how long cases took: a histogram with median and 95th percentile.
 
     Parameters
@@ -34,7 +36,7 @@ def cycle_times(logs: EventLog | Mapping[str, EventLog], *, sla: Duration | None
     logs
         A log, or several by name: one below the other, on one axis.
     sla
-        Longest acceptable duration: a line, and the share of cases beyond it.
+        Longest acceptable duration, or the workflow that says so: a line, and the share of cases beyond it.
 
     Raises
     ------
@@ -60,7 +62,7 @@ def cycle_times(logs: EventLog | Mapping[str, EventLog], *, sla: Duration | None
         if not len(values):
             message = f"charts.cycle_times: no case of the log{f' {name!r}' if name else ''} has ended."
             raise LogError(message)
-    limit_s = None if sla is None else seconds(sla)
+    limit_s = None if sla is None else limit_of(sla)
     unit = time_unit(max(float(np.quantile(values, _CUT)) for values in found.values()))
     sayings = {name: _said(values, limit_s, unit.name, unit.seconds) for name, values in found.items()}
     top = max(max(float(np.quantile(values, _CUT)) for values in found.values()) / unit.seconds, 1e-9)
