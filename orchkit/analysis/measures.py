@@ -13,7 +13,7 @@ import pandas as pd
 from orchkit.analysis.health import LOST
 from orchkit.analysis.intervals import Spans, spans, sums_by
 from orchkit.analysis.limits import limits_s
-from orchkit.analysis.spans import moments_s
+from orchkit.analysis.spans import ends_before_s, moments_s
 from orchkit.model.states import RunStatus, StepStatus
 
 if TYPE_CHECKING:
@@ -95,9 +95,11 @@ def case_measures(log: EventLog, sla: Workflow | Duration | None, calendar: Work
     names, replications = np.unique(cases["replication"].fillna(-1).to_numpy(dtype=np.int64), return_inverse=True)
     started, completed = moments_s(steps["started"]), moments_s(steps["completed"])
     enabled = moments_s(steps["enabled"])
-    is_guessed = bool(np.isnan(enabled).all())
+    unknown = np.isnan(enabled)
+    is_guessed = bool((unknown & ~np.isnan(started)).any()) or bool(unknown.all())
     if is_guessed:
-        enabled = _previous_end(log, started, completed)
+        before = ends_before_s(log)
+        enabled = np.where(unknown, np.where(np.isnan(before), started, before), enabled)
     waits = np.maximum(started - enabled, 0)  # what is not known is not 0
     lengths = np.maximum(completed - started, 0)
     busy = _busy(log, replications, started, completed)
@@ -135,22 +137,6 @@ def case_measures(log: EventLog, sla: Workflow | Duration | None, calendar: Work
     return CaseMeasures(
         pd.DataFrame(table), replications.astype(np.int64), names, np.nan_to_num(waits), is_guessed or not is_split
     )
-
-
-def _previous_end(log: EventLog, started: NDArray[np.float64], completed: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the last end within the case that is not after a step's start; its own start where there is none."""
-    ends = ~np.isnan(completed)
-    codes = log.case_codes.astype(np.int64)
-    if not ends.any():
-        return started
-    origin = np.nanmin(np.concatenate([started, completed]))
-    width = np.nanmax(np.concatenate([started, completed])) - origin + 1
-    axis = np.sort(codes[ends] * width + completed[ends] - origin)
-    # A step that takes no time does not come before itself.
-    own = np.where(completed > started, np.nan_to_num(started, nan=origin), np.nan_to_num(started, nan=origin) - 1e-7)
-    last = np.searchsorted(axis, codes * width + own - origin, side="right") - 1
-    before = axis[np.maximum(last, 0)] - codes * width
-    return np.where((last >= 0) & (before >= 0), before + origin, started)
 
 
 def _busy(

@@ -20,6 +20,7 @@ __all__ = [
     "Hours",
     "begins_s",
     "case_durations_s",
+    "ends_before_s",
     "figures",
     "gaps_s",
     "moment_s",
@@ -113,6 +114,38 @@ def _begins(log: EventLog) -> NDArray[np.int64]:
         others = microseconds(steps[name])
         begun = others if unknown.all() else np.where(unknown, others, begun)
     return begun
+
+
+def ends_before_s(log: EventLog) -> NDArray[np.float64]:
+    """Return for each step the latest completion in its case by its start, missing where nothing had ended.
+
+    Steps that end at one instant stand in the order of the log: none comes before one ahead of it.
+
+    Examples
+    --------
+    >>> log = EventLog(pd.DataFrame({
+    ...     "case_id": "o1", "activity": ["check", "pack", "bill"],
+    ...     "started": [f"2024-05-06T{hour:02}:00Z" for hour in (8, 9, 10)],
+    ...     "completed": [f"2024-05-06T{hour:02}:00Z" for hour in (9, 12, 13)],
+    ... }))
+    >>> ready = ends_before_s(log)
+    >>> (begins_s(log) - ready)[1:].tolist()
+    [0.0, 3600.0]
+    """
+    begun, completed = _begins(log), microseconds(log.steps["completed"])
+    ends = np.where(completed == NAT, np.iinfo(np.int64).max, completed)  # in a case they rise, and open ones are last
+    first = log.offsets[:-1][log.case_codes]
+    at = np.arange(len(ends)) - 1
+    # Of most steps it is the row before; where that ended later, steps ran side by side, and it is sought by halves.
+    wide = np.flatnonzero((at >= first) & (ends[at] > begun))
+    low, high = first[wide], at[wide]
+    while (low < high).any():
+        middle = (low + high) // 2
+        is_by_then = ends[middle] <= begun[wide]
+        low, high = np.where(is_by_then & (low < high), middle + 1, low), np.where(is_by_then, high, middle)
+    at[wide] = low - 1
+    found = ends[np.maximum(at, 0)] / _MICROSECONDS
+    return np.where(at >= first, found, np.nan)
 
 
 Rows = slice | NDArray[np.intp]

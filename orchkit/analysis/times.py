@@ -6,7 +6,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from orchkit.analysis.spans import Hours, begins_s, case_durations_s, moments_s, period_starts, summary, work_between
+from orchkit.analysis.spans import (
+    Hours,
+    begins_s,
+    case_durations_s,
+    ends_before_s,
+    moments_s,
+    period_starts,
+    summary,
+    work_between,
+)
 from orchkit.columns import microseconds
 from orchkit.log import EventLog, expect_log
 
@@ -47,8 +56,8 @@ def waiting_times(log: EventLog, calendar: Hours | None = None) -> pd.DataFrame:
     -------
     DataFrame
         ``activity``, ``count``, ``mean_s``, ``median_s``, ``p95_s`` and ``total_s`` of the seconds from when a step
-        could begin (``enabled``, else the latest completion in its case before) to its start (its completion, where
-        no start is known); never negative. With a calendar, only its hours count.
+        could begin (``enabled``, else the latest completion in its case by its start) to its start (its completion,
+        where no start is known); never negative. With a calendar, only its hours count.
     """
     expect_log(log, "waiting_times")
     ready, begun = _waits(log)
@@ -159,12 +168,8 @@ def dotted_chart(log: EventLog) -> pd.DataFrame:
 
 def _waits(log: EventLog) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return when each step could begin, and when it did."""
-    ready = moments_s(log.steps["enabled"])
-    completed = moments_s(log.steps["completed"])
-    before = np.full(len(ready), np.nan)
-    before[1:] = np.where(log.case_codes[1:] == log.case_codes[:-1], completed[:-1], np.nan)
-    begun = begins_s(log)
-    ready = np.where(np.isnan(ready), before, ready)
+    ready, begun = moments_s(log.steps["enabled"]), begins_s(log)
+    ready = np.where(np.isnan(ready), ends_before_s(log), ready)
     return np.where(np.isnan(ready), begun, ready), begun  # a first step does not wait
 
 

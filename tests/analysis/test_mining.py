@@ -83,6 +83,15 @@ def test_waiting_has_a_cause_and_what_it_would_give_back() -> None:
     assert (worst["cause"], worst["gives_back_s"], worst["share"]) == ("nobody took it up", 3400.0, 1.0)
 
 
+def test_of_steps_side_by_side_each_waits_since_the_last_end_before_its_start() -> None:
+    rows = [("check", "08:00", "09:00"), ("pack", "09:00", "12:00"), ("bill", "11:00", "13:00")]
+    steps = pd.DataFrame([(name, at(begun), at(ended)) for name, begun, ended in rows])
+    some = ok.EventLog(steps.set_axis(["activity", "started", "completed"], axis="columns").assign(case_id="o1"))
+    assert ok.waiting_times(some).set_index("activity")["total_s"].to_dict() == {"bill": 7200.0, "check": 0, "pack": 0}
+    assert ok.bottlenecks(some)["gives_back_s"].tolist() == [7200.0, 0, 0]
+    assert ok.kpis(some).set_index("kpi").loc["waiting_time", "value"] == 7200.0
+
+
 def claims(assessors: ok.Resource, **options) -> ok.EventLog:
     names = {"register": "clerk", "assess": "assessor", "pay": "cashier"}
     workflow = ok.workflow("claims", [ok.task(name, role=role) for name, role in names.items()])
