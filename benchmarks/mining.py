@@ -1,6 +1,6 @@
-"""Mining beside pm4py and lxml: the same figures of the same log, and the processor time that each takes.
+"""Mining beside pm4py, lxml and r4pm: the same figures of the same log, and the processor time that each takes.
 
-``python benchmarks/mining.py LOG.xes.gz --peer PYTHON`` names an interpreter that has pm4py and lxml; without it only
+``python benchmarks/mining.py LOG.xes.gz --peer PYTHON`` names an interpreter that has them; without it only
 orchkit is measured. ``--times 10`` takes the log that often, under new case identifiers. Both are measured in turn, a
 verb at a time, in processes of their own that hold the log; each figure is the median of ``--rounds``. Every answer is
 compared: pair by pair, variant by variant, case by case.
@@ -26,7 +26,7 @@ import orchkit as ok
 _PEER = """
 import gzip, json, sys, time, warnings
 warnings.filterwarnings("ignore")
-import pandas as pd, pm4py
+import pandas as pd, pm4py, r4pm
 from lxml import etree
 path, times = sys.argv[1], int(sys.argv[2])
 
@@ -51,6 +51,7 @@ def flows():
 one = frame = None
 verbs = {
     "lxml": rows,
+    "r4pm": lambda: r4pm.df.import_xes(path)[0].height,
     "load": lambda: pm4py.read_xes(path),
     "flows": flows,
     "times only": lambda: len(pm4py.discover_performance_dfg(frame)[0]),
@@ -93,7 +94,7 @@ class Peer:
             if line.startswith("ANSWER"):
                 spent, answer = json.loads(line.removeprefix("ANSWER"))
                 return spent, answer
-        message = f"the peer ended at {verb!r}; has its interpreter pm4py and lxml?"
+        message = f"the peer ended at {verb!r}; has its interpreter pm4py, lxml and r4pm[polars]?"
         raise SystemExit(message)
 
 
@@ -172,6 +173,7 @@ def main() -> None:
 
     one, _ = in_turn("read, with the layout", read, peer, "lxml", rounds)
     if peer:
+        in_turn("the same", read, peer, "r4pm", rounds)
         in_turn("the same", read, peer, "load", 1)
     frame = tenfold(one, given.times)
     log, _ = in_turn(f"layout of {len(frame):,} events", lambda: ok.EventLog(frame), None, "", rounds)

@@ -23,7 +23,6 @@ _EXTRAS = {
     "tracing": "opentelemetry",
     "robot": "robot",
     "sql": "sqlalchemy",
-    "mining": "r4pm",
     "dask": "distributed",
     "alerts": "apprise",
 }
