@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,18 +14,23 @@ from orchkit.analysis.spans import (
     begins_s,
     case_durations_s,
     figures,
+    flow_figures,
     gaps_s,
     moments_s,
-    parts,
     work_between,
 )
 from orchkit.log import EventLog, expect_log
+from orchkit.native import Kernel
 
 __all__ = ["directly_follows", "end_activities", "rework", "start_activities", "variants"]
 
 ARROW = " → "
 _MOST_CELLS = 1 << 22
-_KINDS = 5  # bits that tell kinds of repeated steps apart
+_REPEATED = ("count", "cases", "cases_repeated", "repeats", "self_loops", "same_resource", "other_resource")
+_PAIRS = Kernel("orchkit.analysis.kernel", "pairs", (np.int32, np.int64, int, int, np.int64))
+_REPEATS = Kernel(
+    "orchkit.analysis.kernel", "repeats", (np.int32, np.int32, np.int64, int, int, np.int64, np.int64, np.int64)
+)
 
 
 def variants(log: EventLog) -> pd.DataFrame:
@@ -145,53 +149,39 @@ def directly_follows(log: EventLog, calendar: Hours | None = None) -> pd.DataFra
     0  check   ship      1  3600.0    3600.0  3600.0
     """
     expect_log(log, "directly_follows")
-    codes, present, counts = _pairs(log)
     size, names = max(len(log.activities), 1), np.asarray(log.activities)
-    gaps = gaps_s(log, slice(None, -1), slice(1, None))
-    columns = figures(codes, gaps, len(present) + 1, counts=counts)
+    if size * size <= _MOST_CELLS:
+        present, columns = _dense_flows(log, size)
+    else:
+        rows, codes, present = _pairs(log, size)
+        columns = figures(codes, gaps_s(log, rows, rows + 1), len(present))
     if calendar is not None:
-        begun, ended = moments_s(log.steps["completed"])[:-1], begins_s(log)[1:]
-        work = figures(codes, work_between(calendar, begun, ended), len(present) + 1, counts=counts)
-        columns["working_mean_s"] = work["mean_s"]
+        rows, codes, _ = _pairs(log, size)
+        work = work_between(calendar, moments_s(log.steps["completed"])[rows], begins_s(log)[rows + 1])
+        columns["working_mean_s"] = figures(codes, work, len(present))["mean_s"]
     sources, targets = names[present // size].astype("str"), names[present % size].astype("str")
-    order = np.lexsort((targets, sources, -counts[:-1]))
+    order = np.lexsort((targets, sources, -columns["count"]))
     table = {"source": pd.Series(sources[order], dtype="str"), "target": pd.Series(targets[order], dtype="str")}
     return pd.DataFrame(table | {name: values[order] for name, values in columns.items()})
 
 
-def _pairs(log: EventLog) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
-    """Return for each step but the last which pair it begins, the pairs, and how often each occurs.
-
-    The last step of a case begins none, and has a number of its own: one more than the pairs.
-    """
-    size, activities = max(len(log.activities), 1), log.activity_codes
-    height = max(len(activities) - 1, 0)
-    lasts = log.offsets[1:-1] - 1
-    lasts = lasts[(lasts >= 0) & (lasts < height) & (np.diff(lasts, prepend=-1) > 0)]
-    if size * size > _MOST_CELLS:
-        pairs = activities[:-1].astype(np.int64) * size + activities[1:]
-        pairs[lasts] = np.iinfo(np.int64).max
-        codes, found = pd.factorize(pairs)
-        rank = np.argsort(found)
-        order = np.empty(len(found), dtype=np.int32)
-        order[rank] = np.arange(len(found))
-        present = found[rank][: len(found) - bool(len(lasts))]
-        counts = np.zeros(len(present) + 1, dtype=np.int64)
-        np.add(counts[: len(found)], np.bincount(order[codes]), out=counts[: len(found)])
-        return order[codes], present, counts
-    pairs = np.empty(height, dtype=np.int32)
-    counts = np.zeros(size * size + 1, dtype=np.int64)
-    for part in parts(height, max(1 << 15, size * size)):
-        np.add(activities[:-1][part] * np.int32(size), activities[1:][part], out=pairs[part])
-        counts += np.bincount(pairs[part], minlength=len(counts))
-    counts -= np.bincount(pairs[lasts], minlength=len(counts))
-    pairs[lasts] = size * size
-    present = np.flatnonzero(counts[:-1])
-    order = np.full(len(counts), len(present), dtype=np.int32)
+def _dense_flows(log: EventLog, size: int) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
+    """Return which pairs there are, as numbers that rise, and the figures of each: by a table of all that could be."""
+    cells = np.zeros(size * size, dtype=np.int64)
+    _PAIRS(log.activity_codes, log.offsets, len(log), size, cells)
+    present = np.flatnonzero(cells)
+    order = np.zeros(len(cells), dtype=np.int32)
     order[present] = np.arange(len(present))
-    for part in parts(height):
-        np.take(order, pairs[part], out=pairs[part], mode="clip")
-    return pairs, present, np.append(counts[present], len(lasts))
+    counts = cells[present]
+    return present, flow_figures(log, order, counts)
+
+
+def _pairs(log: EventLog, size: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.int64]]:
+    """Return the steps with a next one in their case, the pair that each begins, and the pairs."""
+    rows = np.flatnonzero(log.case_codes[1:] == log.case_codes[:-1])
+    pairs = log.activity_codes[rows].astype(np.int64) * size + log.activity_codes[rows + 1]
+    codes, present = pd.factorize(pairs, sort=True)
+    return rows, codes, present
 
 
 def start_activities(log: EventLog) -> pd.DataFrame:
@@ -236,82 +226,12 @@ def rework(log: EventLog) -> pd.DataFrame:
     0    check      3      2               1        1           1
     """
     expect_log(log, "rework")
-    figures = _repeats(log)
-    again, known, same, second, loop = (np.arange(1 << _KINDS) >> bit & 1 == 1 for bit in range(_KINDS))
-    counts = {
-        "count": figures.sum(axis=0),
-        "cases": figures[~again].sum(axis=0),
-        "cases_repeated": figures[second].sum(axis=0),
-        "repeats": figures[again].sum(axis=0),
-        "self_loops": figures[loop].sum(axis=0),
-        "same_resource": figures[same].sum(axis=0),
-        "other_resource": figures[known & ~same].sum(axis=0),
-    }
-    table = pd.DataFrame({"activity": np.asarray(log.activities), **counts})
+    size = len(log.activities)
+    counts, latest = np.zeros((size, len(_REPEATED)), dtype=np.int64), np.empty(size, dtype=np.int64)
+    codes = (log.activity_codes, log.resource_codes, log.offsets)
+    _REPEATS(*codes, len(log), size, latest, np.empty(size, dtype=np.int64), counts)
+    table = pd.DataFrame(counts, columns=[*_REPEATED])
+    table.insert(0, "activity", np.asarray(log.activities))
     table.insert(4, "share_repeated", table["cases_repeated"] / np.maximum(table["cases"], 1))
     table = table[table["count"] > 0]
     return table.sort_values(["repeats", "activity"], ascending=[False, True], ignore_index=True)
-
-
-def _repeats(log: EventLog) -> NDArray[np.int64]:
-    """Return a count of steps by kind and activity.
-
-    The bits of a kind: done again in its case; by a known resource, as the time before; by the same; the second time;
-    directly after itself. A part of whole cases at a time: sorted by activity alone, as 8 or 16 bits by radix, its
-    steps of the same activity and case stand side by side, in the order of time. What is compared of a step (case,
-    activity, resource) is moved as one number.
-    """
-    size = max(len(log.activities), 1)
-    figures = np.zeros(size << _KINDS, dtype=np.int64)
-    who_bits, what_bits = len(log.resources).bit_length(), (size - 1).bit_length()
-    counted = np.uint16 if size << _KINDS <= 1 << 16 else np.int64
-    for part in _whole_cases(log, max(1 << 16, size)):
-        activities = log.activity_codes[part]
-        cases = log.case_codes[part] - log.case_codes[part.start]
-        bits = int(cases[-1]).bit_length() + who_bits + what_bits
-        whole = np.uint32 if bits <= 32 else np.uint64  # noqa: PLR2004
-        order = np.argsort(activities.astype(_narrow(size)), kind="stable")
-        steps = cases.astype(whole)
-        steps <<= what_bits
-        steps |= activities.view(np.uint32)
-        steps <<= who_bits
-        if who_bits:
-            steps |= (log.resource_codes[part] + 1).view(np.uint32)  # 0 is nobody known
-        steps = steps[order]
-        changed = steps[1:] ^ steps[:-1]
-        again = changed >> who_bits == 0
-        known = steps & ((1 << who_bits) - 1) != 0
-        known = again & known[1:] & known[:-1]
-        rows: NDArray[Any] = order.astype(np.uint16 if len(order) <= 1 << 16 else np.int64)
-        kinds = np.zeros(len(order), dtype=np.uint8)
-        later = kinds[1:]
-        later |= again & (rows[1:] - rows[:-1] == 1)
-        later += later  # a place to the left, which NumPy does faster so than by a shift
-        later |= again
-        later[1:] ^= again[1:] & again[:-1]
-        for bits_of in (known & (changed == 0), known, again):
-            later += later
-            later |= bits_of
-        steps >>= who_bits
-        steps &= (1 << what_bits) - 1
-        keys = steps.astype(counted)
-        keys <<= _KINDS
-        keys |= kinds
-        figures += np.bincount(keys, minlength=size << _KINDS)
-    return figures.reshape(size, 1 << _KINDS).T[:, : len(log.activities)]
-
-
-def _narrow(size: int) -> type[np.integer[Any]]:
-    """Return the least type of so many codes: NumPy sorts 8 and 16 bits by radix."""
-    return np.uint8 if size <= 1 << 8 else np.uint16 if size <= 1 << 16 else np.int32
-
-
-def _whole_cases(log: EventLog, height: int) -> Iterator[slice]:
-    """Yield slices that cover the rows, each of about so many and of whole cases."""
-    begin = 0
-    while begin < len(log.case_codes):
-        end = int(log.offsets[np.searchsorted(log.offsets, begin + height, side="right") - 1])
-        if end <= begin:  # a case of its own
-            end = int(log.offsets[np.searchsorted(log.offsets, begin, side="right")])
-        yield slice(begin, end)
-        begin = end

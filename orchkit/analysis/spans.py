@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from orchkit.analysis.quantiles import quantiles
+from orchkit.analysis.quantiles import by_flow, by_group
 from orchkit.columns import NAT, microseconds
 from orchkit.errors import LogError
 from orchkit.log import EventLog
@@ -22,6 +22,7 @@ __all__ = [
     "case_durations_s",
     "ends_before_s",
     "figures",
+    "flow_figures",
     "gaps_s",
     "moment_s",
     "moments_s",
@@ -193,29 +194,21 @@ def summary(
 
 
 def figures(
-    codes: NDArray[np.integer[Any]],
-    values: NDArray[np.float64],
-    size: int,
-    *,
-    count: str = "count",
-    counts: NDArray[np.int64] | None = None,
+    codes: NDArray[np.integer[Any]], values: NDArray[np.float64], size: int, *, count: str = "count"
 ) -> dict[str, NDArray[Any]]:
-    """Return the columns of `summary`; who knows how many rows each group has may say so."""
-    counts = sizes = _counts(codes, size) if counts is None else counts
-    if len(values) and np.isnan(values.min()):  # the least of values is missing where one is
-        known = ~np.isnan(values)
-        codes, values = codes[known], values[known]
-        sizes = _counts(codes, size)
-    sums = np.zeros(size)
-    for part in parts(len(codes), max(_PART, size)):
-        sums += np.bincount(codes[part], weights=values[part], minlength=size)
-    mean = np.divide(sums, sizes, out=np.full(size, np.nan), where=sizes > 0)
-    median, p95 = quantiles(codes, values, sizes, (0.5, 0.95))
-    return {count: counts, "mean_s": mean, "median_s": median, "p95_s": p95}
+    """Return the columns of `summary`."""
+    known, sums, (median, p95) = by_group(codes, values, size, (0.5, 0.95))
+    counts = known if known.sum() == len(codes) else np.bincount(codes, minlength=size)
+    return {count: counts, "mean_s": _mean(sums, known), "median_s": median, "p95_s": p95}
 
 
-def _counts(codes: NDArray[np.integer[Any]], size: int) -> NDArray[np.int64]:
-    counts = np.zeros(size, dtype=np.int64)
-    for part in parts(len(codes), max(_PART, size)):
-        counts += np.bincount(codes[part], minlength=size)
-    return counts
+def flow_figures(log: EventLog, order: NDArray[np.int32], counts: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """Return as `figures` the seconds between steps of a case, by pair; see `orchkit.analysis.quantiles.by_flow`."""
+    times = microseconds(log.steps["completed"]), _begins(log)
+    known, sums, (median, p95) = by_flow(log.activity_codes, log.offsets, times, order, counts, (0.5, 0.95))
+    return {"count": counts, "mean_s": _mean(sums, known), "median_s": median, "p95_s": p95}
+
+
+def _mean(sums: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    mean: NDArray[np.float64] = np.divide(sums, counts, out=np.full(len(counts), np.nan), where=counts > 0)
+    return mean
