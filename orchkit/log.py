@@ -56,6 +56,7 @@ AVAILABILITY_COLUMNS = (
     "available_s",
     "busy_s",
     "period_s",
+    "until",
     "cost_per_hour",
     "cost_per_step",
 )

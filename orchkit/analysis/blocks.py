@@ -45,10 +45,10 @@ def blocks_of(log: EventLog, measures: CaseMeasures) -> Blocks:
     """
     started, completed = moments_s(log.steps["started"]), moments_s(log.steps["completed"])
     ended = moments_s(log.cases["completed"])[measures.cases["completed"].to_numpy() > 0]
-    waits = measures.waits_s
-    known = ~np.isnan(started)
-    begins = np.concatenate([(started - waits)[known], completed[~np.isnan(completed)]])
-    ends = np.concatenate([started[known], completed[~np.isnan(completed)]])
+    waits, leaves = measures.waits_s, measures.leaves_s
+    known = ~np.isnan(leaves)
+    begins = np.concatenate([(leaves - waits)[known], completed[~np.isnan(completed)]])
+    ends = np.concatenate([leaves[known], completed[~np.isnan(completed)]])
     if not len(begins) or ends.max() <= begins.min():
         return Blocks(np.zeros(0), {})
     edges = _edges(float(begins.min()), float(ends.max()))
@@ -57,14 +57,14 @@ def blocks_of(log: EventLog, measures: CaseMeasures) -> Blocks:
     roles = log.steps["role"].astype("object").to_numpy()
     queued = known & (waits > 0)
     if "waiting_s" in measures.cases:
-        figures["queue_length"] = load_within((started - waits)[queued], started[queued], edges) / lengths
+        figures["queue_length"] = load_within((leaves - waits)[queued], leaves[queued], edges) / lengths
     for role in log.steps["role"].cat.categories:
         own = roles == role
         if "waiting_s" in measures.cases:
             rows = own & queued
-            load = load_within((started - waits)[rows], started[rows], edges)
+            load = load_within((leaves - waits)[rows], leaves[rows], edges)
             figures[f"queue_length.{role}"] = load / lengths
-        rows = own & known & ~np.isnan(completed) & (log.resource_codes >= 0)
+        rows = own & ~np.isnan(started) & ~np.isnan(completed) & (log.resource_codes >= 0)
         if rows.any():
             codes = log.resource_codes[rows].astype(np.int64)
             busy = spans(codes, started[rows], completed[rows])

@@ -90,6 +90,9 @@ def kpis(
 
     Notes
     -----
+    A step that never started waited until it ended (it gave up, or was cancelled), or waits still; queue lengths and
+    utilizations count what is open when the log ends.
+
     A simulated log records why each step waited and when each resource was on duty. Of other logs these are
     estimated. Where a step does not say when it was enabled, it was at the last end of a step in its case before
     its start. Waiting before a second or later attempt is ``retry``. Of any other wait, the part during which the
@@ -202,7 +205,7 @@ def _periods(log: EventLog, measures: CaseMeasures) -> NDArray[np.float64]:
 def _queues(log: EventLog, measures: CaseMeasures, periods: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
     groups, waits, count = measures.replications[log.case_codes], measures.waits_s, len(periods)
     found = {"queue_length": _share(sums_by(groups, waits, count), periods)}
-    found["queue_length_max"] = _most(groups, moments_s(log.steps["started"]), waits, count)
+    found["queue_length_max"] = _most(groups, measures.leaves_s, waits, count)
     roles = log.steps["role"]
     for code, role in enumerate(roles.cat.categories):
         own = (roles.cat.codes == code).to_numpy()
@@ -212,10 +215,10 @@ def _queues(log: EventLog, measures: CaseMeasures, periods: NDArray[np.float64])
 
 
 def _most(
-    groups: NDArray[np.int64], started: NDArray[np.float64], waits: NDArray[np.float64], count: int
+    groups: NDArray[np.int64], leaves: NDArray[np.float64], waits: NDArray[np.float64], count: int
 ) -> NDArray[np.float64]:
     keep = waits > 0
-    group, leaves, waits = groups[keep], started[keep], waits[keep]
+    group, leaves, waits = groups[keep], leaves[keep], waits[keep]
     change = np.repeat([-1, 1], len(group))  # at one instant those that leave go first
     order = np.lexsort((change, np.concatenate([leaves, leaves - waits]), np.tile(group, 2)))
     # All that enter a replication's queues leave them again, so that each begins at 0.

@@ -76,8 +76,9 @@ class CaseMeasures:
         By case: the position of its replication in ``names``.
     names
         The replications (-1: the log has none).
-    waits_s
-        By step: how long it waited for its start.
+    waits_s, leaves_s
+        By step: how long it waited for its start, and until when. What never began waited until it ended or, where it
+        is open, until the log ends.
     estimated
         Whether waiting time, or its causes, are estimated.
     """
@@ -86,6 +87,7 @@ class CaseMeasures:
     replications: NDArray[np.int64]
     names: NDArray[np.int64]
     waits_s: NDArray[np.float64]
+    leaves_s: NDArray[np.float64]
     estimated: bool
 
 
@@ -100,7 +102,8 @@ def case_measures(log: EventLog, sla: Workflow | Duration | None, calendar: Work
     if is_guessed:
         before = ends_before_s(log)
         enabled = np.where(unknown, np.where(np.isnan(before), started, before), enabled)
-    waits = np.maximum(started - enabled, 0)  # what is not known is not 0
+    leaves = np.where(unknown, started, _leaves(log, replications, started, completed))
+    waits = np.maximum(leaves - enabled, 0)  # what is not known is not 0
     lengths = np.maximum(completed - started, 0)
     busy = _busy(log, replications, started, completed)
     causes, is_split = _causes(log, replications, enabled, started, waits, busy)
@@ -134,9 +137,39 @@ def case_measures(log: EventLog, sla: Workflow | Duration | None, calendar: Work
         limits = limits_s(log, sla)
         table["breached"] = (ended & (cycle > limits)).astype(float)
         table["with_sla"] = (ended & ~np.isnan(limits)).astype(float)
-    return CaseMeasures(
-        pd.DataFrame(table), replications.astype(np.int64), names, np.nan_to_num(waits), is_guessed or not is_split
-    )
+    known = (np.nan_to_num(waits), leaves, is_guessed or not is_split)
+    return CaseMeasures(pd.DataFrame(table), replications.astype(np.int64), names, *known)
+
+
+def _leaves(
+    log: EventLog, replications: NDArray[np.int64], started: NDArray[np.float64], completed: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return when each step began; or ended without, as it gave up; or, where it waits still, when the log ends."""
+    never = np.isnan(started)
+    if never.all():  # the log has no starts
+        return started
+    status = log.steps["status"]
+    gave_up = never & status.isin([StepStatus.FAILED, StepStatus.CANCELLED]).to_numpy()
+    waits = never & np.isnan(completed) & status.isin([StepStatus.PENDING, StepStatus.RETRYING]).to_numpy()
+    ends = _ends(log, replications, started, completed)
+    return np.where(gave_up, completed, np.where(waits, ends[replications[log.case_codes]], started))
+
+
+def _ends(
+    log: EventLog, replications: NDArray[np.int64], started: NDArray[np.float64], completed: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return when each replication ends: as the simulation says, or at the last moment that the log has."""
+    groups = replications[log.case_codes]
+    ends = np.full(replications.max(initial=0) + 1, -np.inf)
+    for times in (moments_s(log.steps["enabled"]), started, completed):
+        there = ~np.isnan(times)
+        np.maximum.at(ends, groups[there], times[there])
+    known = log.availability
+    if "until" in known and len(known):
+        names = np.unique(log.cases["replication"].fillna(-1).to_numpy(dtype=np.int64))
+        by_name = known.groupby(known["replication"].fillna(-1).astype("int64"))["until"].max().reindex(names)
+        ends = np.fmax(ends, moments_s(by_name))
+    return ends
 
 
 def _busy(

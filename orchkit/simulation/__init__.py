@@ -18,8 +18,8 @@ the rules of `orchkit.machine`. What comes out is an `EventLog` like any other, 
     The delay of a retry. The row of an attempt is enabled when the one before has failed.
 
 **Who was there.** ``log.availability`` has a row a resource and replication: ``replication, role, resource,
-resource_count`` (of the role), ``available_s`` (on duty within the period that was simulated), ``cost_per_hour,
-cost_per_step, period_s``, and ``busy_s``.
+resource_count`` (of the role), ``available_s`` and ``busy_s`` (on duty and at work, on any case), ``period_s`` and
+``until`` (how long and until when: all that was simulated, but for the warm-up), ``cost_per_hour, cost_per_step``.
 
 **Attributes.** ``log.cases`` has a column for each attribute of the scenario, ``arrived`` among the times of the
 columns that every log has (``started``).

@@ -38,6 +38,7 @@ def log_of(workflow: Workflow, program: Lowered, parts: list[Replication], warm_
     cases = known_of(program, parts, warm_up_us)
     columns = _Columns(int(cases.offsets[-1]), program, cases.used, cases.attempts, count)
     busy = np.zeros((count, max(1, len(program.units))), dtype=np.int64)
+    begun = [min(int(program.program[at.P_START]) + warm_up_us, part.now) for part in parts]
     staff = _staff(program)
     order, cursor = np.empty(0, dtype=np.int32), cases.offsets
     if cases.index is not None:
@@ -48,11 +49,11 @@ def log_of(workflow: Workflow, program: Lowered, parts: list[Replication], warm_
             place_rows(part.rows, count, position, index, cursor, order, 1)
             place_rows(part.open_rows, count, position, index, cursor, order, -1)
         where = (part.rows, part.open_rows, count, position, index, cases.offsets, order)
-        fill(program.program, *where, *columns.arrays, *staff, busy[position])
+        fill(program.program, *where, *columns.arrays, *staff, busy[position], begun[position], part.now)
         busy[position, : len(part.helped)] += part.helped
         parts[position] = replace(part, rows=part.rows[:0].copy(), open_rows=part.open_rows[:0].copy())
         del part, where
-    ends = [(part.number, part.key, part.now) for part in parts]
+    ends = [(part.number, part.key, begin, part.now) for part, begin in zip(parts, begun, strict=True)]
     identifiers = Held(lambda: _identifiers(cases.count // count))
     codes = columns.numbers[0]
     if not cases.is_whole:
@@ -232,11 +233,11 @@ def _steps(workflow: Workflow, columns: _Columns, identifiers: pd.Index) -> pd.D
 def _cases(
     workflow: Workflow,
     program: Lowered,
-    ends: Sequence[tuple[int, int, int]],
+    ends: Sequence[tuple[int, int, int, int]],
     known_cases: Known,
     identifiers: pd.Index,
 ) -> pd.DataFrame:
-    """Return a row for each case of the log; of each replication there are its number, its key and its end."""
+    """Return a row a case of the log; of each replication there are its number, its key, and from when to when."""
     from orchkit.simulation.kernel.columns import attribute  # noqa: PLC0415 -- compiled
 
     count = len(ends)
@@ -260,7 +261,7 @@ def _cases(
         "status": _categorical(table[status], [at.STATUS_NAMES[code] for code in known]),
         "replication": pd.arrays.IntegerArray(chosen % count, np.zeros(total, dtype=bool)),
     }
-    keys = np.array([key for _, key, _ in ends], dtype=np.int64)
+    keys = np.array([key for _, key, _, _ in ends], dtype=np.int64)
     for name, number in program.attributes.items():
         values = np.empty(total, dtype=np.float64)
         attribute(program.program, program.numbers, number, keys, chosen, values)
@@ -291,19 +292,18 @@ def _repeated(text: str, count: int) -> pd.arrays.ArrowStringArray:
 
 def _availability(
     program: Lowered,
-    ends: Sequence[tuple[int, int, int]],
+    ends: Sequence[tuple[int, int, int, int]],
     busy: NDArray[np.int64],
 ) -> pd.DataFrame:
-    """Return who was there; of each replication there are its number, its key and its end."""
+    """Return who was there; of each replication there are its number, its key, and from when to when."""
     from orchkit.simulation.kernel.columns import on_duty  # noqa: PLC0415 -- compiled
 
     p = program.program
-    start = int(p[at.P_START])
     calendars = np.array(program.unit_calendars, dtype=np.int64)
     open_us = np.zeros(len(calendars), dtype=np.int64)
     rows = []
-    for position, (number, _, now) in enumerate(ends):
-        on_duty(p, calendars, start, now, open_us)
+    for position, (number, _, begun, now) in enumerate(ends):
+        on_duty(p, calendars, begun, now, open_us)
         for role, resource, first in program.pools:
             rows += [
                 (
@@ -313,7 +313,8 @@ def _availability(
                     resource.count,
                     float(open_us[unit]) / at.MICRO,
                     busy[position, unit] / at.MICRO,
-                    (now - start) / at.MICRO,
+                    (now - begun) / at.MICRO,
+                    now,
                     resource.cost_per_hour,
                     resource.cost_per_step,
                 )
@@ -327,7 +328,9 @@ def _availability(
         "available_s",
         "busy_s",
         "period_s",
+        "until",
         "cost_per_hour",
         "cost_per_step",
     )
-    return pd.DataFrame(rows, columns=list(names))
+    table = pd.DataFrame(rows, columns=list(names))
+    return table.assign(until=_times(table["until"].to_numpy(dtype=np.int64)))

@@ -73,7 +73,7 @@ def simulate(  # noqa: PLR0913 -- the words of a simulation
     replications
         How often it is repeated, with other luck.
     warm_up
-        Cases that arrive within this time are left out of the log.
+        Cases that arrive within this time are left out of the log, and key figures are of the time after it.
     seed
         The same seed gives the same log, byte for byte, whoever computes it. Two scenarios with one seed see the same
         luck, so that they can be compared in pairs.
@@ -168,11 +168,12 @@ def _simulate(  # noqa: PLR0913 -- the words of a simulation
         at.FOREVER if cases is None else cases + before,
         at.FOREVER if until is None else int(program.program[at.P_START]) + round(seconds(until) * at.MICRO),
         seed,
+        round(seconds(warm_up) * at.MICRO),
         resumed,
         None if resumed is not None else route_of(program),
     )
     parts = _replicate(task, replications, executor, progress)
-    log = log_of(workflow, program, parts, round(seconds(warm_up) * at.MICRO))
+    log = log_of(workflow, program, parts, task.warm_up)
     if flight is None or resumed is None:
         return log
     outlasted = np.logical_or.reduce([part.outlasted for part in parts])
@@ -196,6 +197,7 @@ class _Task:
     cases: int
     until: int
     seed: int
+    warm_up: int = 0
     resumed: Resumption | None = None
     route: Route | None = None
 
@@ -238,15 +240,20 @@ def _replication(task: _Task, number: int, stopped: threading.Event | None = Non
     if task.route is not None:
         forward = go_forward(task.program, task.route, number, task.key_of(number), task.cases, task.until, stopped)
         if forward is not None:
-            return forward
+            return _lasting(task, forward)
     margin = _MARGIN
     for _ in range(_MOST_RESTARTS):
         found = _attempt(task, number, margin, stopped)
         if found is not None:
-            return found
+            return _lasting(task, found)
         margin *= 8
     message = "simulate: one moment of a case needs more memory than there is. Does a loop go around without end?"
     raise ScenarioError(message)
+
+
+def _lasting(task: _Task, found: Replication) -> Replication:
+    """Return a replication that lasts as long as was asked for, even where nothing is left to happen."""
+    return replace(found, now=max(found.now, task.until)) if task.until < at.FOREVER <= task.cases else found
 
 
 def _attempt(task: _Task, number: int, margin: int, stopped: threading.Event | None) -> Replication | None:
@@ -258,6 +265,7 @@ def _attempt(task: _Task, number: int, margin: int, stopped: threading.Event | N
     memory = Memory(program, margin, room=0 if resumed is None else resumed.room)
     memory.m[at.M_CASE_LIMIT], memory.m[at.M_UNTIL] = task.cases, task.until
     memory.m[at.M_KEY] = task.key_of(number)
+    memory.m[at.M_WARM] = int(p[at.P_START]) + task.warm_up
     outlasted = np.zeros(0, dtype=np.bool_) if resumed is None else _take_up(program, memory, resumed)
     begin(p, memory.m, d)
     rows, ended = Rows(at.ROW_WIDTH), Rows(at.ENDED_WIDTH)
@@ -420,6 +428,7 @@ class Memory:
         rows[:, 0, 1:3] = live[:, [at.S_ENABLED, at.S_STARTED]]
         packed = (live[:, at.S_UNIT] + 1) | (live[:, at.S_STATUS] << 24) | (live[:, at.S_ATTEMPT] << 32)
         rows[:, 0, 4] = packed | (1 << at.ROW_MORE)
+        rows[:, 1, 0] = live[:, at.S_PAUSED]
         rows[:, 1, 1] = np.maximum(live[:, at.S_READY] - live[:, at.S_ENABLED], 0)
         rows[:, 1, 2] = live[:, at.S_OVERTAKEN]
         rows[:, 1, 3], rows[:, 1, 4] = live[:, at.S_GATHERED], np.where(live[:, at.S_LEADER], -1, live[:, at.S_AWAY])
@@ -428,8 +437,20 @@ class Memory:
 
     def helped(self) -> NDArray[np.int64]:
         """Return how long each resource was at work beside another that a step needed at once."""
-        begin, count = int(self.m[at.M_UNITS]), len(self.program.units)
-        return self.m[begin : begin + at.R_WIDTH * count].reshape(-1, at.R_WIDTH)[:, at.R_HELPED].copy()
+        from orchkit.simulation.kernel.columns import on_duty  # noqa: PLC0415 -- compiles, or reads it
+
+        m, program = self.m, self.program
+        units = m[m[at.M_UNITS] :][: at.R_WIDTH * len(program.units)].reshape(-1, at.R_WIDTH)
+        found = units[:, at.R_HELPED].copy()
+        for unit, row in enumerate(units):
+            step = m[m[at.M_STEPS] :][at.S_WIDTH * row[at.R_STEP] :]
+            if row[at.R_STEP] >= 0 and step[at.S_UNIT] != unit:  # it helps now
+                pauses = m[m[at.M_POOLS] :][at.Q_WIDTH * row[at.R_POOL] + at.Q_PAUSE]
+                calendar = row[[at.R_CALENDAR]] if pauses else np.array([-1])
+                since = min(max(row[at.R_BUSY], m[at.M_WARM]), self.now)
+                on_duty(program.program, calendar, since, self.now, own := np.zeros(1, dtype=np.int64))
+                found[unit] += own[0]
+        return found
 
     def _staff(self) -> None:
         m = self.m

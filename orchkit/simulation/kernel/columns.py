@@ -10,7 +10,7 @@ from numba import float64, int8, int16, int32, int64, uint8
 from orchkit.simulation.kernel.compiling import compiled, entry
 from orchkit.simulation.kernel.draws import case_key, sample_attribute
 from orchkit.simulation.kernel.duty import open_between
-from orchkit.simulation.kernel.layout import ENDED_WIDTH, MICRO, P_START, ROW_MORE, ROW_WIDTH
+from orchkit.simulation.kernel.layout import ENDED_WIDTH, MICRO, P_START, ROW_MORE, ROW_WIDTH, RUNNING
 
 __all__ = [
     "attribute",
@@ -114,6 +114,26 @@ def place_rows(rows, count, replication, index, cursor, order, sign):
 
 
 @compiled
+def _count_work(p, r, row, begun, now, unit_pools, calendars, pauses, busy):
+    """Return how long an attempt was worked on; what of it lies in the time that is looked at keeps its resource busy."""
+    started, ended, packed = r[row + 2], r[row + 3], r[row + 4]
+    unit = (packed & 0xFFFFFF) - 1
+    away = r[row + ROW_WIDTH + 4] if (packed >> ROW_MORE) & 1 else 0
+    if unit < 0 or started < 0 or away < 0:  # below 0: it was done together with another step, which has it
+        return 0
+    if ended < 0:  # it is still at work, or was interrupted
+        if (packed >> 24) & 15 != RUNNING:
+            return 0
+        paused = r[row + ROW_WIDTH]
+        ended = paused if paused >= 0 else now
+    calendar = calendars[unit] if pauses[unit_pools[unit]] else -1
+    work = open_between(p, calendar, started, ended) - away
+    # What was done before costs, but did not keep anybody busy in this time.
+    busy[unit] += work if started >= begun else max(0, open_between(p, calendar, min(begun, ended), ended) - away)
+    return work
+
+
+@compiled
 def _fill(
     p,
     r,
@@ -138,6 +158,8 @@ def _fill(
     helpers,
     pauses,
     busy,
+    begun,
+    now,
 ):
     """Write one row of the log; a column follows the other in its array."""
     node, enabled, started, completed, packed = r[row] & 0xFFFFFF, r[row + 1], r[row + 2], r[row + 3], r[row + 4]
@@ -161,10 +183,10 @@ def _fill(
         codes[to + 4 * length] = tables[5 * width + node]
     if varied & VARIED_REPLICATION:
         replications[to] = replication
-    later, overtaken, gathered, away = 0, -1, 0, 0
+    later, overtaken, gathered = 0, -1, 0
     if (packed >> ROW_MORE) & 1:
         later, overtaken = r[row + ROW_WIDTH + 1], r[row + ROW_WIDTH + 2]
-        gathered, away = r[row + ROW_WIDTH + 3], r[row + ROW_WIDTH + 4]
+        gathered = r[row + ROW_WIDTH + 3]
     until = started if started >= 0 else completed
     pool = node_pools[node]
     if until >= 0 and pool >= 0:
@@ -186,17 +208,23 @@ def _fill(
             floats[to + length] = open_us / MICRO
     elif until > enabled:
         floats[to + 5 * length] = (until - enabled) / MICRO
+    work = _count_work(p, r, row, begun, now, unit_pools, calendars, pauses, busy)
     if unit >= 0 and started >= 0 and completed >= 0:
-        pool, begun = unit_pools[unit], p[P_START]
-        calendar = calendars[unit] if pauses[pool] else -1
-        work = 0
-        if away >= 0:  # else it was done together with another step, which has it
-            work = open_between(p, calendar, started, completed) - away
-            # What was done before a warm start costs, but did not keep anybody busy in this time.
-            busy[unit] += work if started >= begun else open_between(p, calendar, begun, completed) - away
+        pool = unit_pools[unit]
         per_hour, per_step = costs[2 * pool] + helpers[2 * node], costs[2 * pool + 1] + helpers[2 * node + 1]
         if per_hour != 0.0 or per_step != 0.0:
             floats[to] = per_hour * work / (3_600.0 * MICRO) + per_step
+
+
+@compiled
+def _count_left_out(p, rows, length, count, replication, index, begun, now, unit_pools, calendars, pauses, busy):
+    """Count the work on cases that the log does not have."""
+    at = 0
+    while at < length:
+        row = ROW_WIDTH * at
+        if index[(rows[row] >> 24) * count + replication] < 0:
+            _count_work(p, rows, row, begun, now, unit_pools, calendars, pauses, busy)
+        at += 1 + ((rows[row + 4] >> ROW_MORE) & 1)
 
 
 @compiled
@@ -229,9 +257,17 @@ def _fill_all(
     helpers,
     pauses,
     busy,
+    begun,
+    now,
+    length_of_rows,
+    length_of_open,
 ):
     columns = (times, floats, numbers, codes, replications, varied)
-    staff = (node_pools, unit_pools, calendars, pool_calendars, costs, helpers, pauses, busy)
+    staff = (node_pools, unit_pools, calendars, pool_calendars, costs, helpers, pauses, busy, begun, now)
+    if indexed and begun > p[P_START]:  # cases of the warm-up, which are not in the log, keep resources busy
+        who = (begun, now, unit_pools, calendars, pauses, busy)
+        _count_left_out(p, rows, length_of_rows, count, replication, index, *who)
+        _count_left_out(p, open_rows, length_of_open, count, replication, index, *who)
     for number in range(cases):
         case = index[number * count + replication] if indexed else number
         if case < 0:
@@ -248,7 +284,7 @@ def _fill_all(
 @entry(
     *(_LIST, _TABLE, _TABLE, int64, int64, _LIST, _LIST, int32[::1]),
     *(_TABLE, float64[:, ::1], int32[:, ::1], int16[:, ::1], int64[::1], int64),
-    *(int32[:, ::1], _LIST, _LIST, _LIST, _LIST, float64[:, ::1], float64[:, ::1], _LIST, _LIST),
+    *(int32[:, ::1], _LIST, _LIST, _LIST, _LIST, float64[:, ::1], float64[:, ::1], _LIST, _LIST, int64, int64),
 )
 def fill(
     program,
@@ -274,10 +310,13 @@ def fill(
     helpers,
     pauses,
     busy,
+    begun,
+    now,
 ):
     """Write the columns of the log for the cases of one replication; the floats are zero before.
 
-    Without an index, all cases are there; without an order, the rows lie as the log's do. Columns that have one value only are not written.
+    Without an index, all cases are there; without an order, the rows lie as the log's do. Columns that have one value
+    only are not written. What resources did is counted between the moments ``begun`` and ``now``.
     """
     where = (rows.ctypes, open_rows.ctypes, count, replication, index.ctypes, len(index))
     cases = (len(index) // count if len(index) else len(offsets) - 1, offsets.ctypes)
@@ -285,8 +324,9 @@ def fill(
     people = (node_pools.ctypes, unit_pools.ctypes, calendars.ctypes, pool_calendars.ctypes)
     staff = (*people, costs.ctypes, helpers.ctypes, pauses.ctypes)
     names = (tables.ctypes, tables.shape[1])
+    looked_at = (busy.ctypes, begun, now, len(rows), len(open_rows))
     _fill_all(
-        program.ctypes, *where, *cases, order.ctypes, len(order), times.shape[1], *columns, *names, *staff, busy.ctypes
+        program.ctypes, *where, *cases, order.ctypes, len(order), times.shape[1], *columns, *names, *staff, *looked_at
     )
 
 

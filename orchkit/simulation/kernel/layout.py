@@ -167,7 +167,8 @@ D_WIDTH = 6
     M_LIVE,
     M_STEPS_LIVE,
     M_BEFORE,
-) = range(61)
+    M_WARM,
+) = range(62)
 M_HEADER = 64
 
 # A step that is open ------------------------------------------------------------

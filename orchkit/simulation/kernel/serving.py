@@ -465,17 +465,23 @@ def _give_back(m, unit):
 @compiled
 def release(p, m, slot):
     """Give back the resources of an attempt that has ended; return the first one's role, -1 for none."""
-    unit = m[m[M_STEPS] + S_WIDTH * slot + S_UNIT]
+    s = m[M_STEPS] + S_WIDTH * slot
+    unit = m[s + S_UNIT]
     if unit < 0:
         return -1
     r = m[M_UNITS] + R_WIDTH * unit
+    if m[s + S_PAUSED] >= 0:  # it was interrupted, and its resource works on something else
+        calendar = m[r + R_CALENDAR] if m[m[M_POOLS] + Q_WIDTH * m[r + R_POOL] + Q_PAUSE] else -1
+        m[s + S_AWAY] += open_between(p, calendar, m[s + S_PAUSED], m[M_NOW])
+        m[s + S_PAUSED] = -1
+        return -1
     other = m[r + R_ALSO]
     m[r + R_ALSO] = -1
     _give_back(m, unit)
     while other >= 0:
         o = m[M_UNITS] + R_WIDTH * other
         calendar = m[o + R_CALENDAR] if m[m[M_POOLS] + Q_WIDTH * m[o + R_POOL] + Q_PAUSE] else -1
-        m[o + R_HELPED] += open_between(p, calendar, m[o + R_BUSY], m[M_NOW])
+        m[o + R_HELPED] += open_between(p, calendar, min(max(m[o + R_BUSY], m[M_WARM]), m[M_NOW]), m[M_NOW])
         after = m[o + R_ALSO]
         m[o + R_ALSO] = -1
         _give_back(m, other)

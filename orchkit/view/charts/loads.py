@@ -133,18 +133,19 @@ def queues(log: EventLog, *, every: Duration | None = None) -> Chart:
     """
     expect_log(log, "charts.queues")
     started, completed = moments_s(log.steps["started"]), moments_s(log.steps["completed"])
-    known = ~np.isnan(started)
-    if not known.any():
+    if np.isnan(started).all():
         message = "charts.queues: no step of the log has a start, so that nothing is known to wait."
         raise LogError(message)
-    waits = case_measures(log, None, None).waits_s
+    measures = case_measures(log, None, None)
+    waits, leaves = measures.waits_s, measures.leaves_s
+    known = ~np.isnan(leaves)
     names, replications = _replications(log)
     roles = _roles(log)
-    edges = _edges((started - waits)[known], np.fmax(completed, started)[known], every)
+    edges = _edges((leaves - waits)[known], np.fmax(completed, leaves)[known], every)
     by_role = {}
     for role in _ranked(roles[known], waits[known]):
         own = known & (roles == role)
-        by_role[role] = _course(replications[own], (started - waits)[own], started[own], edges, len(names))
+        by_role[role] = _course(replications[own], (leaves - waits)[own], leaves[own], edges, len(names))
     course = _Course(edges, by_role)
     text = "\n".join(
         f"{role}: {values.mean():.3g} on average, {values.mean(axis=0).max():.3g} at most"
