@@ -37,7 +37,7 @@ _RETRIES = (
     "delay_p95_s",
     "cases_saved",
 )
-_CLOCK = ("hour", "weekday")
+_CLOCK = {"hour": "hour", "weekday": "day_of_week"}  # as pandas calls them
 _FIGURES = [
     "count",
     "cases",
@@ -358,7 +358,7 @@ def _column(log: EventLog, name: str) -> NDArray[np.generic] | pd.api.extensions
     elif name in cases:
         found = cases[name].take(log.case_codes)
     elif name in _CLOCK:
-        found = getattr(steps["completed"].dt, name)
+        found = getattr(steps["completed"].dt, _CLOCK[name])
     else:
         known = [*steps, *cases, *_CLOCK]
         message = f"by: the log has no column {name!r}.{nearest(name, known)}"

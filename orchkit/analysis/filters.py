@@ -284,7 +284,7 @@ def _with_cases(log: EventLog, kept: NDArray[np.bool_]) -> EventLog:
 
 
 def _with_steps(log: EventLog, kept: NDArray[np.bool_]) -> EventLog:
-    if kept.all():
+    if kept.all() and np.diff(log.offsets).all():
         return log
     sizes = _count(log, kept)
     cases = np.flatnonzero(sizes)

@@ -65,8 +65,8 @@ def heat_map(workflow: Workflow, log: EventLog, kind: HeatKind) -> HeatMap:
     counts = np.bincount(log.activity_codes, minlength=len(log.activities))
     found = [name for name, count in zip(log.activities, counts, strict=True) if count]
     strange = [name for name in found if name not in names]
-    if len(strange) == len(found):
-        known = ", ".join(repr(clean(shorten(name))) for name in strange[:3]) or "none"
+    if found and len(strange) == len(found):
+        known = ", ".join(repr(clean(shorten(name))) for name in strange[:3])
         message = f"No activity of the log is a node of workflow {workflow.name!r}; the log's: {known}."
         raise RenderError(message)
     values = {name: value for name, value in values.items() if name in names and not math.isnan(value)}

@@ -196,3 +196,8 @@ def test_of_an_empty_log() -> None:
 def test_do_not_depend_on_the_order_of_rows(order: list[int]) -> None:
     log = EventLog(attempts().iloc[order], cases().sample(frac=1, random_state=order[0]))
     assert_frame_equal(failures(log), failures(EventLog(attempts(), cases())))
+
+
+def test_failures_by_the_clock_are_in_utc() -> None:
+    table = failures(EventLog(attempts()), by=["weekday", "hour"])
+    assert table[["weekday", "hour", "count"]].to_numpy().tolist() == [[0, 8, 4], [0, 7, 1]]

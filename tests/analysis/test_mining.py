@@ -199,6 +199,9 @@ def test_steps_are_selected_with_the_cases_that_have_them() -> None:
     assert ok.only(whole, "completed > started and activity == 'b'").activities.tolist() == ["b"]
     assert len(ok.only(whole, lambda steps: steps["attempt"] > 1)) == 0
     assert len(ok.only(ok.where(whole, repeats="b"), status="completed").steps) == 3
+    assert len(ok.only(ok.only(whole, "attempt > 1"), activity=[], times="anew")) == 0
+    waiting = ok.EventLog(whole.steps, pd.DataFrame({"case_id": ["o1", "o2", "o3", "o4"]}))
+    assert ok.only(waiting, "attempt == 1", times="anew").cases["case_id"].tolist() == ["o1", "o2", "o3"]
     with pytest.raises(ok.LogError, match="steps has no column 'activty'. Did you mean 'activity'"):
         ok.only(whole, "activty == 'b'")
     with pytest.raises(TypeError, match="no question 'actvity'. Did you mean 'activity'"):

@@ -113,3 +113,9 @@ def test_what_cannot_be_drawn_is_refused_with_the_reason(workflow, log, heat, me
     with pytest.raises(RenderError) as caught:
         ok.draw(workflow, log, heat=heat)
     assert message in str(caught.value)
+
+
+def test_a_log_that_filters_left_empty_heats_nothing():
+    diagram = ok.draw(ORDER, ok.where(log_of(), activity=[]), heat="count")
+
+    assert "The log does not tell: steps" in texts(ET.fromstring(diagram.to_svg()))

@@ -10,10 +10,10 @@ import numpy as np
 
 from orchkit.analysis.control_flow import ARROW, variant_codes
 from orchkit.analysis.control_flow import variants as variant_table
-from orchkit.errors import LogError
 from orchkit.log import EventLog, expect_log
 from orchkit.units import format_duration
 from orchkit.view.canvas import HEADING, add, draw_heading, finished, page, pair, titled, write
+from orchkit.view.charts.nothing import no_drawing
 from orchkit.view.figures import count_text, share_text
 from orchkit.view.picture import Drawing
 from orchkit.view.scene import NAME_SIZE, NOTE_SIZE
@@ -49,11 +49,6 @@ def variants(log: EventLog, *, max_rows: int = 12) -> Drawing:
     max_rows
         How many ways are drawn.
 
-    Raises
-    ------
-    LogError
-        The log has no steps.
-
     Examples
     --------
     >>> import pandas as pd
@@ -70,8 +65,7 @@ def variants(log: EventLog, *, max_rows: int = 12) -> Drawing:
     expect_log(log, "charts.variants")
     table = variant_table(log)
     if not len(table):
-        message = "charts.variants: the log has no steps."
-        raise LogError(message)
+        return no_drawing("Variants", "the log has no steps")
     shown = table.head(max_rows)
     share = float(shown["cumulative_share"].iloc[-1])
     ways = "1 way" if len(table) == 1 else f"{len(table):,} ways"

@@ -15,6 +15,7 @@ from orchkit.log import EventLog, expect_log
 from orchkit.units import format_duration
 from orchkit.view.canvas import HEADING, add, draw_heading, finished, page, titled, write
 from orchkit.view.charts.axes import AXIS, Tick, date_ticks, draw_axis, duration_ticks
+from orchkit.view.charts.nothing import no_drawing
 from orchkit.view.legend import ROW
 from orchkit.view.picture import Drawing
 from orchkit.view.scene import NOTE_SIZE
@@ -74,7 +75,7 @@ def dotted_chart(log: EventLog, *, x: Literal["time", "since_start"] = "time") -
     Raises
     ------
     LogError
-        The log has no steps; another ``x``.
+        Another ``x``.
 
     Notes
     -----
@@ -98,8 +99,7 @@ def dotted_chart(log: EventLog, *, x: Literal["time", "since_start"] = "time") -
         raise LogError(message)
     table = dot_table(log)
     if not len(table):
-        message = "charts.dotted_chart: the log has no steps."
-        raise LogError(message)
+        return no_drawing("Dotted chart", "the log has no steps")
     first, last = table["time"].min(), table["time"].max()
     steps = "1 step" if len(table) == 1 else f"{len(table):,} steps"
     cases = "1 case" if len(log) == 1 else f"{len(log):,} cases"

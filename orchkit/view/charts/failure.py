@@ -9,10 +9,10 @@ import altair as alt
 import pandas as pd
 
 from orchkit.analysis.failure import failures as failure_table
-from orchkit.errors import LogError
 from orchkit.log import EventLog, expect_log
 from orchkit.view.charts.chart import Chart
 from orchkit.view.charts.drawing import WIDTH, chart_of, name_of, rows_of
+from orchkit.view.charts.nothing import no_chart
 from orchkit.view.figures import share_text
 from orchkit.view.theme import LIGHT
 
@@ -37,7 +37,7 @@ def failures(log: EventLog, by: Sequence[str] = ("activity", "error_type"), *, m
     Raises
     ------
     LogError
-        The log has no column that ``by`` names, or nothing in it failed.
+        The log has no column that ``by`` names.
 
     Examples
     --------
@@ -57,8 +57,7 @@ def failures(log: EventLog, by: Sequence[str] = ("activity", "error_type"), *, m
     expect_log(log, "charts.failures")
     table = failure_table(log, by)
     if not len(table):
-        message = "charts.failures: no step of the log has the status FAILED."
-        raise LogError(message)
+        return no_chart("Failures", "no step of the log has the status FAILED")
     kinds = _kinds(table, [by] if isinstance(by, str) else list(by))
     total, saved = int(kinds["count"].sum()), float(kinds["saved"].sum())
     attempts = "1 failed attempt" if total == 1 else f"{total:,} failed attempts"

@@ -17,6 +17,7 @@ from orchkit.model.definition import Workflow
 from orchkit.units import Duration, format_duration
 from orchkit.view.charts.chart import Chart
 from orchkit.view.charts.drawing import PAINTS, WIDTH, chart_of, name_of, rows_of, series, time_unit
+from orchkit.view.charts.nothing import no_chart
 from orchkit.view.figures import share_text
 from orchkit.view.theme import LIGHT
 
@@ -44,7 +45,7 @@ def survival(logs: EventLog | Mapping[str, EventLog], *, sla: Workflow | Duratio
     Raises
     ------
     LogError
-        No case has ended.
+        Of several logs, one in which no case has ended.
 
     Notes
     -----
@@ -65,6 +66,8 @@ def survival(logs: EventLog | Mapping[str, EventLog], *, sla: Workflow | Duratio
     for log in named.values():
         expect_log(log, "charts.survival")
     tables = {name: survival_table(log) for name, log in named.items()}
+    if not any(len(table) for table in tables.values()):
+        return no_chart("Cases still open", "no case of the log has ended")
     for name, table in tables.items():
         if not len(table):
             message = f"charts.survival: no case of the log{f' {name!r}' if name else ''} has ended."

@@ -20,6 +20,7 @@ from orchkit.log import EventLog, expect_log
 from orchkit.units import Duration, seconds
 from orchkit.view.charts.chart import Chart
 from orchkit.view.charts.drawing import WIDTH, chart_of, panel_title, rows_of
+from orchkit.view.charts.nothing import no_chart
 from orchkit.view.theme import LIGHT
 
 __all__ = ["queues", "utilization"]
@@ -55,11 +56,6 @@ def utilization(
         When work is done, of all roles or by role. Without one, a step counts from its start to its end, nights and
         weekends in between included.
 
-    Raises
-    ------
-    LogError
-        No step says who did it, and from when to when.
-
     Notes
     -----
     A role has as many people as the simulation says; of other logs, as many as ever worked in it. The share is of all
@@ -82,8 +78,7 @@ def utilization(
     started, completed = moments_s(steps["started"]), moments_s(steps["completed"])
     known = (log.resource_codes >= 0) & ~np.isnan(started) & ~np.isnan(completed)
     if not known.any():
-        message = "charts.utilization: no step of the log has a resource, a start and an end."
-        raise LogError(message)
+        return no_chart("Utilization over time", "no step of the log has a resource, a start and an end")
     names, replications = _replications(log)
     roles = _roles(log)
     edges = _edges(started[known], completed[known], every)
@@ -114,11 +109,6 @@ def queues(log: EventLog, *, every: Duration | None = None) -> Chart:
     every
         Over how long each value is averaged; by default about 150 values over the log.
 
-    Raises
-    ------
-    LogError
-        No step says when it started.
-
     Examples
     --------
     >>> import pandas as pd
@@ -134,8 +124,7 @@ def queues(log: EventLog, *, every: Duration | None = None) -> Chart:
     expect_log(log, "charts.queues")
     started, completed = moments_s(log.steps["started"]), moments_s(log.steps["completed"])
     if np.isnan(started).all():
-        message = "charts.queues: no step of the log has a start, so that nothing is known to wait."
-        raise LogError(message)
+        return no_chart("Queue lengths over time", "no step of the log has a start, so that nothing is known to wait")
     measures = case_measures(log, None, None)
     waits, leaves = measures.waits_s, measures.leaves_s
     known = ~np.isnan(leaves)

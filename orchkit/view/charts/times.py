@@ -18,6 +18,7 @@ from orchkit.model.definition import Workflow
 from orchkit.units import Duration
 from orchkit.view.charts.chart import Chart
 from orchkit.view.charts.drawing import DASHES, WIDTH, chart_of, name_of, panel_title, rows_of, time_unit
+from orchkit.view.charts.nothing import no_chart
 from orchkit.view.theme import LIGHT
 
 __all__ = ["cycle_times"]
@@ -41,7 +42,7 @@ def cycle_times(logs: EventLog | Mapping[str, EventLog], *, sla: Workflow | Dura
     Raises
     ------
     LogError
-        No case has ended.
+        Of several logs, one in which no case has ended.
 
     Examples
     --------
@@ -58,6 +59,8 @@ def cycle_times(logs: EventLog | Mapping[str, EventLog], *, sla: Workflow | Dura
     for log in named.values():
         expect_log(log, "charts.cycle_times")
     found = {name: cycle_time_table(log)["cycle_s"].dropna().to_numpy() for name, log in named.items()}
+    if not any(len(values) for values in found.values()):
+        return no_chart("Cycle times", "no case of the log has ended")
     for name, values in found.items():
         if not len(values):
             message = f"charts.cycle_times: no case of the log{f' {name!r}' if name else ''} has ended."

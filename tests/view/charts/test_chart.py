@@ -112,8 +112,10 @@ def test_what_cannot_be_drawn_is_shown_as_text():
 
 def test_a_log_without_ended_cases_has_no_cycle_times():
     steps = pd.DataFrame({"case_id": ["1"], "activity": "a", "started": BEGUN, "completed": [None]})
+    none, some = ok.EventLog(steps), ok.EventLog(steps.assign(completed=BEGUN))
+    assert str(ok.charts.cycle_times(none)) == "Cycle times: no case of the log has ended"
     with pytest.raises(LogError, match="no case of the log 'open' has ended"):
-        ok.charts.cycle_times({"open": ok.EventLog(steps)})
+        ok.charts.cycle_times({"all": some, "open": none})
 
 
 def test_all_in_the_same_instant_is_drawn_too():

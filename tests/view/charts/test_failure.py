@@ -76,8 +76,8 @@ def test_kinds_are_told_apart_by_any_column():
         ok.charts.failures(log_of("503"), ["actvity"])
 
 
-def test_a_log_in_which_nothing_failed_has_no_chart():
+def test_of_a_log_in_which_nothing_failed_the_chart_says_so():
     log = ok.EventLog(pd.DataFrame({"case_id": ["1"], "activity": ["a"], "completed": [DAY]}))
 
-    with pytest.raises(LogError, match=r"charts.failures: no step of the log has the status FAILED."):
-        ok.charts.failures(log)
+    assert str(ok.charts.failures(log)) == "Failures: no step of the log has the status FAILED"
+    assert "no step of the log has the status FAILED</text>" in ok.charts.failures(log).to_svg()

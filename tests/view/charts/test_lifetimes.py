@@ -70,5 +70,7 @@ def test_a_curve_of_many_cases_is_thinned():
 
 
 def test_a_log_in_which_no_case_has_ended_has_no_curve():
+    none, some = log_of([], still_open=2), log_of([1, 2])
+    assert str(ok.charts.survival(none)) == "Cases still open: no case of the log has ended"
     with pytest.raises(LogError, match=r"charts.survival: no case of the log 'today' has ended."):
-        ok.charts.survival({"today": log_of([], still_open=2)})
+        ok.charts.survival({"before": some, "today": none})

@@ -84,10 +84,8 @@ def test_many_roles_are_cut_and_that_is_said():
 def test_a_log_that_cannot_tell_says_so():
     nobody = ok.EventLog(pd.DataFrame({"case_id": ["1"], "activity": "a", "completed": [f"{DAY}T09:00Z"]}))
 
-    with pytest.raises(LogError, match="no step of the log has a resource, a start and an end"):
-        ok.charts.utilization(nobody)
-    with pytest.raises(LogError, match="nothing is known to wait"):
-        ok.charts.queues(nobody)
+    assert "no step of the log has a resource, a start and an end" in str(ok.charts.utilization(nobody))
+    assert "nothing is known to wait" in str(ok.charts.queues(nobody))
     with pytest.raises(LogError, match="every must be above 0"):
         ok.charts.queues(LOG, every=0)
 
