@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["ArrivalTimes", "Profile", "arrivals_of"]
 
 _HOURS = 168
+_CENTURY_WEEKS = 5218
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,9 @@ class Profile:
             raise ScenarioError(message)
         if not all(math.isfinite(rate) and rate >= 0 for rate in rates) or not any(rates):
             message = "profile: rates are finite and not negative, and at least one is above 0."
+            raise ScenarioError(message)
+        if sum(rates) * _CENTURY_WEEKS < 1:
+            message = "profile: with these rates, not one case comes in a century. They are cases per hour."
             raise ScenarioError(message)
 
 

@@ -227,6 +227,8 @@ def _begun(
     arrived, after = _arrivals(program, key, most, until, room, stopped)
     if (len(arrived) and 0 <= after < arrived[-1]) or (not is_free and len(arrived) > _MOST):
         return None
+    if arrived.max(initial=0) >= at.LATEST:  # events end there, sums do not
+        return None
     return _State(room, arrived, after, route, len(program.units))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
@@ -18,7 +19,7 @@ from orchkit.simulation.distributions import Distribution, constant
 from orchkit.simulation.forward import Route, go_forward, route_of
 from orchkit.simulation.kernel import layout as at
 from orchkit.simulation.known import Replication
-from orchkit.simulation.load import warn_of_overload
+from orchkit.simulation.load import ScenarioWarning, warn_of_overload
 from orchkit.simulation.lowering import Lowered, lower
 from orchkit.simulation.output import log_of, with_names
 from orchkit.simulation.resumption import Resumption, outlasted_notes, resumption
@@ -95,7 +96,7 @@ def simulate(  # noqa: PLR0913 -- the words of a simulation
     Warns
     -----
     ScenarioWarning
-        A role has more to do than it can: its queue grows as long as cases arrive.
+        A role has more to do than it can: its queue grows as long as cases arrive. Or all cases arrive in the warm-up.
 
     Examples
     --------
@@ -110,7 +111,7 @@ def simulate(  # noqa: PLR0913 -- the words of a simulation
     >>> len(log), list(log.activities)
     (100, ['check', 'ship'])
     """
-    return _simulate(
+    log = _simulate(
         workflow,
         scenario,
         warn_of_overload,
@@ -123,6 +124,10 @@ def simulate(  # noqa: PLR0913 -- the words of a simulation
         executor=executor,
         progress=progress,
     )
+    if not len(log) and seconds(warm_up):
+        message = f"simulate: no case arrives after the warm-up ({warm_up!r}). Give more cases, or a longer time."
+        warnings.warn(message, ScenarioWarning, stacklevel=2)
+    return log
 
 
 def simulate_quietly(workflow: Workflow, scenario: Scenario, **settings: Any) -> EventLog:  # noqa: ANN401 -- as `simulate`
@@ -163,12 +168,14 @@ def _simulate(  # noqa: PLR0913 -- the words of a simulation
     warn(workflow, scenario)
     resumed = None if flight is None else resumption(flight, program)
     before = 0 if resumed is None else len(resumed.cases)
+    begun_us = int(program.program[at.P_START])
+    until_us = at.FOREVER if until is None else begun_us + _micros(until, "until")
     task = _Task(
         program,
         at.FOREVER if cases is None else cases + before,
-        at.FOREVER if until is None else int(program.program[at.P_START]) + round(seconds(until) * at.MICRO),
+        until_us,
         seed,
-        round(seconds(warm_up) * at.MICRO),
+        _micros(warm_up, "warm_up"),
         resumed,
         None if resumed is not None else route_of(program),
     )
@@ -179,6 +186,18 @@ def _simulate(  # noqa: PLR0913 -- the words of a simulation
     outlasted = np.logical_or.reduce([part.outlasted for part in parts])
     notes = (*flight.notes, *outlasted_notes(resumed, program, outlasted))
     return with_names(log, resumed.names).with_notes(notes)
+
+
+def _micros(duration: Duration, name: str) -> int:
+    try:
+        found = round(seconds(duration) * at.MICRO)
+    except ValueError as error:
+        message = f"simulate: {name}: {error}"
+        raise ScenarioError(message) from None
+    if found > at.LATEST:
+        message = f"simulate: {name}: {duration!r} are thousands of years."
+        raise ScenarioError(message)
+    return found
 
 
 def _begun(scenario: Scenario, flight: InFlight, cases: int | None) -> tuple[Scenario, int | None]:
@@ -252,7 +271,22 @@ def _replication(task: _Task, number: int, stopped: threading.Event | None = Non
 
 
 def _lasting(task: _Task, found: Replication) -> Replication:
-    """Return a replication that lasts as long as was asked for, even where nothing is left to happen."""
+    """Return a replication that lasts as long as was asked for, even where nothing is left to happen.
+
+    Raises
+    ------
+    ScenarioError
+        It goes on for thousands of years.
+    """
+    if found.now >= at.LATEST:
+        rows = found.rows[found.rows[:, 3] >= at.LATEST] if len(found.rows) else found.rows
+        rows = rows if len(rows) else found.open_rows
+        where = f", at {task.program.nodes[int(rows[0, 0]) & 0xFFFFFF].name!r}" if len(rows) else ""
+        message = (
+            f"simulate: it goes on beyond the year 9999{where}. "
+            "Is what this takes, or the time between arrivals, in the unit that was meant? A number is seconds."
+        )
+        raise ScenarioError(message)
     return replace(found, now=max(found.now, task.until)) if task.until < at.FOREVER <= task.cases else found
 
 
@@ -263,7 +297,7 @@ def _attempt(task: _Task, number: int, margin: int, stopped: threading.Event | N
     p, d = program.program, program.numbers
     resumed = task.resumed
     memory = Memory(program, margin, room=0 if resumed is None else resumed.room)
-    memory.m[at.M_CASE_LIMIT], memory.m[at.M_UNTIL] = task.cases, task.until
+    memory.m[at.M_CASE_LIMIT], memory.m[at.M_UNTIL] = task.cases, min(task.until, at.LATEST)
     memory.m[at.M_KEY] = task.key_of(number)
     memory.m[at.M_WARM] = int(p[at.P_START]) + task.warm_up
     outlasted = np.zeros(0, dtype=np.bool_) if resumed is None else _take_up(program, memory, resumed)

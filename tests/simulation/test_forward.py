@@ -91,6 +91,7 @@ def assert_same(found, expected):
         assert np.array_equal(getattr(found, name), getattr(expected, name))
 
 
+@pytest.mark.filterwarnings("ignore:simulate. no case arrives after the warm-up")
 @settings(max_examples=60)
 @given(queues(), st.integers(0, 2**31), st.data())
 def test_the_log_is_that_of_the_interpreter(given_queues, seed, data):

@@ -16,6 +16,7 @@ from orchkit.simulation.kernel.layout import (
     CASE_KEY,
     D_WIDTH,
     KNOWN_MARK,
+    LONGEST,
     MICRO,
     P_ATTRIBUTE_COUNT,
     P_ATTRIBUTES,
@@ -102,7 +103,7 @@ def draw(key, node, visit, attempt, purpose):
 @compiled
 def micros(seconds):
     """Return seconds as microseconds."""
-    return np.int64(math.floor(seconds * MICRO + 0.5))
+    return np.int64(math.floor(min(seconds * MICRO + 0.5, LONGEST)))
 
 
 @compiled

@@ -12,6 +12,7 @@ from orchkit.simulation.kernel.layout import (
     C_WIDTH,
     C_WORK,
     HOUR,
+    LONGEST,
     P_CALENDARS,
 )
 
@@ -103,6 +104,8 @@ def working_until(p, calendar, moment, work):
     if inside >= p[spans + 3 * low] and inside + work <= p[spans + 3 * low + 1]:
         return moment + work
     total = worked(p, calendar, moment) + work
+    if total / p[row + C_WORK] * p[row + C_PERIOD] > LONGEST:
+        return LONGEST
     ended = total > (cycle + 1) * p[row + C_WORK]
     if ended:
         cycle, low = (total - 1) // p[row + C_WORK], 0

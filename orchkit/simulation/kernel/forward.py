@@ -313,7 +313,7 @@ def _visit(
         if not is_drawn:
             own = mix(key + (number + 1) * CASE_KEY)
             took = micros(sample(p, d, distribution, own, stream(own, node, 1, 1, U_WORK), unit))
-        completed = begins + took
+        completed = min(begins + took, FOREVER)
         if units:
             _take_first(free, unit_of, turn, units, completed, job)
         if completed > until:  # what is still to come is not known yet

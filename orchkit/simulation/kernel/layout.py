@@ -442,6 +442,8 @@ KNOWN_MARK = 0x2C5A7  # what the keys of cases begin with whose attributes are k
 CASE_KEY = 0x5851F42D4C957F  # what makes the keys of the cases of a replication differ
 HOUR = 3_600 * MICRO
 FOREVER = 1 << 62
+LATEST = 253_402_300_799 * MICRO  # the last second of the year 9999
+LONGEST = 10**18  # what a duration is at most, in microseconds: sums of a few of them are still integers
 
 # A row of the log: case and node; enabled, started, completed; unit, status, more, attempt, failure. Where a second row
 # follows, it says how much later the attempt could begin, and when it was overtaken (-1: never).

@@ -176,7 +176,10 @@ def _queue(p, m, d, slot, q, pool):
             )
             schedule(m, m[M_NOW] + micros(waits), E_PATIENCE, slot, m[s] * 64 + (m[s + S_ATTEMPT] & 63))
     before = m[q + Q_TAIL]
-    if discipline != 0:
+    head = m[q + Q_HEAD]
+    if discipline != 0 and head >= 0 and m[m[M_STEPS] + S_WIDTH * head + S_PRIORITY] < m[s + S_PRIORITY]:
+        before = -1
+    elif discipline != 0:
         while before >= 0:
             other = m[M_STEPS] + S_WIDTH * before
             if m[other + S_PRIORITY] > m[s + S_PRIORITY] or (
@@ -362,6 +365,8 @@ def _overtake(m, q, slot):
         o = m[M_STEPS] + S_WIDTH * other
         if m[o + S_SEQ] < seq and m[o + S_OVERTAKEN] < 0:
             m[o + S_OVERTAKEN] = m[M_NOW]
+        elif m[q + Q_DISCIPLINE] == 1:  # the last comes first: who is behind one that was overtaken was so too
+            return
         other = m[o + S_Q_NEXT]
 
 
@@ -440,10 +445,10 @@ def ask_for(p, m, d, slot):
     if m[q + Q_LIMIT] >= 0 and m[q + Q_LENGTH] >= m[q + Q_LIMIT]:
         return False
     _queue(p, m, d, slot, q, pool)
+    if m[q + Q_IDLE_COUNT] > 0:  # who is idle comes before who would be interrupted
+        dispatch(p, m, d, pool)
     if m[q + Q_DISCIPLINE] == 3 and not needs_more:
         _interrupt(p, m, d, slot, q, pool)
-    if m[q + Q_IDLE_COUNT] > 0:
-        dispatch(p, m, d, pool)
     return True
 
 
