@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from orchkit.model.definition import Workflow
     from orchkit.simulation.calendars import Calendar
 
-__all__ = ["delays_of", "on_duty"]
+__all__ = ["delays_of", "on_duty", "worked"]
 
 _ENOUGH = 30  # observations that make a distribution of their own
 _LEAST_S = 1.0  # a delay that is less on average is none
@@ -95,6 +95,17 @@ def on_duty(
     opens, closes = (np.array([edge.timestamp() for edge in edges]) for edges in zip(*hours, strict=True))
     duty = spans(np.zeros(len(hours), dtype=np.int64), opens, closes)
     return duty.within(np.zeros(len(begins_s), dtype=np.int64), begins_s, ends_s)
+
+
+def worked(
+    calendar: Calendar | None, started: NDArray[np.float64], completed: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the part of each step within the hours of duty; all of it where it lies wholly outside."""
+    lengths: NDArray[np.float64] = np.maximum(completed - started, 0.0)
+    if calendar is None or not len(lengths):
+        return lengths
+    part = on_duty(calendar, started, completed)
+    return np.where(part > 0, part, lengths)
 
 
 def _distribution(gaps_s: NDArray[np.float64]) -> Distribution:

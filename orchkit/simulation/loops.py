@@ -12,6 +12,7 @@ from orchkit.model.nodes import ForEach, Scope, Task, Wait, While
 from orchkit.model.states import StepStatus
 from orchkit.simulation.distributions import Distribution, constant
 from orchkit.simulation.families import best_family
+from orchkit.simulation.routes import skips_of
 from orchkit.simulation.scenario import Loop, Response
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def loops_of(workflow: Workflow, log: EventLog) -> dict[str, Loop]:
     Notes
     -----
     The steps of a case that follow one another and belong to the loop are one visit of it; it went around as often as
-    the task that occurs most in it. A visit without any iteration leaves no trace in a log, and is not counted.
+    the task that occurs most in it. Visits without any iteration are those of `skips_of`.
 
     Examples
     --------
@@ -47,13 +48,14 @@ def loops_of(workflow: Workflow, log: EventLog) -> dict[str, Loop]:
     3.0
     """
     names = np.asarray(log.activities)
-    found = {}
+    found, skipped = {}, skips_of(workflow, log)
     for node in all_nodes(workflow):
         if not isinstance(node, ForEach | While):
             continue
         inside = {task.name for task in _tasks(node, is_inner=True)}
         own = {task.name for task in _tasks(node, is_inner=False)} or inside
-        counts = _rounds(log, np.isin(names, list(inside)), np.isin(names, list(own)))
+        rounds = _rounds(log, np.isin(names, list(inside)), np.isin(names, list(own)))
+        counts = np.concatenate([np.zeros(skipped.get(node.name, 0), dtype=np.int64), rounds])
         if len(counts):
             found[node.name] = Loop(_counted(counts))
     return found

@@ -1,39 +1,117 @@
-"""Who was at work when, from a log: the people of each role, their hours of duty and their number."""
+"""Who was at work when, from a log: the people of each role, their shifts, and how many there are at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from orchkit.analysis.spans import moments_s
-from orchkit.simulation.calendars import DAYS, Calendar
+from orchkit.simulation.calendars import Calendar
+from orchkit.simulation.hours import calendar_from, open_hours, presence_in
+from orchkit.simulation.rates import week_hour
+from orchkit.simulation.scenario import Resource
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from orchkit.log import EventLog
 
-__all__ = ["calendar_of", "count_of", "roles_of", "week_hour"]
+__all__ = ["Crew", "Shift", "crew_of", "roles_of"]
 
-_HOUR_S, _WEEK_H, _DAY_H, _EPOCH_H = 3600.0, 168, 24, 72
-_OPEN_IN = 0.1  # an hour of the week is one of duty where a role is at work in this share of its weeks
-_ENOUGH_WEEKS = 2.0
+_HOUR_S, _WEEK_H, _DAY_H = 3600.0, 168, 24
 _MOST_AT_ONCE = 0.95
+_KNOWN_H = 12  # hours in which one must have been seen to have hours of one's own
+_ALIKE = 0.7  # cosine of two people's hours from which on they are of one shift
+_SHARED = 0.8  # of the hours of two shifts, from which on they are one
+_WEEKS = 2
+_INSTANT_S = 1e-3
 
 
-def week_hour(hours: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the hour of the week of hours since 1970."""
-    return (hours + _EPOCH_H) % _WEEK_H
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """People who work in the same hours.
+
+    Attributes
+    ----------
+    people
+        Codes of the log's resources.
+    halves
+        The half hours of the week in which they are on duty (336); None for all.
+    count
+        How many are there at a time.
+    """
+
+    people: tuple[int, ...]
+    halves: NDArray[np.bool_] | None
+    count: int
+
+    @property
+    def calendar(self) -> Calendar | None:
+        """Their hours; None for always."""
+        return calendar_from(self.halves)
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """The people of a role, by shifts.
+
+    Attributes
+    ----------
+    rows
+        Which steps of the log they did.
+    shifts
+        One or more.
+    """
+
+    rows: NDArray[np.bool_]
+    shifts: tuple[Shift, ...]
+
+    @property
+    def count(self) -> int:
+        """How many there are in all shifts."""
+        return sum(shift.count for shift in self.shifts)
+
+    @property
+    def calendar(self) -> Calendar | None:
+        """The hours in which anybody of them is on duty; None for always."""
+        halves = [shift.halves for shift in self.shifts if shift.halves is not None]
+        return calendar_from(np.logical_or.reduce(halves)) if len(halves) == len(self.shifts) else None
+
+    @property
+    def is_known_by_name(self) -> bool:
+        """Whether each of them is one of the log's resources, and the other way round."""
+        return all(shift.count == len(shift.people) for shift in self.shifts)
+
+    def as_resource(self, role: str, names: pd.Index, *, by_name: bool) -> Resource:
+        """Return them as a role's resource: each with the hours of the shift, where there are several."""
+        calendar = self.calendar
+        if len(self.shifts) == 1 and not by_name:
+            return Resource(self.count, calendar=calendar)
+        members: dict[str, Calendar | None] = {}
+        for shift in self.shifts:
+            own = None if len(self.shifts) == 1 else shift.calendar
+            is_named = shift.count == len(shift.people)
+            for place in range(shift.count):
+                members[str(names[shift.people[place]]) if is_named else f"{role}_{len(members) + 1}"] = own
+        return Resource(calendar=calendar, members=members)
 
 
 def roles_of(by_task: Mapping[str, str], log: EventLog) -> dict[str, NDArray[np.bool_]]:
-    """Return the steps of each role, given that of each task, by those who work in it most."""
+    """Return the steps of each role, given that of each task, by those who work in it most.
+
+    Where the log itself says as which of these roles a step was done, that counts, not the task's.
+    """
     roles = sorted(set(by_task.values()))
     codes = np.array([roles.index(by_task[name]) if name in by_task else -1 for name in log.activities], dtype=np.int64)
     of_step = codes[log.activity_codes]
+    told = pd.Index(roles, dtype="str").get_indexer(pd.Index(log.steps["role"].astype("str")))
+    of_step = np.where(told >= 0, told, of_step)
     known = (of_step >= 0) & (log.resource_codes >= 0)
     counts = np.zeros((len(log.resources), len(roles)))
     np.add.at(counts, (log.resource_codes[known], of_step[known]), 1)
@@ -45,45 +123,121 @@ def roles_of(by_task: Mapping[str, str], log: EventLog) -> dict[str, NDArray[np.
     }
 
 
-def _presence(log: EventLog, rows: NDArray[np.bool_]) -> pd.DataFrame:
-    """Return the hours (since 1970) in which each resource began or ended a step: ``hour, resource``."""
-    parts = []
-    for name in ("started", "completed"):
-        times = moments_s(log.steps[name])
+def crew_of(log: EventLog, rows: NDArray[np.bool_]) -> Crew:
+    """Return who did some steps of a log, by shifts.
+
+    Notes
+    -----
+    People are of one shift where they are seen at work in the same hours of the week: the cosine of how often they are,
+    less what is chance in it, is 0.7 or more (groups are joined from the most alike on), or they share four fifths of
+    their hours of duty. Who was seen in fewer than 12 hours is put where he fits best. Of less than two weeks there are
+    no shifts.
+
+    A shift has as many people as are there at a time: the 95th percentile over the hours of duty with anybody, where
+    each is there from the first to the last sight of him on a day; over weeks, of those who are always on duty.
+    """
+    moments, people = _sights(log, rows)
+    first, last = float(moments.min()), float(moments.max())
+
+    def shift_of(group: tuple[int, ...]) -> Shift:
+        own = np.isin(people, group)
+        halves = open_hours(presence_in(moments[own], first, last))
+        return Shift(group, halves, _count(moments[own], people[own], halves))
+
+    shifts = [shift_of(group) for group in _groups(moments, people, (last - first) / (_WEEK_H * _HOUR_S))]
+    while pair := _same_hours(shifts):
+        one, other = pair
+        both = shift_of(tuple(sorted(shifts[one].people + shifts[other].people)))
+        shifts = [both, *(shift for place, shift in enumerate(shifts) if place not in pair)]
+    return Crew(rows, tuple(sorted(shifts, key=lambda shift: shift.people)))
+
+
+def _same_hours(shifts: list[Shift]) -> tuple[int, int] | None:
+    """Return two shifts that share nearly all their hours."""
+    for one, other in combinations(range(len(shifts)), 2):
+        a, b = (np.ones(2 * _WEEK_H, bool) if at.halves is None else at.halves for at in (shifts[one], shifts[other]))
+        if (a & b).sum() >= _SHARED * (a | b).sum():
+            return one, other
+    return None
+
+
+def _sights(log: EventLog, rows: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return when each person was seen to begin or end a step, and who."""
+    moments, people = [], []
+    # What ends when the hours do was done within them.
+    for name, before_s in (("started", 0.0), ("completed", _INSTANT_S)):
+        times = moments_s(log.steps[name]) - before_s
         there = rows & ~np.isnan(times)
-        parts.append(pd.DataFrame({"hour": times[there] // _HOUR_S, "resource": log.resource_codes[there]}))
-    return pd.concat(parts).drop_duplicates().astype(np.int64)
+        moments.append(times[there])
+        people.append(log.resource_codes[there].astype(np.int64))
+    return np.concatenate(moments), np.concatenate(people)
 
 
-def calendar_of(log: EventLog, rows: NDArray[np.bool_]) -> Calendar | None:
-    """Return the hours of the week in which a role is at work; None for all of them, or too short a log."""
-    hours = _presence(log, rows)["hour"].unique()
-    weeks = (hours.max() - hours.min()) / _WEEK_H
-    if weeks < _ENOUGH_WEEKS:
-        return None
-    share = np.bincount(week_hour(hours), minlength=_WEEK_H) / np.ceil(weeks)
-    is_open = share >= _OPEN_IN
-    if is_open.all() or not is_open.any():
-        return None
-    return Calendar(
-        {
-            DAYS[day]: list(_day_spans(is_open.reshape(7, _DAY_H)[day]))
-            for day in range(7)
-            if is_open.reshape(7, _DAY_H)[day].any()
-        }
-    )
+def _groups(moments: NDArray[np.float64], people: NDArray[np.int64], weeks: float) -> list[tuple[int, ...]]:
+    """Return the people of each shift."""
+    everybody = np.unique(people)
+    hours = np.unique(np.stack([people, (moments // _HOUR_S).astype(np.int64)]), axis=1)
+    seen = np.zeros((len(everybody), _WEEK_H))
+    np.add.at(seen, (np.searchsorted(everybody, hours[0]), week_hour(hours[1])), 1)
+    known = np.flatnonzero(seen.sum(axis=1) >= _KNOWN_H)
+    if weeks < _WEEKS or len(known) < 2:  # noqa: PLR2004 -- to be alike takes two
+        return [tuple(everybody.tolist())]
+    groups = _joined(seen[known], weeks)
+    found = [[int(everybody[known[place]]) for place in group] for group in groups]
+    sums = np.stack([seen[known[group]].sum(axis=0) for group in groups])
+    shares = np.log((sums + 0.1) / (sums + 0.1).sum(axis=1, keepdims=True))
+    for place in np.setdiff1d(np.arange(len(everybody)), known):
+        found[int(np.argmax(shares @ seen[place]))].append(int(everybody[place]))
+    return [tuple(sorted(group)) for group in found]
 
 
-def _day_spans(is_open: NDArray[np.bool_]) -> Iterator[str]:
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], is_open.astype(int), [0]])))
-    for begin, end in edges.reshape(-1, 2):
-        yield f"{begin:02d}:00-{end:02d}:00"
+def _joined(seen: NDArray[np.float64], weeks: float) -> list[list[int]]:
+    """Return groups of rows that are alike."""
+    groups = [[place] for place in range(len(seen))]
+    sums = seen.copy()
+    alike = _cosines(sums, weeks * np.ones(len(sums)))
+    while len(groups) > 1:
+        one, other = divmod(int(np.argmax(alike)), len(groups))
+        if alike[one, other] < _ALIKE:
+            break
+        groups[one] += groups.pop(other)
+        sums[one] += sums[other]
+        sums = np.delete(sums, other, axis=0)
+        alike = np.delete(np.delete(alike, other, axis=0), other, axis=1)
+        one -= int(other < one)
+        row = _cosines(sums, weeks * np.array([len(group) for group in groups]), one)
+        alike[one, :], alike[:, one] = row, row
+    return groups
 
 
-def count_of(log: EventLog, rows: NDArray[np.bool_], calendar: Calendar | None) -> int:
-    """Return how many people a role has at a time."""
-    present = _presence(log, rows)
-    per_hour = present.groupby("hour")["resource"].nunique()
-    if calendar is None:
-        return int(present["resource"].nunique())
-    return max(1, round(float(per_hour.quantile(_MOST_AT_ONCE))))
+def _cosines(sums: NDArray[np.float64], trials: NDArray[np.float64], one: int | None = None) -> NDArray[np.float64]:
+    """Return how alike rows are, less what is chance in their lengths (binomial); of one row to all, if asked for."""
+    chance = (sums * np.maximum(1 - sums / trials[:, None], 0)).sum(axis=1)
+    lengths = np.sqrt(np.maximum(np.square(sums).sum(axis=1) - chance, 1e-9))
+    if one is not None:
+        found: NDArray[np.float64] = sums @ sums[one] / (lengths * lengths[one])
+        found[one] = -1.0
+        return found
+    every: NDArray[np.float64] = sums @ sums.T / np.outer(lengths, lengths)
+    np.fill_diagonal(every, -1.0)
+    return every
+
+
+def _count(moments: NDArray[np.float64], people: NDArray[np.int64], halves: NDArray[np.bool_] | None) -> int:
+    """Return how many of a shift are there at a time."""
+    if halves is None:
+        first = moments.min()
+        period = (moments - first) // (_WEEK_H * _HOUR_S)
+        sights = pd.DataFrame({"period": period, "who": people}).drop_duplicates()
+        per_week = sights.groupby("period")["who"].size()
+        return max(1, math.ceil(float(per_week.quantile(_MOST_AT_ONCE)) - 1e-9))
+    hour = (moments // _HOUR_S).astype(np.int64)
+    days = pd.DataFrame({"who": people, "day": hour // _DAY_H, "hour": hour}).groupby(["who", "day"])["hour"]
+    spans = days.agg(["min", "max"]).to_numpy()
+    origin = int(spans.min())
+    change = np.bincount(spans[:, 0] - origin, minlength=int(spans.max()) - origin + 2)
+    change = change - np.bincount(spans[:, 1] - origin + 1, minlength=len(change))
+    there = np.cumsum(change)
+    is_open: NDArray[np.bool_] = halves.reshape(_WEEK_H, 2).max(axis=1)
+    counted = there[is_open[week_hour(origin + np.arange(len(there)))] & (there > 0)]
+    return max(1, round(float(np.quantile(counted, _MOST_AT_ONCE)))) if len(counted) else 1

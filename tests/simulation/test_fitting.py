@@ -9,6 +9,7 @@ import pytest
 import orchkit as ok
 from orchkit.errors import ScenarioError
 from orchkit.simulation.fitting import fit, split_by_time
+from orchkit.simulation.presence import roles_of
 from orchkit.simulation.routes import branch_shares
 
 ORDER = ok.workflow(
@@ -60,7 +61,8 @@ def test_branches_and_failures_are_found(found) -> None:
 
 
 def test_arrivals_have_the_rate_of_the_log(found) -> None:
-    assert np.mean(found.scenario.arrivals.per_hour) == pytest.approx(1.5, rel=0.05)
+    assert found.scenario.arrivals.family == "exponential"
+    assert found.scenario.arrivals.mean == pytest.approx(2400, rel=0.05)
 
 
 def test_the_last_cases_by_time_are_held_out(found) -> None:
@@ -186,3 +188,65 @@ def test_a_delay_of_retries_that_is_not_the_policys_is_told() -> None:
     (note,) = fit(hasty, log).notes
     assert note.startswith("pay: the log tries again after 7")
     assert note.endswith("the workflow's policy after 1 s. Simulations follow the workflow.")
+
+
+def test_people_who_work_in_different_hours_are_shifts_and_each_has_hours_and_pace() -> None:
+    early, late = ok.Calendar({"mon-fri": "06:00-14:00"}), ok.Calendar({"mon-fri": "14:00-22:00"})
+    serve = ok.workflow("queue", [ok.task("serve", role="clerk")])
+    truth = ok.Scenario(
+        ok.exponential("40 min"),
+        {"serve": ok.by_resource({"Ann": "12 min", "Bob": ok.exponential("20 min"), "Cid": ok.exponential("20 min")})},
+        {"clerk": ok.Resource(members={"Ann": early, "Bob": late, "Cid": late})},
+    )
+
+    fitted = fit(serve, ok.simulate(serve, truth, cases=1_500, seed=2, progress=False))
+
+    clerk = fitted.scenario.resources["clerk"]
+    assert {name: hours.spans for name, hours in clerk.members.items()} == {
+        "Ann": early.spans,
+        "Bob": late.spans,
+        "Cid": late.spans,
+    }
+    assert clerk.calendar.hours_per_week == 80
+    paces = fitted.scenario.durations["serve"].parts
+    assert paces["Ann"].parameters == pytest.approx((720,))
+    assert paces["Bob"].mean == pytest.approx(1200, rel=0.1)
+    assert fitted.goodness.set_index("distance")["value"]["cycle_time"] < 3
+
+
+def test_a_loop_that_is_often_not_entered_is_not_gone_around_too_often() -> None:
+    steps = [ok.task("open"), ok.repeat_while("x", [ok.task("call")], name="calls"), ok.task("end")]
+    calls = ok.workflow("calls", steps)
+    truth = ok.Scenario("1 h", {"open": 60, "call": 60, "end": 60}, loops={"calls": ok.Loop(repeat=0.5)})
+
+    fitted = fit(calls, ok.simulate(calls, truth, cases=1_000, seed=2, progress=False))
+
+    counted = fitted.scenario.loops["calls"].items
+    assert counted.mean == pytest.approx(1, abs=0.15)
+    assert np.mean(np.equal(counted.values, 0)) == pytest.approx(0.5, abs=0.05)
+    assert fitted.goodness.set_index("distance")["value"]["ngram_2"] < 0.08
+
+
+def test_a_queue_that_grew_in_the_log_grows_in_the_simulation() -> None:
+    serve = ok.workflow("queue", [ok.task("serve", role="clerk")])
+    truth = ok.Scenario(ok.exponential("10 min"), {"serve": ok.exponential("12 min")}, {"clerk": 1})
+
+    fitted = fit(serve, ok.simulate(serve, truth, cases=1_500, seed=2, progress=False), train=1)
+
+    assert fitted.scenario.resources["clerk"].count == 1
+    assert fitted.notes == ()
+
+
+def test_the_role_that_the_log_names_is_that_of_its_people() -> None:
+    steps = pd.DataFrame({"case_id": range(40), "activity": "check", "resource": "Ann", "role": "clerk"})
+    steps["started"] = pd.date_range("2024-05-06T09:00Z", periods=40, freq="h")
+    steps["completed"] = steps["started"] + pd.Timedelta("10 min")
+    other = steps.assign(activity="reject", role="packer", resource="Bob")
+    log = ok.EventLog(pd.concat([steps, other]).astype({"case_id": "str"}))
+
+    rows = roles_of({"check": "clerk", "reject": "clerk", "ship": "packer"}, log)
+
+    assert {role: set(log.steps["resource"][mine]) for role, mine in rows.items()} == {
+        "clerk": {"Ann"},
+        "packer": {"Bob"},
+    }
