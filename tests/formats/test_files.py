@@ -1,6 +1,7 @@
 """Files of event logs: what is read, what is said to be dropped, and what comes back."""
 
 import contextlib
+import functools
 import gzip
 import os
 import random
@@ -16,6 +17,7 @@ from pandas.testing import assert_frame_equal
 
 import orchkit as ok
 from orchkit.formats import xes
+from orchkit.formats.segments import scan
 
 HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<log xes.version="1.0">'
 BPIC = Path(os.environ.get("ORCHKIT_DATA", Path(__file__).parents[3] / "shared" / "data")) / "bpic2012.xes.gz"
@@ -37,11 +39,13 @@ def written(path: Path, *traces: str) -> Path:
     return path
 
 
+FAST, STREAMING = functools.partial(scan, least=0), lambda _: None
+
+
 @pytest.fixture(params=["fast", "streaming"])
 def either(request, monkeypatch):
     """Both readers: by segments, and the streaming one."""
-    if request.param == "streaming":
-        monkeypatch.setattr(xes, "scan", lambda _: None)
+    monkeypatch.setattr(xes, "scan", FAST if request.param == "fast" else STREAMING)
 
 
 @pytest.mark.usefixtures("either")
@@ -86,8 +90,9 @@ def test_both_readers_agree(tmp_path, monkeypatch) -> None:
         trace("o1", event("a", "2024-05-06T09:00:00.123+02:00"), event("ü&amp;", "2024-05-06T09:00:01Z")),
         trace("o2", event("a", "2024-05-06T09:00:00Z")),
     )
+    monkeypatch.setattr(xes, "scan", FAST)
     fast = ok.read_log(path)
-    monkeypatch.setattr(xes, "scan", lambda _: None)
+    monkeypatch.setattr(xes, "scan", STREAMING)
     slow = ok.read_log(path)
     assert_frame_equal(fast.steps, slow.steps)
     assert_frame_equal(fast.cases, slow.cases)
@@ -113,13 +118,17 @@ def test_what_is_missing_is_said(tmp_path) -> None:
     )
 
 
-PLAIN = st.text("aé<>&\"'\n\t\r 0", max_size=4)
+PLAIN = st.text("aé<>&\"'\n\t\r 0", max_size=4) | st.just("\ufffe")
+DATES = [
+    *("2024-05-06T09:00:00.5+02:00", "1969-12-31T23:59:59.999999-0530", "2024-02-29T00:00:00Z", "2024-05-06T09:00:00"),
+    *("2023-02-29T00:00:00Z", "2024-05-06T24:00:00Z", "2024-05-06T09:00:00.1234567Z", "2024-05-06 09:00:00z", "soon"),
+]
 VALUE_TAGS = st.one_of(
     st.tuples(st.just("string"), st.sampled_from(["org:resource", "k&"]), PLAIN),
     st.tuples(st.just("int"), st.just("size"), st.integers(-5, 5).map(str)),
     st.tuples(st.just("float"), st.just("price"), st.sampled_from(["1.50", "-2e3", "NaN", "1,5"])),
     st.tuples(st.just("boolean"), st.just("paid"), st.sampled_from(["true", "false", "1", "yes"])),
-    st.tuples(st.just("date"), st.just("due"), st.sampled_from(["2024-05-06T09:00:00.5+02:00", "2024-05-06T09:00:00"])),
+    st.tuples(st.just("date"), st.just("due"), st.sampled_from(DATES)),
 )
 ODDITIES = ["", " ", '<!-- "a" "b" -->', "text", '<string key="outer" value="1"><int key="inner" value="2"/></string>']
 
@@ -143,7 +152,7 @@ def _documents(draw) -> str:
         dates = [tag("date", "time:timestamp", f"2024-05-06T09:{minute:02}:00Z") for minute in moments]
         events = "\n".join(f"<event>{date}{tags(f'a{draw(PLAIN)}')}</event>" for date in dates)
         traces.append(f"<trace>{tags(f'o{number}')}{events}</trace>")
-    return f"{HEAD}{''.join(traces)}</log>"
+    return f"{HEAD}{''.join(traces)}{draw(st.sampled_from(['', '<trace> </trace>']))}</log>"
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -151,12 +160,26 @@ def _documents(draw) -> str:
 def test_the_quick_reader_gives_what_the_streaming_one_gives_or_leaves_it_to_it(tmp_path, document) -> None:
     path = tmp_path / "a.xes"
     path.write_text(document, encoding="utf-8", newline="")
-    found = [_read(path, quick) for quick in (xes.scan, lambda _: None)]
+    found = [_read(path, quick) for quick in (FAST, STREAMING)]
     if isinstance(found[0], str):
         assert found[0] == found[1]
     else:
         assert_frame_equal(found[0][0], found[1][0], check_categorical=False)
         assert found[0][1] == found[1][1]
+
+
+def test_what_begins_in_one_block_and_ends_in_the_next_is_whole(tmp_path) -> None:
+    rare = "".join(f'<id key="{n}" value="{n}"/>' for n in range(20))  # more columns, when rows are there
+    events = [
+        f'<event>{rare * (n == 9_999)}<string key="concept:name" value="step {n % 300}"/><int key="n" value="{n}"/>'
+        f'<date key="time:timestamp" value="2024-05-{n % 28 + 1:02}T09:{n % 60:02}:00.{n:06}+02:00"/></event>'
+        for n in range(16_000)
+    ]
+    path = written(tmp_path / "a.xes", *(trace(f"o{n}", "".join(events[n : n + 320])) for n in range(0, 16_000, 320)))
+    assert path.stat().st_size > 1 << 21
+    assert FAST(path) is not None
+    (fast, _), (slow, _) = (_read(path, quick) for quick in (FAST, STREAMING))
+    assert_frame_equal(fast, slow, check_categorical=False)
 
 
 def _read(path, quick) -> object:
