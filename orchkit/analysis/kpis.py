@@ -74,7 +74,7 @@ def kpis(
         ``throughput``              cases/h   completed, over the period of the log
         ``cycle_time``              s         mean, of the cases that ended; ``_p50`` and ``_p95``
         ``waiting_time``            s         a case's steps together, before their starts
-        ``waiting_time.<cause>``    s         the same, by its cause
+        ``waiting_time.<cause>``    s         the same, by its cause: these add up to it
         ``processing_time``         s         a case's steps together, from start to end
         ``working_time``            s         the part of it within the working hours
         ``cost``                    per case  what its steps cost
@@ -93,12 +93,15 @@ def kpis(
     A step that never started waited until it ended (it gave up, or was cancelled), or waits still; queue lengths and
     utilizations count what is open when the log ends.
 
-    A simulated log records why each step waited and when each resource was on duty. Of other logs these are
-    estimated. Where a step does not say when it was enabled, it was at the last end of a step in its case before
-    its start. Waiting before a second or later attempt is ``retry``. Of any other wait, the part during which the
-    resource that did the step was at work on another is ``contention``; the rest, whose cause the log does not
-    tell (hours of duty, batching, priorities), is ``other``. A resource is taken to be on duty all the time of
-    the log, so that ``utilization`` is a lower bound.
+    A simulated log records why each step waited and when each resource was on duty. It also knows how long, before a
+    step was enabled, the first of the branches that lead to it stood at a join until the last one came: that is
+    ``dependency``, which is in ``waiting_time``, but in no queue.
+
+    Of other logs these are estimated. Where a step does not say when it was enabled, it was at the last end of a step
+    in its case before its start. Waiting before a second or later attempt is ``retry``. Of any other wait, the part
+    during which the resource that did the step was at work on another is ``contention``; the rest, whose cause the log
+    does not tell (hours of duty, batching, priorities), is ``other``. What stood at joins is not known, and left out.
+    A resource is taken to be on duty all the time of the log, so that ``utilization`` is a lower bound.
 
     Examples
     --------

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CAUSES", "RATIOS", "CaseMeasures", "WorkingHours", "case_measures"]
 
-CAUSES = ("contention", "calendar", "batching", "priority", "retry")
-"""Why a step waits, as a simulation records it (``wait_contention_s`` …)."""
+CAUSES = ("contention", "calendar", "batching", "priority", "retry", "dependency")
+"""Why a step waits, as a simulation records it (``wait_contention_s`` …); the last one before it is enabled."""
 
 _ESTIMATED = ("contention", "retry", "other")
 _ENDED = frozenset({RunStatus.COMPLETED, RunStatus.CANCELLED, *LOST})
@@ -77,8 +77,8 @@ class CaseMeasures:
     names
         The replications (-1: the log has none).
     waits_s, leaves_s
-        By step: how long it waited for its start, and until when. What never began waited until it ended or, where it
-        is open, until the log ends.
+        By step: how long it waited for its start from when it was enabled, and until when. What never began waited
+        until it ended or, where it is open, until the log ends.
     estimated
         Whether waiting time, or its causes, are estimated.
     """
@@ -122,7 +122,7 @@ def case_measures(log: EventLog, sla: Workflow | Duration | None, calendar: Work
     table = {"ended": ended.astype(float), "cycle_s": cycle}
     table["completed"] = (ended & (cases["status"] == RunStatus.COMPLETED).to_numpy()).astype(float)
     if not np.isnan(waits).all():
-        table |= {"waiting_s": of_ended(waits), "with_waiting": ended.astype(float)}
+        table |= {"waiting_s": of_ended(waits + causes.get("dependency", 0.0)), "with_waiting": ended.astype(float)}
         table |= {f"{cause}_s": of_ended(values) for cause, values in causes.items()}
     if not np.isnan(lengths).all():
         table |= {"processing_s": of_ended(lengths), "with_processing": ended.astype(float)}
@@ -191,9 +191,9 @@ def _causes(
 ) -> tuple[dict[str, NDArray[np.float64]], bool]:
     """Return the waiting time of each step by its cause, and whether the log says so itself."""
     steps = log.steps
-    recorded = {cause: f"wait_{cause}_s" for cause in CAUSES}
-    if all(name in steps for name in recorded.values()):
-        return {cause: steps[name].to_numpy(dtype=float) for cause, name in recorded.items()}, True
+    recorded = {cause: steps[f"wait_{cause}_s"].to_numpy(dtype=float) for cause in CAUSES if f"wait_{cause}_s" in steps}
+    if recorded.keys() >= set(CAUSES) - {"dependency"}:
+        return recorded, True
     is_retry = steps["attempt"].to_numpy() > 1
     groups = (replications[log.case_codes] * len(log.resources) + log.resource_codes).astype(np.int64)
     known = (log.resource_codes >= 0) & (waits > 0) & ~is_retry

@@ -57,7 +57,9 @@ def waiting_times(log: EventLog, calendar: Hours | None = None) -> pd.DataFrame:
     DataFrame
         ``activity``, ``count``, ``mean_s``, ``median_s``, ``p95_s`` and ``total_s`` of the seconds from when a step
         could begin (``enabled``, else the latest completion in its case by its start) to its start (its completion,
-        where no start is known); never negative. With a calendar, only its hours count.
+        where no start is known); never negative. With a calendar, only its hours count. A simulated log adds
+        ``dependency_s``: the seconds in total, before a step could begin, from when the first of several branches
+        that lead to it had come to a join to when all had.
     """
     expect_log(log, "waiting_times")
     ready, begun = _waits(log)
@@ -65,6 +67,8 @@ def waiting_times(log: EventLog, calendar: Hours | None = None) -> pd.DataFrame:
     table = summary(log.activity_codes, waits, len(log.activities))
     table.insert(0, "activity", np.asarray(log.activities))
     table["total_s"] = _total(log, waits)
+    if "wait_dependency_s" in log.steps:
+        table["dependency_s"] = _total(log, log.steps["wait_dependency_s"].to_numpy(dtype=float))
     table = table[table["count"] > 0]
     return table.sort_values(["total_s", "activity"], ascending=[False, True], ignore_index=True)
 
@@ -85,8 +89,9 @@ def bottlenecks(log: EventLog, calendar: Hours | None = None) -> pd.DataFrame:
     Notes
     -----
     What lies outside the hours is ``off_duty_s``; within them a resource is busy until its latest completion before
-    the step. ``gives_back_s`` takes it that nothing else begins to wait instead, and that branches do not run beside
-    one another.
+    the step. What stands at a join is not here, for it would give nothing back: the waits of the branch that comes last
+    are. ``gives_back_s`` takes it that nothing else begins to wait instead, and that branches do not run beside one
+    another.
     """
     expect_log(log, "bottlenecks")
     ready, begun = _waits(log)

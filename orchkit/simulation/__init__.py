@@ -4,7 +4,7 @@
 the rules of `orchkit.machine`. What comes out is an `EventLog` like any other, with three things more.
 
 **Waiting time by its true cause.** Each row of ``log.steps`` splits the time between ``enabled`` and ``started``
-(all in seconds, as floats, together the whole of it):
+(all in seconds, as floats, together the whole of it; the last one comes before ``enabled``):
 
 ``wait_contention_s``
     Those who could do it were on duty, and busy.
@@ -16,6 +16,11 @@ the rules of `orchkit.machine`. What comes out is an `EventLog` like any other, 
     Someone who came later was served first, or its work was interrupted.
 ``wait_retry_s``
     The delay of a retry. The row of an attempt is enabled when the one before has failed.
+``wait_dependency_s``
+    Before it was enabled, the first of the branches that led to it stood at a join until the last one came. A join is
+    a gateway, the end of a scope that has several branches inside, or that of a ``for_each`` with ``concurrency``,
+    where a branch stands when no item is left for it. What goes on from one join to the next one counts from the
+    first. A case that ends with a join waits for nothing more.
 
 **Who was there.** ``log.availability`` has a row a resource and replication: ``replication, role, resource,
 resource_count`` (of the role), ``available_s`` and ``busy_s`` (on duty and at work, on any case), ``period_s`` and

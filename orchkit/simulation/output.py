@@ -110,7 +110,7 @@ class _Columns:
         self.times = times.view(np.int64).reshape(3, length)  # enabled, started, completed
         self.numbers = numbers.view(np.int32).reshape(4, length)  # case, activity, resource, attempt
         self.codes = codes[: 10 * length].view(np.int16).reshape(5, length)  # role, status, class, type, what it undoes
-        self.floats = np.zeros((6, length), dtype=np.float64)  # cost; waits: contention, calendar, …
+        self.floats = np.zeros((7, length), dtype=np.float64)  # cost; waits: contention, calendar, …
         self.replications = np.zeros(length, dtype=np.int64)
         nodes = program.nodes
         named: dict[str, tuple[Sequence[str | None], NDArray[np.int64]]] = {
@@ -224,7 +224,7 @@ def _steps(workflow: Workflow, columns: _Columns, identifiers: pd.Index) -> pd.D
         "version": _categorical(none, [workflow.version][:length]),
         "replication": pd.arrays.IntegerArray(columns.replications, np.zeros(length, dtype=bool)),
     }
-    causes = ("contention", "calendar", "batching", "priority", "retry")
+    causes = ("contention", "calendar", "batching", "priority", "retry", "dependency")
     waits = {f"wait_{cause}_s": columns.floats[1 + number] for number, cause in enumerate(causes)}
     undone = {"compensates": columns.named("compensates")} if "compensates" in columns.varied else {}
     return pd.DataFrame({**data, **waits, **undone}, copy=False)

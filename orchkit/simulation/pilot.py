@@ -123,7 +123,7 @@ def work_of(workflow: Workflow, scenario: Scenario) -> dict[str, Work]:
     )
     try:
         log = _played(workflow, alone, _FIRST)
-        count = min(_MOST, _FIRST * _STEPS // max(1, len(log.steps)))
+        count = min(_MOST, _FIRST * _STEPS // max(1, len(log.case_codes)))
         log = _played(workflow, alone, count) if count > _FIRST else log
     except ScenarioError:  # the simulation itself says what is wrong
         return {}

@@ -384,8 +384,8 @@ class Memory:
             at.M_AGENDA: 3 * 4 * margin,
             at.M_COMMANDS: 4 * 4 * margin,
             at.M_MESSAGES: 5 * 4 * margin,
-            at.M_TOKENS: 4 * margin,
-            at.M_OPENED: nodes + 1,
+            at.M_TOKENS: 2 * 4 * margin,
+            at.M_OPENED: 2 * (nodes + 1),
             at.M_ROWS: at.ROW_WIDTH * max(_CHUNK, 4 * margin),
             at.M_ENDED: at.ENDED_WIDTH * max(_CHUNK, 4 * margin),
             at.M_POOLS: at.Q_WIDTH * max(1, len(program.pools)),
@@ -460,9 +460,10 @@ class Memory:
         rows = np.full((len(live), 2, at.ROW_WIDTH), -1, dtype=np.int64)
         rows[:, 0, 0] = (numbers << 24) | live[:, at.S_NODE]
         rows[:, 0, 1:3] = live[:, [at.S_ENABLED, at.S_STARTED]]
+        rows[:, 0, 3] = np.where(live[:, at.S_PAUSED] >= 0, -2 - live[:, at.S_PAUSED], -1)
         packed = (live[:, at.S_UNIT] + 1) | (live[:, at.S_STATUS] << 24) | (live[:, at.S_ATTEMPT] << 32)
         rows[:, 0, 4] = packed | (1 << at.ROW_MORE)
-        rows[:, 1, 0] = live[:, at.S_PAUSED]
+        rows[:, 1, 0] = live[:, at.S_ENABLED] - live[:, at.S_SINCE]
         rows[:, 1, 1] = np.maximum(live[:, at.S_READY] - live[:, at.S_ENABLED], 0)
         rows[:, 1, 2] = live[:, at.S_OVERTAKEN]
         rows[:, 1, 3], rows[:, 1, 4] = live[:, at.S_GATHERED], np.where(live[:, at.S_LEADER], -1, live[:, at.S_AWAY])

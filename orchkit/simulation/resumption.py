@@ -210,11 +210,12 @@ class _Building:
         row[at.I_UNDONE_BADLY], row[at.I_INDEX] = int(instance.undone_badly), instance.index
         row[at.I_CASE], row[at.I_ROOT] = len(self.cases) - 1, passes[0]
         row[at.I_UNDO] = row[at.I_FIRST] = row[at.I_LAST] = row[at.I_NEXT] = row[at.I_PREV] = _NO
+        row[at.I_SINCE] = at.FOREVER
         if instance.parent is None:
             row[at.I_BAD], row[at.I_CANCELLING] = self.failure(run, state.undone_badly), int(state.cancelling)
         for flow in _graph(run.workflow, instance.scope).held_flows(instance.marking):
             held = p[p[at.P_FLOWS] + at.F_WIDTH * (base + flow) + at.F_HELD]
-            row[at.I_HELD + held] = 1
+            row[at.I_HELD + held] = 2 * self.now_us + 1
             row[at.I_HELD_COUNT] += 1
         self.passes.append(row)
 
@@ -287,7 +288,8 @@ class _Building:
         row[at.S_STATUS], row[at.S_ATTEMPT] = at.STATUS_NAMES.index(step.status), step.attempt - step.before
         row[at.S_SERIAL], row[at.S_VISIT] = serials[step.id], told.visit
         row[at.S_FAILURE] = self.failure(run, step.failure)
-        row[at.S_ENABLED] = row[at.S_READY] = _us(told.enabled_s)
+        row[at.S_ENABLED] = row[at.S_READY] = row[at.S_SINCE] = _us(told.enabled_s)
+        row[at.S_TAIL] = at.FOREVER
         row[at.S_STARTED] = _NO if isnan(told.started_s) else _us(told.started_s)
         for place in (at.S_UNIT, at.S_NEXT, at.S_PREV, at.S_Q_NEXT, at.S_Q_PREV, at.S_BATCH_NEXT):
             row[place] = _NO

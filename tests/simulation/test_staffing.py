@@ -375,9 +375,12 @@ def test_waiting_for_a_retry_is_the_retry_s_and_what_follows_is_not():
 
 def test_all_causes_together_are_the_whole_wait():
     log = run(
-        [ok.task("serve", role="clerk", retry=ok.Retry(max_attempts=3, initial_delay="7 min", max_delay="9 min"))],
+        [
+            ok.parallel([ok.task("ask")], [ok.task("look")]),
+            ok.task("serve", role="clerk", retry=ok.Retry(max_attempts=3, initial_delay="7 min", max_delay="9 min")),
+        ],
         range(0, 3_000, 7),
-        durations={"serve": ok.exponential("14 min")},
+        durations=dict.fromkeys(("serve", "ask", "look"), ok.exponential("14 min")),
         resources={"clerk": ok.Resource(2, calendar=ok.office_hours(), discipline="priority")},
         failures={"serve": 0.2},
         batches={"serve": ok.Batch(2, max_wait="10 min")},
@@ -386,8 +389,10 @@ def test_all_causes_together_are_the_whole_wait():
 
     waited = (log.steps["started"] - log.steps["enabled"]).dt.total_seconds()
     causes = log.steps[[name for name in log.steps if name.startswith("wait_")]]
-    assert (causes.sum(axis=1) - waited).abs().max() < 1e-5
+    assert (causes.sum(axis=1) - waited - causes["wait_dependency_s"]).abs().max() < 1e-5
     assert (causes.sum() > 0).all()
+    found = ok.kpis(log).set_index("kpi")["value"]
+    assert found.filter(like="waiting_time.").sum() == pytest.approx(found["waiting_time"], rel=1e-9)
 
 
 def test_equal_calendars_are_one_key_however_they_were_written():

@@ -124,8 +124,7 @@ def _count_work(p, r, row, begun, now, unit_pools, calendars, pauses, busy):
     if ended < 0:  # it is still at work, or was interrupted
         if (packed >> 24) & 15 != RUNNING:
             return 0
-        paused = r[row + ROW_WIDTH]
-        ended = paused if paused >= 0 else now
+        ended = now if ended == -1 else -2 - ended
     calendar = calendars[unit] if pauses[unit_pools[unit]] else -1
     work = open_between(p, calendar, started, ended) - away
     # What was done before costs, but did not keep anybody busy in this time.
@@ -185,6 +184,8 @@ def _fill(
         replications[to] = replication
     later, overtaken, gathered = 0, -1, 0
     if (packed >> ROW_MORE) & 1:
+        if r[row + ROW_WIDTH] != 0:
+            floats[to + 6 * length] = r[row + ROW_WIDTH] / MICRO
         later, overtaken = r[row + ROW_WIDTH + 1], r[row + ROW_WIDTH + 2]
         gathered = r[row + ROW_WIDTH + 3]
     until = started if started >= 0 else completed

@@ -97,13 +97,13 @@ def _holds(p, m, d, slot, code, key):
 
 
 @compiled
-def _pass_ended(p, m, d, slot, failure, index):
-    """Note the end of a pass of a loop."""
+def _pass_ended(p, m, d, slot, failure, index, since):
+    """Note the end of a pass of a loop, whose first token had ended at ``since``."""
     s = m[M_STEPS] + S_WIDTH * slot
     node = m[s + S_NODE]
     n = p[P_NODES] + N_WIDTH * node
     m[s + S_ACTIVE] -= 1
-    push(m, O_NEXT_PASSES, slot, m[s], 0)
+    push(m, O_NEXT_PASSES, slot, m[s], since)
     if p[n + N_KIND] == WHILE:
         if failure:
             m[s + S_CLOSED] = 1
@@ -137,14 +137,17 @@ def end_pass(p, m, d, slot):
     if m[i + I_ROOT] == slot:
         _finish(p, m, slot, failure)
         return
+    since = m[i + I_SINCE] if m[i + I_SINCE] < FOREVER else m[M_NOW]
     drop_pass(p, m, slot)
     s = m[M_STEPS] + S_WIDTH * parent
     if undo >= 0:  # what a saga in a saga has done is the outer one's to undo
         hand_over(p, m, parent, undo)
     kind = p[p[P_NODES] + N_WIDTH * m[s + S_NODE] + N_KIND]
     if kind == FOREACH or kind == WHILE:
-        _pass_ended(p, m, d, parent, failure, index)
-    elif failure and m[s + S_FAILURE]:
+        _pass_ended(p, m, d, parent, failure, index, since)
+        return
+    m[s + S_SINCE] = since
+    if failure and m[s + S_FAILURE]:
         end_scope(p, m, d, parent, (m[s + S_FAILURE] & ~UNDONE) | (failure & UNDONE))
     else:
         end_scope(p, m, d, parent, failure)
@@ -193,9 +196,15 @@ def look_at_pass(p, m, d, slot):
 
 
 @compiled
-def next_passes(p, m, d, slot):
-    """Begin the next pass of a loop, if it may begin now; end the loop when none is left."""
+def next_passes(p, m, d, slot, since):
+    """Begin the next pass of a loop, if it may begin now; end the loop when none is left.
+
+    Where a pass has ended, its first token had at ``since``, and what comes next has waited from then on; else it is
+    ``FOREVER``.
+    """
     s = m[M_STEPS] + S_WIDTH * slot
+    if since < FOREVER:
+        m[s + S_SINCE] = since
     node, pass_slot = m[s + S_NODE], m[s + S_PASS]
     if m[s + S_STATUS] == FAILED:
         fail(p, m, d, slot, m[s + S_FAILURE])
@@ -234,13 +243,16 @@ def next_passes(p, m, d, slot):
         if skips == 1:
             m[s + S_LOOP_NEXT] += 1
             note(p, m, K_SCOPE, SKIPPED, node, 1, 0)
-            push(m, O_NEXT_PASSES, slot, m[s], 0)
+            push(m, O_NEXT_PASSES, slot, m[s], since)
             return
     if goes_on:
         m[s + S_LOOP_NEXT] += 1
         m[s + S_ACTIVE] += 1
-        push(m, O_NEXT_PASSES, slot, m[s], 0)
+        push(m, O_NEXT_PASSES, slot, m[s], FOREVER)
         push(m, O_ENTER, p[n + N_INNER], slot, case)
         return
-    if m[s + S_ACTIVE] == 0:
+    if m[s + S_ACTIVE]:  # nothing takes the place of what has ended: the rest is awaited
+        m[s + S_TAIL] = min(m[s + S_TAIL], since)
+    else:
+        m[s + S_SINCE] = min(m[s + S_SINCE], m[s + S_TAIL])
         end_scope(p, m, d, slot, m[s + S_FAILURE])

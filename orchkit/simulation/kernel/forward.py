@@ -325,8 +325,7 @@ def _visit(
             open_rows[o + 3] = -1
             status = RUNNING if has_begun else PENDING
             open_rows[o + 4] = ((unit + 1) if has_begun else 0) | (status << 24) | (1 << ROW_MORE) | (1 << 32)
-            open_rows[o + ROW_WIDTH] = -1
-            open_rows[o + ROW_WIDTH + 1] = 0
+            open_rows[o + ROW_WIDTH] = open_rows[o + ROW_WIDTH + 1] = 0
             open_rows[o + ROW_WIDTH + 2] = -1
             open_rows[o + ROW_WIDTH + 3] = open_rows[o + ROW_WIDTH + 4] = 0
             flying[2 * still_open], flying[2 * still_open + 1] = number, arrived[number]

@@ -168,7 +168,8 @@ D_WIDTH = 6
     M_STEPS_LIVE,
     M_BEFORE,
     M_WARM,
-) = range(62)
+    M_SINCE,  # of the token that moves: since when what comes next has waited for others
+) = range(63)
 M_HEADER = 64
 
 # A step that is open ------------------------------------------------------------
@@ -210,12 +211,14 @@ M_HEADER = 64
     S_GATHERED,
     S_PAUSED,
     S_AWAY,
+    S_SINCE,
+    S_TAIL,
     S_WIDTH,
-) = range(38)
+) = range(40)
 # Where a step waits (S_QUEUED): nowhere, in a queue, for a batch to fill, behind the first of its batch
 IN_QUEUE, GATHERING, FOLLOWING = 1, 2, 3
 
-# A pass through a graph; the flags of waiting tokens follow ----------------------
+# A pass through a graph; what waits at joins follows: for each flow twice the moment since when, and one; or 0
 (
     I_GEN,
     I_GRAPH,
@@ -237,8 +240,9 @@ IN_QUEUE, GATHERING, FOLLOWING = 1, 2, 3
     I_PREV,
     I_TURN,
     I_OPENS,
+    I_SINCE,
     I_HELD,
-) = range(21)
+) = range(22)
 
 # What a saga may have to undo; the serials of the scopes around it follow ---------
 U_SERIAL, U_NODE, U_NEXT, U_DEPTH, U_WITHIN = range(5)
@@ -446,7 +450,9 @@ LATEST = 253_402_300_799 * MICRO  # the last second of the year 9999
 LONGEST = 10**18  # what a duration is at most, in microseconds: sums of a few of them are still integers
 
 # A row of the log: case and node; enabled, started, completed; unit, status, more, attempt, failure. Where a second row
-# follows, it says how much later the attempt could begin, and when it was overtaken (-1: never).
+# follows, it says how long branches stood at a join before, how much later the attempt could begin, when it was overtaken
+# (-1: never), how long it waited for a batch, and for how long its work was interrupted (-1: others have it). What is open
+# has instead of its completion -1; or, where it is interrupted, -2 less the moment since when.
 ROW_WIDTH = 5
 ROW_MORE = 31  # the bit that says so
 ENDED_WIDTH = 3

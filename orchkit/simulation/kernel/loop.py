@@ -62,7 +62,7 @@ def _attempt_failed(p, m, d, slot, failure):
         return
     m[s + S_STATUS] = RETRYING
     note(p, m, m[s + S_KIND], RETRYING, m[s + S_NODE], m[s + S_ATTEMPT], 0)
-    m[s + S_ENABLED] = m[M_NOW]
+    m[s + S_ENABLED] = m[s + S_SINCE] = m[M_NOW]
     m[s + S_STARTED] = m[s + S_LEFT] = m[s + S_OVERTAKEN] = m[s + S_UNIT] = m[s + S_PAUSED] = -1
     m[s + S_SEQ] = m[s + S_LEADER] = m[s + S_GATHERED] = m[s + S_AWAY] = 0
     at = p[n + N_RETRY]
@@ -211,6 +211,7 @@ def _take(p, m, d, code):
         m[s + S_READY] = m[M_NOW]
         command(m, DO_RUN, slot, m[s], 0)
     elif kind == E_READY:
+        m[s + S_SINCE] += m[M_NOW] - m[s + S_ENABLED]
         m[s + S_ENABLED] = m[s + S_READY] = m[M_NOW]
         command(m, DO_RUN, slot, m[s], 0)
     elif kind == E_CALLBACK:

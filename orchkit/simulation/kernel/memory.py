@@ -157,7 +157,8 @@ def add_step(p, m, node, kind, status, pass_slot):
     m[M_STEPS_LIVE] += 1
     m[s] = gen + 1
     m[s + S_NODE], m[s + S_KIND], m[s + S_STATUS], m[s + S_PASS] = node, kind, status, pass_slot
-    m[s + S_ATTEMPT], m[s + S_ENABLED], m[s + S_READY] = 1, m[M_NOW], m[M_NOW]
+    m[s + S_ATTEMPT] = 1
+    m[s + S_ENABLED] = m[s + S_READY] = m[s + S_SINCE] = m[M_NOW]
     m[s + S_SERIAL] = m[M_SERIAL]
     m[s + S_STARTED] = -1
     m[s + S_UNIT] = m[s + S_NEXT] = m[s + S_PREV] = m[s + S_CHILD] = m[s + S_CHILD_LAST] = -1
@@ -212,6 +213,7 @@ def add_pass(p, m, graph, parent, case, index, root):
     m[i] = gen + 1
     m[i + I_GRAPH], m[i + I_PARENT], m[i + I_CASE], m[i + I_INDEX] = graph, parent, case, index
     m[i + I_ROOT] = slot if root < 0 else root
+    m[i + I_SINCE] = FOREVER
     m[i + I_UNDO] = m[i + I_FIRST] = m[i + I_LAST] = m[i + I_NEXT] = m[i + I_PREV] = -1
     if parent >= 0:
         s = m[M_STEPS] + S_WIDTH * parent
@@ -284,7 +286,8 @@ def log_row(p, m, s, status, failure):
     k = m[M_CASES] + (K_VISITS + p[P_NODE_COUNT]) * m[i + I_CASE]
     later, overtaken = m[s + S_READY] - m[s + S_ENABLED], m[s + S_OVERTAKEN]
     gathered, away = m[s + S_GATHERED], -1 if m[s + S_LEADER] else m[s + S_AWAY]
-    more = later != 0 or overtaken >= 0 or gathered != 0 or away != 0
+    stood = m[s + S_ENABLED] - m[s + S_SINCE]
+    more = stood != 0 or later != 0 or overtaken >= 0 or gathered != 0 or away != 0
     m[r] = (m[k + K_NUMBER] << 24) | m[s + S_NODE]
     m[r + 1] = m[s + S_ENABLED]
     m[r + 2] = m[s + S_STARTED]
@@ -300,7 +303,6 @@ def log_row(p, m, s, status, failure):
     )
     m[M_ROW_COUNT] = count + 1
     if more:
-        m[r + ROW_WIDTH] = -1
-        m[r + ROW_WIDTH + 1], m[r + ROW_WIDTH + 2] = later, overtaken
+        m[r + ROW_WIDTH], m[r + ROW_WIDTH + 1], m[r + ROW_WIDTH + 2] = stood, later, overtaken
         m[r + ROW_WIDTH + 3], m[r + ROW_WIDTH + 4] = gathered, away
         m[M_ROW_COUNT] = count + 2

@@ -69,6 +69,7 @@ def fail(p, m, d, slot, failure):
     s = m[M_STEPS] + S_WIDTH * slot
     node, pass_slot = m[s + S_NODE], m[s + S_PASS]
     n = p[P_NODES] + N_WIDTH * node
+    m[s + S_SINCE] = m[M_NOW]
     if m[m[M_PASSES] + p[P_HELD] * pass_slot + I_MODE] != GOING:
         close(p, m, slot)
         return

@@ -6,7 +6,7 @@ from orchkit.simulation.kernel.compiling import compiled
 from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
 from orchkit.simulation.kernel.memory import add_pass, drop_step, log_row, look_at, note, push
 from orchkit.simulation.kernel.serving import leave_queue
-from orchkit.simulation.kernel.tokens import clear_held, send, settle
+from orchkit.simulation.kernel.tokens import clear_held, end_token, send, settle
 
 __all__ = ["become", "close", "enter", "fail_pass", "failure_of", "leave", "of_class", "send_on"]
 
@@ -78,15 +78,18 @@ def _settled(p, m, d, slot):
         return
     push(m, O_LOOK, slot, m[i], 0)
     for back in range(m[M_OPENED_COUNT]):
-        push(m, O_OPEN, slot, m[m[M_OPENED] + m[M_OPENED_COUNT] - 1 - back], 0)
+        at = m[M_OPENED] + 2 * (m[M_OPENED_COUNT] - 1 - back)
+        push(m, O_OPEN, slot, m[at], m[at + 1])
 
 
 @compiled
 def enter(p, m, d, graph, parent, case, index):
     """Begin a pass through a graph."""
     root = -1
+    m[M_SINCE] = m[M_NOW]
     if parent >= 0 and p[p[P_NODES] + N_WIDTH * m[m[M_STEPS] + S_WIDTH * parent + S_NODE] + N_KIND] != CALL:
         root = m[m[M_PASSES] + p[P_HELD] * m[m[M_STEPS] + S_WIDTH * parent + S_PASS] + I_ROOT]
+        m[M_SINCE] = m[m[M_STEPS] + S_WIDTH * parent + S_SINCE]
     slot = add_pass(p, m, graph, parent, case, index, root)
     if root < 0 and parent < 0:
         m[m[M_CASES] + (K_VISITS + p[P_NODE_COUNT]) * case + K_ROOT] = slot
@@ -107,12 +110,15 @@ def close(p, m, slot):
 
 
 @compiled
-def send_on(p, m, d, pass_slot, node, taken, flow):
+def send_on(p, m, d, pass_slot, node, taken, flow, since):
+    m[M_SINCE] = since
     if flow >= 0:
         send(p, m, flow)
     else:
         n = p[P_NODES] + N_WIDTH * node
         count = p[n + N_OUT_COUNT]
+        if count == 0:
+            end_token(p, m, pass_slot)
         for back in range(count):
             position = count - 1 - back
             if taken < 0 or (taken >> position) & 1:
@@ -125,12 +131,13 @@ def leave(p, m, d, slot, taken, flow):
     """Take a step out of the state and send tokens: along one flow, or along those normal ones that are taken."""
     s = m[M_STEPS] + S_WIDTH * slot
     pass_slot, node = m[s + S_PASS], m[s + S_NODE]
+    since = m[s + S_SINCE] if m[s + S_KIND] == K_SCOPE else m[M_NOW]
     close(p, m, slot)
     if m[m[M_PASSES] + p[P_HELD] * pass_slot + I_MODE] != GOING or (taken == 0 and flow < 0):
         return
     n = p[P_NODES] + N_WIDTH * node
     if p[n + N_RIVAL_COUNT] == 0:
-        send_on(p, m, d, pass_slot, node, taken, flow)
+        send_on(p, m, d, pass_slot, node, taken, flow, since)
         return
     push(m, O_SETTLE, pass_slot, node, flow if flow >= 0 else -1 - taken if taken >= 0 else -FOREVER)
     for back in range(p[n + N_RIVAL_COUNT]):

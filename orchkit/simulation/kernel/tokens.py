@@ -8,19 +8,27 @@ from orchkit.simulation.kernel.draws import draw
 from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
 from orchkit.simulation.kernel.memory import note
 
-__all__ = ["choose", "clear_held", "hold", "pick", "send", "settle"]
+__all__ = ["choose", "clear_held", "end_token", "hold", "pick", "send", "settle"]
 
 _UNSAFE, _NO_FLOW, _LIVELOCK, _NO_VALUE = 1, 2, 3, 4
 
 
 @compiled
 def send(p, m, flow):
-    """Let a token go along a flow."""
+    """Let a token go along a flow: one that comes from where all had come, but the first of them at ``M_SINCE``."""
     if m[M_TOKEN_COUNT] + 1 >= m[M_AGENDA_SIZE]:
         m[M_OVERFLOW] = 1
         return
-    m[m[M_TOKENS] + m[M_TOKEN_COUNT]] = flow
+    at = m[M_TOKENS] + 2 * m[M_TOKEN_COUNT]
+    m[at], m[at + 1] = flow, m[M_SINCE]
     m[M_TOKEN_COUNT] += 1
+
+
+@compiled
+def end_token(p, m, pass_slot):
+    """Let a token end; what comes after the pass waits from the first one's end on."""
+    i = m[M_PASSES] + p[P_HELD] * pass_slot
+    m[i + I_SINCE] = min(m[i + I_SINCE], m[M_SINCE])
 
 
 @compiled
@@ -96,7 +104,7 @@ def choose(p, m, d, pass_slot, node, first, count, exclusive):
 def _is_open(p, m, pass_slot, node):
     i = m[M_PASSES] + p[P_HELD] * pass_slot
     for at in range(m[M_OPENED_COUNT]):
-        if m[m[M_OPENED] + at] == node:
+        if m[m[M_OPENED] + 2 * at] == node:
             return True
     step = m[i + I_FIRST]
     while step >= 0:
@@ -126,6 +134,17 @@ def _blocked(p, m, i, join, node, held, full):
 
 
 @compiled
+def _take_held(p, m, i, n):
+    """Take the tokens that wait at a join; what goes on from there has waited since the first one came."""
+    m[M_SINCE] = FOREVER
+    for place in range(i + I_HELD + p[n + N_HELD], i + I_HELD + p[n + N_HELD] + p[n + N_IN_COUNT]):
+        if m[place]:
+            m[M_SINCE] = min(m[M_SINCE], m[place] >> 1)
+            m[place] = 0
+            m[i + I_HELD_COUNT] -= 1
+
+
+@compiled
 def _ready_join(p, m, pass_slot):
     """Return an inclusive join that may fire (BPMN 2.0, 13.4.3); -1 for none."""
     i = m[M_PASSES] + p[P_HELD] * pass_slot
@@ -138,7 +157,7 @@ def _ready_join(p, m, pass_slot):
         count, base = p[n + N_IN_COUNT], p[n + N_HELD]
         held = 0
         for bit in range(count):
-            held |= m[i + I_HELD + base + bit] << bit
+            held |= (m[i + I_HELD + base + bit] & 1) << bit
         if held == 0:
             continue
         full = (1 << count) - 1
@@ -154,11 +173,9 @@ def _ready_join(p, m, pass_slot):
             blocked = _blocked(p, m, i, join, m[s + S_NODE], held, full)
             step = m[s + S_NEXT]
         for at in range(m[M_OPENED_COUNT]):
-            blocked = blocked or _blocked(p, m, i, join, m[m[M_OPENED] + at], held, full)
+            blocked = blocked or _blocked(p, m, i, join, m[m[M_OPENED] + 2 * at], held, full)
         if not blocked:
-            for bit in range(count):
-                m[i + I_HELD + base + bit] = 0
-                m[i + I_HELD_COUNT] -= (held >> bit) & 1
+            _take_held(p, m, i, n)
             return join
     return -1
 
@@ -177,6 +194,8 @@ def _split(p, m, d, pass_slot, node):
         taken = choose(p, m, d, pass_slot, node, first, count, p[n + N_KIND] == XOR)
     if taken == 0:
         return _NO_FLOW
+    if count == 0:
+        end_token(p, m, pass_slot)
     for back in range(count):
         position = count - 1 - back
         if taken < 0 or (taken >> position) & 1:
@@ -186,7 +205,7 @@ def _split(p, m, d, pass_slot, node):
 
 @compiled
 def settle(p, m, d, pass_slot):
-    """Move the tokens that were sent until they wait; what opens is in ``M_OPENED``.
+    """Move the tokens that were sent until they wait; what opens is in ``M_OPENED``, with the token's ``M_SINCE``.
 
     Return 0; or a fault, with its node in the higher bits; or the end that ended all else, negative.
     """
@@ -207,7 +226,7 @@ def settle(p, m, d, pass_slot):
                 return fault | (join << 8)
             continue
         m[M_TOKEN_COUNT] -= 1
-        flow = m[m[M_TOKENS] + m[M_TOKEN_COUNT]]
+        flow, m[M_SINCE] = m[m[M_TOKENS] + 2 * m[M_TOKEN_COUNT]], m[m[M_TOKENS] + 2 * m[M_TOKEN_COUNT] + 1]
         f = p[P_FLOWS] + F_WIDTH * flow
         node = p[f + F_TARGET]
         n = p[P_NODES] + N_WIDTH * node
@@ -220,9 +239,11 @@ def settle(p, m, d, pass_slot):
             if _is_open(p, m, pass_slot, node):
                 m[M_TOKEN_COUNT] = 0
                 return _UNSAFE | (node << 8)
-            m[m[M_OPENED] + m[M_OPENED_COUNT]] = node
+            at = m[M_OPENED] + 2 * m[M_OPENED_COUNT]
+            m[at], m[at + 1] = node, m[M_SINCE]
             m[M_OPENED_COUNT] += 1
         elif kind == END:
+            end_token(p, m, pass_slot)
             if p[n + N_END]:
                 m[M_TOKEN_COUNT] = 0
                 return -1 - node
@@ -231,7 +252,7 @@ def settle(p, m, d, pass_slot):
                 if m[i + I_HELD + p[f + F_HELD]]:
                     m[M_TOKEN_COUNT] = 0
                     return _UNSAFE | (node << 8)
-                m[i + I_HELD + p[f + F_HELD]] = 1
+                m[i + I_HELD + p[f + F_HELD]] = 2 * m[M_SINCE] + 1
                 m[i + I_HELD_COUNT] += 1
                 if kind == OR:
                     continue
@@ -241,9 +262,7 @@ def settle(p, m, d, pass_slot):
                     full = full and m[i + I_HELD + base + bit] != 0
                 if not full:
                     continue
-                for bit in range(count):
-                    m[i + I_HELD + base + bit] = 0
-                m[i + I_HELD_COUNT] -= count
+                _take_held(p, m, i, n)
             fault = _split(p, m, d, pass_slot, node)
             if fault:
                 m[M_TOKEN_COUNT] = 0

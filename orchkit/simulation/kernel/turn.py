@@ -19,13 +19,14 @@ __all__ = ["turn"]
 
 
 @compiled
-def _open(p, m, d, pass_slot, node):
-    """Begin a visit of a node."""
+def _open(p, m, d, pass_slot, node, since):
+    """Begin a visit of a node; the first of what it had to wait for came at ``since``."""
     n = p[P_NODES] + N_WIDTH * node
     kind = p[n + N_KIND]
     if kind == TASK:
         slot = add_step(p, m, node, K_TASK, PENDING, pass_slot)
         s = m[M_STEPS] + S_WIDTH * slot
+        m[s + S_SINCE] = since
         note(p, m, K_TASK, PENDING, node, 1, 0)
         if p[n + N_DEADLINE] >= 0:
             command(m, DO_DEADLINE, slot, m[s], 0)
@@ -40,18 +41,19 @@ def _open(p, m, d, pass_slot, node):
     if kind == WAIT:
         slot = add_step(p, m, node, K_WAIT, WAITING, pass_slot)
         s = m[M_STEPS] + S_WIDTH * slot
-        m[s + S_STARTED] = m[M_NOW]
+        m[s + S_SINCE], m[s + S_STARTED] = since, m[M_NOW]
         note(p, m, K_WAIT, WAITING, node, 1, 0)
         command(m, DO_WAIT, slot, m[s], 0)
     elif kind == CALL:
         slot = add_step(p, m, node, K_CALL, RUNNING, pass_slot)
         s = m[M_STEPS] + S_WIDTH * slot
-        m[s + S_STARTED] = m[M_NOW]
+        m[s + S_SINCE], m[s + S_STARTED] = since, m[M_NOW]
         note(p, m, K_CALL, RUNNING, node, 1, 0)
         command(m, DO_CHILD, slot, m[s], 0)
     else:
         slot = add_step(p, m, node, K_SCOPE, RUNNING, pass_slot)
         s = m[M_STEPS] + S_WIDTH * slot
+        m[s + S_SINCE], m[s + S_TAIL] = since, FOREVER
         note(p, m, K_SCOPE, RUNNING, node, 1, 0)
         case = m[m[M_PASSES] + p[P_HELD] * pass_slot + I_CASE]
         if p[n + N_TIMEOUT] >= 0:
@@ -85,7 +87,7 @@ def turn(p, m, d):
             at = m[M_STACK] + STACK_WIDTH * m[M_STACK_COUNT]
             op, a, b, c = m[at], m[at + 1], m[at + 2], m[at + 3]
             if op == O_OPEN:
-                _open(p, m, d, a, b)
+                _open(p, m, d, a, b, c)
             elif op == O_LOOK:
                 look_at(m, a, b, 1)
             elif op == O_ENTER:
@@ -93,14 +95,14 @@ def turn(p, m, d):
                 enter(p, m, d, a, b, c, index)
             elif op == O_NEXT_PASSES:
                 if m[m[M_STEPS] + S_WIDTH * a] == b:
-                    next_passes(p, m, d, a)
+                    next_passes(p, m, d, a, c)
             elif op == O_GIVE_UP:
                 give_up(p, m, a)
             elif op == O_FAIL_PASS:
                 fail_pass(p, m, a, b)
             elif op == O_SETTLE:
                 taken = -1 if c == -FOREVER else -1 - c
-                send_on(p, m, d, a, b, taken if c < 0 else 0, c if c >= 0 else -1)
+                send_on(p, m, d, a, b, taken if c < 0 else 0, c if c >= 0 else -1, m[M_NOW])
             elif op == O_TIMEOUT:
                 command(m, DO_TIMEOUT, a, b, 0)
             elif op == O_UNDO_NEXT:
@@ -117,4 +119,4 @@ def turn(p, m, d):
             if m[m[M_PASSES] + p[P_HELD] * slot] == gen:
                 look_at_pass(p, m, d, slot)
         elif m[m[M_STEPS] + S_WIDTH * slot] == gen:
-            next_passes(p, m, d, slot)
+            next_passes(p, m, d, slot, FOREVER)
