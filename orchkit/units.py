@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import timedelta
+from numbers import Real
 
 __all__ = ["Duration", "format_duration", "seconds"]
 
@@ -56,7 +57,7 @@ def seconds(duration: Duration) -> float:
     """
     if isinstance(duration, timedelta):
         value = duration.total_seconds()
-    elif isinstance(duration, bool) or not isinstance(duration, str | int | float):
+    elif isinstance(duration, bool) or not isinstance(duration, str | Real):
         message = f"{duration!r} is not a duration: give {_EXPECTED}."
         raise ValueError(message)  # noqa: TRY004 -- one error for all that is not a duration
     elif isinstance(duration, str):

@@ -9,6 +9,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -158,10 +159,8 @@ def _simulate(  # noqa: PLR0913 -- the words of a simulation
     if cases is None and isinstance(scenario.arrivals, Distribution) and scenario.arrivals.mean == 0:
         message = "arrivals: no time goes by between cases, so that they never end: say how many (cases=1_000)."
         raise ScenarioError(message)
-    for name, value, least in (("cases", cases, 1 if flight is None else 0), ("replications", replications, 1)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-            message = f"simulate: {name} must be a whole number from {least}, not {value!r}."
-            raise ScenarioError(message)
+    cases = None if cases is None else _whole(cases, "cases", 1 if flight is None else 0)
+    replications, seed = _whole(replications, "replications", 1), _whole(seed, "seed", None)
     runs = () if flight is None else (run for case in flight.cases for run in case.runs)
     known = () if flight is None else [case.attributes for case in flight.cases]
     program = lower(workflow, scenario, {run.workflow.digest: run.workflow for run in runs}.values(), known)
@@ -186,6 +185,14 @@ def _simulate(  # noqa: PLR0913 -- the words of a simulation
     outlasted = np.logical_or.reduce([part.outlasted for part in parts])
     notes = (*flight.notes, *outlasted_notes(resumed, program, outlasted))
     return with_names(log, resumed.names).with_notes(notes)
+
+
+def _whole(value: object, name: str, least: int | None) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral) or (least is not None and value < least):
+        limit = "" if least is None else f" from {least}"
+        message = f"simulate: {name} must be a whole number{limit}, not {value!r}."
+        raise ScenarioError(message)
+    return int(value)
 
 
 def _micros(duration: Duration, name: str) -> int:

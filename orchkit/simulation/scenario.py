@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from numbers import Integral, Real
 from typing import Any
 
 from orchkit.errors import ScenarioError, nearest
@@ -86,7 +87,7 @@ class Resource:
             raise ScenarioError(message)
         if self.members:
             keep(self, "count", len(self.members))
-        _whole(self.count, 1, "resource: count must be")
+        keep(self, "count", _whole(self.count, 1, "resource: count must be"))
         if self.calendar is not None and not isinstance(self.calendar, Calendar):
             message = f"resource: calendar is an ok.Calendar, or None for always, not {self.calendar!r}."
             raise ScenarioError(message)
@@ -97,11 +98,11 @@ class Resource:
         keep(self, "discipline", _member(Discipline, self.discipline, "resource: discipline"))
         for name in ("cost_per_hour", "cost_per_step"):
             value = getattr(self, name)
-            if not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+            if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or value < 0:
                 message = f"resource: {name} must be finite and not negative, not {value!r}."
                 raise ScenarioError(message)
         if self.queue_limit is not None:
-            _whole(self.queue_limit, 0, "resource: queue_limit must be")
+            keep(self, "queue_limit", _whole(self.queue_limit, 0, "resource: queue_limit must be"))
         if self.at_shift_end not in ("pause", "finish"):
             message = f"resource: at_shift_end is 'pause' or 'finish', not {self.at_shift_end!r}."
             raise ScenarioError(message)
@@ -214,7 +215,7 @@ class Batch:
     max_wait: Duration | None = None
 
     def __post_init__(self) -> None:
-        _whole(self.size, 1, "batch: size must be")
+        object.__setattr__(self, "size", _whole(self.size, 1, "batch: size must be"))
         if self.max_wait is not None:
             wait_s = as_distribution(self.max_wait, "batch: max_wait").parameters[0]
             object.__setattr__(self, "max_wait", min(wait_s, _FOREVER_S))
@@ -382,9 +383,8 @@ def _as_counts(value: Mapping[str, int] | Iterable[str], where: str) -> dict[str
         message = f"{where}: a role has a name, not {next(role for role in value if not isinstance(role, str))!r}."
         raise ScenarioError(message)
     counts = dict(value) if isinstance(value, Mapping) else dict.fromkeys(value, 1)
-    for role, count in counts.items():
-        _whole(count, 1, f"{where}: {role}: how many are needed at once is")
-    return counts
+    what = f"{where}: {{}}: how many are needed at once is"
+    return {role: _whole(count, 1, what.format(role)) for role, count in counts.items()}
 
 
 def _as_response(value: Response | Drawn, where: str) -> Response:
@@ -399,15 +399,17 @@ def _as_batch(value: Batch | int, _: str) -> Batch:
     return value if isinstance(value, Batch) else Batch(value)
 
 
-def _whole(value: object, least: int, what: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MOST:
-        most = f" to {_MOST:,}" if isinstance(value, int) and value > _MOST else ""
+def _whole(value: object, least: int, what: str) -> int:
+    number = int(value) if isinstance(value, Integral) and not isinstance(value, bool) else -1
+    if not least <= number <= _MOST:
+        most = f" to {_MOST:,}" if number > _MOST else ""
         message = f"{what} a whole number from {least}{most}, not {value!r}."
         raise ScenarioError(message)
+    return number
 
 
 def _probability(value: object, where: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) <= 1:
         message = f"{where} is between 0 and 1, not {value!r}."
         raise ScenarioError(message)
 

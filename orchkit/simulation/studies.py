@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -141,6 +142,8 @@ def _table(found: Figures) -> pd.DataFrame:
 def with_setting(scenario: Scenario, path: str, value: object) -> Scenario:
     """Return a scenario with another value at a path such as ``resources.clerk``; the count, for a role.
 
+    Of a role with members, the first of them are there; who is there beside all of them has their calendars, in turn.
+
     Examples
     --------
     >>> today = Scenario(resources={"clerk": Resource(2, cost_per_hour=30)})
@@ -161,8 +164,8 @@ def _with_settings(scenario: Scenario, settings: Mapping[str, object]) -> Scenar
 
 def _changed(owner: Any, path: list[str], value: object, whole: str) -> object:  # noqa: ANN401 -- any part
     if not path:
-        if isinstance(owner, Resource) and isinstance(value, int) and not isinstance(value, bool):
-            return replace(owner, count=value, members={})
+        if isinstance(owner, Resource) and isinstance(value, Integral) and not isinstance(value, bool):
+            return _with_count(owner, int(value), whole.rpartition(".")[2])
         return value
     first, *rest = path
     if isinstance(owner, Mapping):
@@ -179,6 +182,21 @@ def _changed(owner: Any, path: list[str], value: object, whole: str) -> object: 
         message = f"{whole!r}: the scenario has no {first!r} there.{nearest(first, names)}"
         raise ScenarioError(message)
     return replace(owner, **{first: _changed(getattr(owner, first), rest, value, whole)})
+
+
+def _with_count(resource: Resource, count: int, role: str) -> Resource:
+    """Return a role with so many people: the first of its members, then more with their calendars, in turn."""
+    names, calendars = list(resource.members), list(resource.members.values())
+    if not names:
+        return replace(resource, count=count)
+    if count < 1:
+        return Resource(count)  # which says what is wrong
+    numbers = itertools.count(len(names) + 1)
+    while len(names) < count:
+        name = f"{role}_{next(numbers)}"
+        if name not in names:
+            names.append(name)
+    return replace(resource, members=dict(zip(names[:count], itertools.cycle(calendars), strict=False)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,10 +272,15 @@ def staff(  # noqa: PLR0913 -- the words of simulate, and what is looked for
 
     Notes
     -----
-    More people are taken never to be worse. So each role is first cut down alone, with all others there: below what
-    it needs then, nothing is tried. The rest is tried in the order of cost, so that the first staffing that meets the
-    target is the cheapest; one with no more of any role than one that missed is passed over. The cost is that of the
-    hours on duty in a week (count x cost per hour x hours per week). All staffings see the same luck.
+    More people are taken never to be worse for times, queues, throughput, and rates of breaches and errors. So each
+    role is first cut down alone, with all others there: below what it needs then, nothing is tried. The rest is tried
+    in the order of cost, so that the first staffing that meets the target is the cheapest; one with no more of any
+    role than one that missed is passed over. Of other figures (how busy a role is, what a case costs) nothing is taken
+    for granted: all staffings are tried, from the cheapest on.
+
+    Where a role has members, the first of them are there; who is there beside all of them has their calendars, in
+    turn. The cost is that of the hours on duty in a week (people x cost per hour x hours per week). All staffings see
+    the same luck.
 
     Examples
     --------
@@ -311,20 +334,24 @@ class _Search:
     def cheapest(self, ranges: Mapping[str, list[int]]) -> dict[str, int] | None:
         """Return the cheapest staffing that meets the target; None where none does."""
         most = {role: counts[-1] for role, counts in ranges.items()}
+        if not self.aim.gains_by_people:
+            return next((counts for counts in self._by_cost(ranges) if self.meets(counts, "by cost")), None)
         if not self.meets(most, "everybody"):
             return None
         # With all others there, a role needs so many at least; fewer cannot do with fewer others either.
         least = {role: self._least(role, counts, most) for role, counts in ranges.items()}
-        left = [[count for count in counts if count >= least[role]] for role, counts in ranges.items()]
-        staffings = sorted(
-            (dict(zip(ranges, counts, strict=True)) for counts in itertools.product(*left)),
-            key=lambda counts: (_cost(self.scenario, counts), sum(counts.values())),
-        )
-        for counts in staffings:
+        left = {role: [count for count in counts if count >= least[role]] for role, counts in ranges.items()}
+        for counts in self._by_cost(left):
             is_worse = any(all(counts[role] <= worse[role] for role in ranges) for worse in self.missed)
             if not is_worse and self.meets(counts, "by cost"):
                 return counts
         return most
+
+    def _by_cost(self, ranges: Mapping[str, list[int]]) -> list[dict[str, int]]:
+        return sorted(
+            (dict(zip(ranges, counts, strict=True)) for counts in itertools.product(*ranges.values())),
+            key=lambda counts: (_cost(self.scenario, counts), sum(counts.values())),
+        )
 
     def _least(self, role: str, counts: list[int], most: Mapping[str, int]) -> int:
         low, high = 0, len(counts) - 1
@@ -361,7 +388,8 @@ def _cost(scenario: Scenario, counts: Mapping[str, int]) -> float:
     is_free = not any(scenario.resources[role].cost_per_hour for role in counts)
     total = 0.0
     for role, count in counts.items():
-        resource = scenario.resources[role]
-        hours = _WEEK_H if resource.calendar is None else resource.calendar.hours_per_week
-        total += count if is_free else count * resource.cost_per_hour * hours
+        resource = _with_count(scenario.resources[role], count, role)
+        calendars = [own or resource.calendar for own in resource.members.values()] or [resource.calendar] * count
+        hours = sum(_WEEK_H if calendar is None else calendar.hours_per_week for calendar in calendars)
+        total += count if is_free else resource.cost_per_hour * hours
     return total

@@ -21,6 +21,8 @@ _FIGURE = re.compile(r"(?:(?P<of>[A-Za-z]\w*)\s*\(\s*(?P<inner>[^()]+?)\s*\)|(?P
 _SIGNS = re.compile(r"<=|>=|==|=|<|>")
 _PERCENT = re.compile(r"p(\d{1,2}(?:\.\d+)?)")
 _COLUMNS = {"cycle_time": "cycle_s", "waiting_time": "waiting_s", "processing_time": "processing_s"}
+_LESS = {*_COLUMNS, "sla_breach_rate", "error_rate", "retry_rate", "queue_length", "queue_length_max"}
+_MORE = {"throughput", "completion_rate"}
 _EXAMPLE = "Write a figure and its limit: 'p95(cycle_time) < 2 h'."
 
 
@@ -38,12 +40,20 @@ class Target:
         Whether the limit is an upper one.
     limit
         In the figure's unit; durations in seconds.
+    unit
+        In which it was written: ``s``, ``%``, or empty for a bare number.
     """
 
     name: str
     percent: float | None
     is_most: bool
     limit: float
+    unit: str = ""
+
+    @property
+    def gains_by_people(self) -> bool:
+        """Whether more people bring the figure to the right side of its limit."""
+        return self.name.removesuffix("_p50").removesuffix("_p95") in (_LESS if self.is_most else _MORE)
 
     def values(self, found: Figures) -> NDArray[float64]:
         """Return the figure of each replication.
@@ -59,14 +69,26 @@ class Target:
                 if self.name == "sla_breach_rate":
                     message = "target: sla_breach_rate needs an SLA: give the workflow or the scenario one (sla='2 d')."
                 raise ScenarioError(message)
+            self._check_unit(found.units[self.name])
             return found.table[self.name].to_numpy(dtype=float)
         if self.name not in _COLUMNS:
             message = f"target: percentiles are of {', '.join(_COLUMNS)}, not of {self.name!r}."
             raise ScenarioError(message)
+        self._check_unit("s")
         measures = found.measures
         ended = measures.cases["ended"].to_numpy() > 0
         by_replication = measures.cases[_COLUMNS[self.name]][ended].groupby(measures.replications[ended])
         return by_replication.quantile(self.percent / 100).to_numpy(dtype=float)
+
+    def _check_unit(self, unit: str) -> None:
+        if unit == "share" and (self.unit == "s" or (self.unit == "" and self.limit > 1)):
+            message = f"target: {self.name} is a share, from 0 to 100%: write its limit so, '5%'."
+        elif (unit != "s" and self.unit == "s") or (unit != "share" and self.unit == "%"):
+            what = "a duration, such as '2 h'" if unit == "s" else f"a number of {unit}"
+            message = f"target: the limit of {self.name} is {what}."
+        else:
+            return
+        raise ScenarioError(message)
 
     def is_met(self, low: float, high: float) -> bool:
         """Tell whether the whole interval is on the right side."""
@@ -84,7 +106,7 @@ def read_target(text: str) -> Target:
     Examples
     --------
     >>> read_target("p95(cycle_time) < 2 h")
-    Target(name='cycle_time', percent=95.0, is_most=True, limit=7200.0)
+    Target(name='cycle_time', percent=95.0, is_most=True, limit=7200.0, unit='s')
     >>> read_target("sla_breach_rate <= 5%").limit
     0.05
     """
@@ -111,16 +133,16 @@ def read_target(text: str) -> Target:
             raise ScenarioError(message)
         percent = float(asked[1])
     name = (found["plain"] or found["inner"]).strip()
-    return Target(name, percent, signs[0].startswith("<"), _limit(right, text))
+    return Target(name, percent, signs[0].startswith("<"), *_limit(right, text))
 
 
-def _limit(limit: str, text: str) -> float:
+def _limit(limit: str, text: str) -> tuple[float, str]:
     try:
-        return float(limit[:-1]) / 100 if limit.endswith("%") else float(limit)
+        return (float(limit[:-1]) / 100, "%") if limit.endswith("%") else (float(limit), "")
     except ValueError:
         pass
     try:
-        return seconds(limit)
+        return seconds(limit), "s"
     except ValueError as error:
         message = f"target: {text!r}: {error}"
         raise ScenarioError(message) from None

@@ -1,5 +1,6 @@
 """Sweeps and staffing, on a queue whose answers are known."""
 
+import numpy as np
 import pytest
 
 import orchkit as ok
@@ -63,6 +64,40 @@ def test_percentiles_and_shares_are_targets_too() -> None:
     assert staff(ORDER, TODAY, target="utilization.clerk < 40%", cases=500, replications=5).counts == {"clerk": 3}
 
 
+def test_what_more_people_do_not_help_is_sought_from_the_cheapest_on() -> None:
+    # One clerk is at work 90 % of the time, two are 45 %; with the most, all are too idle.
+    found = staff(ORDER, TODAY, target="utilization.clerk > 30%", most=4, cases=500, replications=5)
+    assert (found.counts, len(found.evidence)) == ({"clerk": 1}, 1)
+
+    # Packers have less to do where clerks let less through, so that cheap clerks spare packers.
+    both = ok.workflow("order", [ok.task("check", role="clerk"), ok.task("pack", role="packer")])
+    today = ok.Scenario(
+        ok.exponential("10 min"),
+        {"check": ok.exponential("18 min"), "pack": ok.exponential("9.5 min")},
+        {"clerk": ok.Resource(1, cost_per_hour=30), "packer": ok.Resource(1, cost_per_hour=40)},
+    )
+    found = staff(both, today, target="queue_length.packer < 4", most=3, cases=500, replications=5)
+    assert found.counts == {"clerk": 1, "packer": 1}
+
+
+def test_one_more_of_people_with_hours_of_their_own_has_the_hours_of_the_first() -> None:
+    early, late = ok.Calendar({"mon-fri": "06:00-14:00"}), ok.Calendar({"mon-fri": "14:00-18:00"})
+    today = ok.Scenario(resources={"clerk": ok.Resource(members={"ann": early, "bob": late}, cost_per_hour=10)})
+
+    def members(count):
+        return with_setting(today, "resources.clerk", count).resources["clerk"].members
+
+    assert members(1) == {"ann": early}
+    assert members(3) == {"ann": early, "bob": late, "clerk_3": early}
+    with pytest.raises(ScenarioError, match="count must be a whole number from 1"):
+        members(0)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    table = sweep(ORDER, TODAY, {"resources.clerk": np.arange(1, 3)}, cases=np.int64(20), replications=2)
+    assert table["resources.clerk"].unique().tolist() == [1, 2]
+
+
 def test_a_target_out_of_reach_says_how_near_one_comes() -> None:
     with pytest.raises(ScenarioError, match=r"no staffing meets .* The nearest \(clerk 3\)"):
         staff(ORDER, TODAY, target="cycle_time < 1 min", most=3, cases=50, replications=2)
@@ -98,6 +133,10 @@ def test_several_roles_are_cut_down_alone_and_then_tried_by_cost() -> None:
         ("cycle_tim < 2 h", "no figure 'cycle_tim'. Did you mean 'cycle_time'"),
         ("cycle_time < soon", "not a duration"),
         ("p95(throughput) < 2", "percentiles are of"),
+        ("cycle_time < 5%", "the limit of cycle_time is a duration"),
+        ("throughput > 1 h", "the limit of throughput is a number of cases/h"),
+        ("utilization.clerk < 60", "is a share, from 0 to 100%"),
+        ("completion_rate > 1 h", "is a share, from 0 to 100%"),
     ],
 )
 def test_a_target_that_makes_no_sense_is_refused(target: str, message: str) -> None:
