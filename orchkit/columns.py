@@ -31,6 +31,7 @@ __all__ = [
     "microseconds",
     "missing",
     "of_pandas",
+    "parse",
     "parse_cases",
     "parse_steps",
 ]
@@ -124,6 +125,11 @@ def parse_steps(frame: pd.DataFrame) -> pd.DataFrame:
     steps["status"] = _step_statuses(steps, labels["completed"])
     attributes = {name: frame[name] for name in frame if name not in set(labels.values())}
     return pd.DataFrame(steps | attributes, index=frame.index, copy=False)
+
+
+def parse(name: str, column: pd.Series) -> pd.Series:
+    """Return one of the columns of a log, typed."""
+    return _PARSERS[name](column)
 
 
 def complete_steps(steps: pd.DataFrame) -> pd.DataFrame:

@@ -27,7 +27,7 @@ __all__ = ["read_delimited", "typed", "write_delimited"]
 
 _DELIMITERS = ",;\t|"
 _BLOCK = 8 << 20
-_MISSING = ["", "NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null", "None", "<NA>"]
+_MISSING = ["", "NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null", "None", "<NA>", "NaT"]
 _WIDE = (b"\xff\xfe", b"\xfe\xff")  # the first bytes of UTF-16
 _FALLBACK = "windows-1252"
 _LINES = 1 << 16

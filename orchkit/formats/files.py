@@ -10,13 +10,14 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from orchkit.columns import CASE_STATUSES, STEP_COLUMNS, STEP_STATUSES, XES_NAMES, coded
+from orchkit.columns import STEP_COLUMNS, XES_NAMES, coded
 from orchkit.errors import LogError, nearest
 from orchkit.formats.delimited import read_delimited, typed, write_delimited
 from orchkit.formats.lifecycle import LIFECYCLE, fold
 from orchkit.formats.objects import ObjectLog, flatten, objects_of
 from orchkit.formats.ocel import read_json, write_json
 from orchkit.formats.ocel_sqlite import read_sqlite, write_sqlite
+from orchkit.formats.strangers import set_apart
 from orchkit.formats.tables import named, read_parquet, write_parquet
 from orchkit.formats.xes import read_events, write_events
 from orchkit.log import EventLog, expect_log
@@ -90,13 +91,12 @@ def read_log(
         message = f"read_log takes the path of a file, or a DataFrame, not {type(source).__name__}."
         raise LogError(message)
     else:
-        path = Path(source)
-        kind = _kind(path)
-        _expect_file(path)
+        path = Path(source).expanduser()
+        kind = _kind_of(path)
         if kind in _OBJECTS:
             return flatten(read_objects(path), object_type)
         frame, notes = _read(path, kind, columns, (timezone, time_format), encoding)
-    frame = _with_statuses(frame, notes)
+    frame = set_apart(frame, columns or {}, notes)
     frame, dropped = _complete(frame)
     notes += dropped
     late = _out_of_order(frame)
@@ -119,7 +119,7 @@ def write_log(log: EventLog, path: str | Path) -> None:
     open steps, and one type of objects, ``case``.
     """
     expect_log(log, "write_log")
-    path = Path(path)
+    path = Path(path).expanduser()
     kind = _kind(path)
     if kind in _OBJECTS:
         write_objects(objects_of(log), path)
@@ -141,18 +141,17 @@ def read_objects(path: str | Path) -> ObjectLog:
     LogError
         The file is not of that form, or is damaged; ``notes`` of the log say what was repaired or dropped.
     """
-    path = Path(path)
-    kind = _OBJECTS.get(_kind(path))
+    path = Path(path).expanduser()
+    kind = _OBJECTS.get(_kind_of(path))
     if kind is None:
         message = f"{path.name!r} is no file of OCEL. Read it with read_log."
         raise LogError(message)
-    _expect_file(path)
     return read_json(path) if kind == "json" else read_sqlite(path)
 
 
 def write_objects(log: ObjectLog, path: str | Path) -> None:
     """Write an object-centric log as OCEL 2.0: ``.json``, ``.jsonocel``, either with ``.gz``, ``.sqlite``, ``.db``."""
-    path = Path(path)
+    path = Path(path).expanduser()
     kind = _OBJECTS.get(_kind(path))
     if kind is None:
         message = f"{path.name!r} is no name of OCEL: end it in .jsonocel or .sqlite."
@@ -176,12 +175,28 @@ def _read(
     return typed(frame, {name: look for name, look in looks.items() if name not in known}), notes + guessed
 
 
-def _expect_file(path: Path) -> None:
+def _kind_of(path: Path) -> str:
+    """Return the kind of a file that is there."""
+    if path.is_dir():
+        logs = [name for name in _names_in(path) if name.lower().endswith(_ENDINGS)]
+        hint = f" Say which file of it: {', '.join(map(repr, logs[:5]))}." if logs else " No log is in it."
+        message = f"{str(path)!r} is a folder.{hint}"
+        raise LogError(message)
+    kind = _kind(path)
     if not path.is_file():
         is_address = "://" in str(path) or str(path).startswith(("http:", "https:"))
-        hint = " Nothing is fetched: download it first." if is_address else ""
+        near = nearest(path.name, _names_in(path.parent))
+        hint = " Nothing is fetched: download it first." if is_address else near
         message = f"There is no file {str(path)!r}.{hint}"
         raise LogError(message)
+    return kind
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return sorted(each.name for each in folder.iterdir())
+    except OSError:
+        return []
 
 
 def _kind(path: Path) -> str:
@@ -208,20 +223,6 @@ def _out_of_order(frame: pd.DataFrame) -> int:
         order = np.argsort(codes, kind="stable")
         codes, moments = codes[order], moments[order]
     return int(((moments[1:] < moments[:-1]) & (codes[1:] == codes[:-1])).sum())
-
-
-def _with_statuses(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
-    """Return the frame with a status only where it is one of ours: other systems call other things so."""
-    for name, known in (("status", STEP_STATUSES), ("case:status", CASE_STATUSES)):
-        if name not in frame:
-            continue
-        found = coded(frame[name]).cat.categories
-        strange = [value for value in found if value.upper() not in known]
-        if strange:
-            kept = name.replace("status", "own_status")
-            notes.append(f"{name} has values that a log does not know, such as {strange[0]!r}, and is kept as {kept}")
-            frame = frame.rename(columns={name: kept})
-    return frame
 
 
 def _complete(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:

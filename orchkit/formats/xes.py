@@ -72,6 +72,9 @@ class _Events:
         if not self.traces and not self.trace_of:
             message = f"{path.name} has no trace: it is not an XES log, or an empty one."
             raise LogError(message)
+        if not self.trace_of:
+            message = f"{path.name} has {self.traces:,} traces and no event: the log is empty."
+            raise LogError(message)
         return self._frame()
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
@@ -138,8 +141,21 @@ def _joined(traces: pd.DataFrame, events: pd.DataFrame, trace_of: NDArray[np.int
     empty = height - int((np.bincount(trace_of, minlength=height) > 0).sum())
     if empty:
         notes.append(f"{empty:,} traces without events were dropped")
+    events = _of_traces(events, trace_of, notes)
     of_traces = traces.take(trace_of).reset_index(drop=True).add_prefix(CASE_PREFIX)
     return pd.concat([events, of_traces], axis="columns")
+
+
+def _of_traces(events: pd.DataFrame, trace_of: NDArray[np.intp], notes: list[str]) -> pd.DataFrame:
+    """Return events whose workflow and replication, which tell cases apart, are those of their traces."""
+    same = trace_of[1:] == trace_of[:-1]
+    for name in ("workflow", "replication"):
+        if name in events:
+            codes = coded(events[name]).cat.codes.to_numpy()
+            if (same & (codes[1:] != codes[:-1])).any():
+                notes.append(f"{name} changes within a trace, and is kept as own_{name}")
+                events = events.rename(columns={name: f"own_{name}"})
+    return events
 
 
 def _columns(
@@ -153,10 +169,13 @@ def _columns(
         kind = found[0] if len(found) == 1 else "float" if set(found) == {"int", "float"} else "string"
         if kind == "string" and len(found) > 1:
             notes.append(f"{key} has values of several types ({', '.join(found)}) and is kept as text")
-        values = np.full(height, None, dtype=object)
+        values, again = np.full(height, None, dtype=object), 0
         for one in found:
             rows, texts = cells[one, key]
+            again += len(rows) - len(set(rows))
             values[rows] = texts
+        if again:
+            notes.append(f"{again:,} values of {key} were dropped: another follows in the same place")
         column = pd.Series(values)
         table[key] = _dates(column, key, timezone, notes) if kind == "date" else _typed(column, kind, key, notes)
     return pd.DataFrame(table, index=range(height))

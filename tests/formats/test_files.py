@@ -436,6 +436,54 @@ def test_a_status_of_another_system_is_kept_as_an_attribute(tmp_path) -> None:
     assert log.notes[-1] == "status has values that a log does not know, such as 'done', and is kept as own_status"
 
 
+@pytest.mark.usefixtures("either")
+def test_what_other_systems_call_so_is_not_taken_for_a_logs_own(tmp_path) -> None:
+    told = '<string key="activity" value="begin"/><string key="attempt" value="two"/><string key="workflow" value="{}"/>'
+    first, second = (
+        event(name, "2024-05-06T09:00:00Z").replace("<event>", f"<event>{told.format(way)}")
+        for name, way in (("mail", "a"), ("pay", "b"))
+    )
+    log = ok.read_log(written(tmp_path / "a.xes", trace('o1"/><string key="started" value="soon', first, second)))
+    assert (len(log), log.activities.tolist()) == (1, ["mail", "pay"])
+    assert log.steps["own_activity"].tolist() == ["begin", "begin"]
+    assert log.steps["own_workflow"].tolist() == ["a", "b"]
+    assert log.cases["own_started"].tolist() == ["soon"]
+    assert log.notes[:4] == (
+        "workflow changes within a trace, and is kept as own_workflow",
+        "activity stands beside concept:name, and is kept as own_activity",
+        "attempt is not what a log calls so (Column 'attempt' must hold numbers: Unable to parse string 'two' "
+        "at position 0), and is kept as own_attempt",
+        "case:started is not what a log calls so (Column 'case:started' holds category, not timestamps), "
+        "and is kept as case:own_started",
+    )
+
+
+def test_a_column_that_is_named_must_fit(tmp_path) -> None:
+    path = csv(tmp_path / "a.csv", "Case,Activity,Timestamp,price,cost\n1,a,2024-05-06T09:00Z,3 EUR,low\n")
+    assert ok.read_log(path).steps["own_cost"].tolist() == ["low"]
+    path = csv(tmp_path / "a.csv", "Case,Activity,Timestamp,price\n1,a,2024-05-06T09:00Z,3 EUR\n")
+    with pytest.raises(ok.LogError, match="'cost' must hold numbers"):
+        ok.read_log(path, columns={"cost": "price"})
+
+
+@pytest.mark.usefixtures("either")
+def test_an_attribute_that_stands_twice_is_said(tmp_path) -> None:
+    twice = event("a", "2024-05-06T09:00:00Z").replace("<event>", '<event><string key="concept:name" value="z"/>')
+    log = ok.read_log(written(tmp_path / "a.xes", trace("o1", twice)))
+    assert log.activities.tolist() == ["a"]
+    assert log.notes[0] == "1 values of concept:name were dropped: another follows in the same place"
+
+
+def test_a_file_that_is_not_there_has_a_near_one(tmp_path) -> None:
+    written(tmp_path / "orders.xes", trace("o1", event("a", "2024-05-06T09:00:00Z")))
+    with pytest.raises(ok.LogError, match=r"There is no file .*Did you mean 'orders.xes'"):
+        ok.read_log(tmp_path / "order.xes")
+    with pytest.raises(ok.LogError, match=r"is a folder. Say which file of it: 'orders.xes'"):
+        ok.read_log(tmp_path)
+    with pytest.raises(ok.LogError, match="1 traces and no event: the log is empty"):
+        ok.read_log(written(tmp_path / "none.xes", "<trace/>"))
+
+
 @pytest.mark.parametrize("source", [None, 7, [1]])
 def test_what_is_no_source_is_refused(source) -> None:
     with pytest.raises(ok.LogError, match="path of a file, or a DataFrame"):
