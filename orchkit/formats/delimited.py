@@ -38,7 +38,7 @@ _MOMENT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9
 # No leading zeros: they make a name of a number.
 _LOOKS = {
     "boolean": r"^(?:true|false|True|False|TRUE|FALSE)$",
-    "int": r"^-?(?:0|[1-9][0-9]{0,17})$",
+    "int": r"^-?(?:0|[1-9][0-9]*)$",
     "float": r"^-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$|^-?inf$",
     "time": rf"^{_MOMENT}$",
     "zoned": rf"^{_MOMENT}(?:Z|[+-][0-9]{{2}}:?[0-9]{{2}})$",
@@ -190,11 +190,20 @@ def _look(column: pa.ChunkedArray, delimiter: str) -> str | None:
             pc.all(pc.match_substring_regex(sample, pattern)).as_py()
             and pc.all(pc.match_substring_regex(column, pattern)).as_py()
         ):
-            return look
+            # As a float, a number of more than 64 bits would lose its last digits: it stays text.
+            return look if look != "int" or _fits_in_64_bits(column) else None
     if pc.all(pc.match_substring_regex(column, f"{_LOOKS['int']}|{_LOOKS['float']}")).as_py():
         return "float"
     has_commas = delimiter != "," and pc.any(pc.match_substring(column, ",")).as_py()
     return _WITH_COMMA if has_commas and pc.all(pc.match_substring_regex(column, _COMMA)).as_py() else None
+
+
+def _fits_in_64_bits(column: pa.ChunkedArray) -> bool:
+    try:
+        column.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _quoted(path: Path, table: pa.Table, names: list[str], way: _Way) -> set[str]:

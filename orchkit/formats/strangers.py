@@ -29,7 +29,7 @@ def set_apart(frame: pd.DataFrame, named: Container[str], notes: list[str]) -> p
 
     Notes
     -----
-    Who writes ``concept:name`` means it: an attribute ``activity`` beside it, as BPI Challenge 2018 has one, is another.
+    Who writes ``concept:name`` means it: the ``activity`` beside it of BPI Challenge 2018 is another.
     """
     renamed = {}
     for name, xes in XES_NAMES.items():

@@ -427,6 +427,24 @@ def test_decimal_commas_are_read_where_a_comma_divides_no_columns(tmp_path) -> N
     )
     assert log.steps["cost"].tolist() == [3.5, 1234.5]
     assert log.steps[["zip", "pair"]].to_numpy().tolist() == [["01,5", "1,2,3"], ["2", "4"]]
+
+
+def test_long_numbers_keep_their_last_digits(tmp_path) -> None:
+    log = ok.read_log(
+        csv(
+            tmp_path / "a.csv",
+            "Case,Activity,Timestamp,short,long,when\n"
+            "1,a,2024-05-06T09:00Z,1152921504606846977,36893488147419103233,NaT\n"
+            "1,b,2024-05-06T10:00Z,-9223372036854775808,2,2024-05-06T10:00Z\n",
+        )
+    )
+    assert log.steps["short"].tolist() == [(1 << 60) + 1, -(1 << 63)]
+    assert log.steps["long"].tolist() == ["36893488147419103233", "2"]
+    assert log.steps["when"].isna().tolist() == [True, False]
+
+
+def test_decimal_commas_are_said(tmp_path) -> None:
+    log = ok.read_log(csv(tmp_path / "a.csv", "Case;Activity;Timestamp;cost\n1;a;2024-05-06T09:00Z;3,5\n"))
     assert "numbers of cost were read with decimal commas" in log.notes
 
 
@@ -436,9 +454,12 @@ def test_a_status_of_another_system_is_kept_as_an_attribute(tmp_path) -> None:
     assert log.notes[-1] == "status has values that a log does not know, such as 'done', and is kept as own_status"
 
 
+OTHERS = {"activity": "begin", "attempt": "two", "workflow": "{}"}
+
+
 @pytest.mark.usefixtures("either")
 def test_what_other_systems_call_so_is_not_taken_for_a_logs_own(tmp_path) -> None:
-    told = '<string key="activity" value="begin"/><string key="attempt" value="two"/><string key="workflow" value="{}"/>'
+    told = "".join(f'<string key="{key}" value="{value}"/>' for key, value in OTHERS.items())
     first, second = (
         event(name, "2024-05-06T09:00:00Z").replace("<event>", f"<event>{told.format(way)}")
         for name, way in (("mail", "a"), ("pay", "b"))
