@@ -28,7 +28,8 @@ def fold(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
     Within a case and activity (and ``concept:instance``, where the file has it) an end closes the oldest open start,
     and a start the oldest open ``schedule``: first in, first out. An end without a start stays a step without
-    ``started``; what never ends stays open. ``suspend``, ``resume`` while open and the like are dropped.
+    ``started``, unless one stands beside it (``start_timestamp``); what never ends stays open. ``suspend``, ``resume``
+    while open and the like are dropped.
     """
     transition = coded(frame[LIFECYCLE])
     names = [*(str(name).lower() for name in transition.cat.categories), "complete"]
@@ -67,12 +68,13 @@ def fold(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
     steps = frame.iloc[order[rows]].reset_index(drop=True)
     moments = frame["time:timestamp"].iloc[order].reset_index(drop=True)
-    steps["start_timestamp"] = _at(moments, begun[rows])
-    steps["enabled"] = _at(moments, waited[rows])
+    for name, at in (("start_timestamp", begun), ("enabled", waited)):
+        found = _at(moments, at[rows])
+        steps[name] = found.fillna(steps[name]) if name in steps else found
     steps["time:timestamp"] = steps["time:timestamp"].where(ends[rows])
     statuses = np.array([_ENDS.get(name, "RUNNING" if name == "start" else "PENDING") for name in names], dtype=object)
     steps["status"] = pd.Categorical(statuses)[kind[rows]]
-    unstarted = int((ends & (started_at < 0)).sum())
+    unstarted = int((ends[rows] & steps["start_timestamp"].isna()).sum())
     notes.append(f"{len(frame):,} events were folded into {len(steps):,} steps; {unstarted:,} of them have no start")
     still = int((~ends[rows]).sum())
     if still:
