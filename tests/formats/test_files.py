@@ -504,7 +504,6 @@ def test_a_column_that_is_named_must_fit(tmp_path) -> None:
         ok.read_log(path, columns={"cost": "price"})
 
 
-@pytest.mark.usefixtures("either")
 def test_an_attribute_that_stands_twice_is_said(tmp_path) -> None:
     twice = event("a", "2024-05-06T09:00:00Z").replace("<event>", '<event><string key="concept:name" value="z"/>')
     log = ok.read_log(written(tmp_path / "a.xes", trace("o1", twice)))
