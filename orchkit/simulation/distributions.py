@@ -223,7 +223,8 @@ def _truncated_mean(mean: float, sd: float, low: float, high: float) -> float:
     if sd == 0:
         return min(max(mean, low), high)
     a, b = (low - mean) / sd, (high - mean) / sd
-    share = _phi_below(b) - _phi_below(a)
+    # Beyond the mean, what lies above tells more digits than what lies below.
+    share = _phi_below(-a) - _phi_below(-b) if a > 0 else _phi_below(b) - _phi_below(a)
     if share <= 0:  # so far out that nearly all lies at the nearer bound
         return low if mean < low else high
     return mean + sd * (math.exp(-a * a / 2) - math.exp(-b * b / 2)) / math.sqrt(2 * math.pi) / share

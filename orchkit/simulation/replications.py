@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from numbers import Integral
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +45,7 @@ _MARGIN = 4_096
 _CHUNK = 1 << 13
 _MOST_RESTARTS = 8
 _LONG_S = 2.0
+_AT_ONCE = 512  # replications that are handed to an executor ahead
 _LONGEST_STILL = 100  # times so many events without the end of any case
 _DISCIPLINES = ("fifo", "lifo", "priority", "preemptive", "shortest")
 
@@ -236,26 +239,34 @@ def _replicate(task: _Task, count: int, executor: Executor | None, progress: boo
     stopped = threading.Event()
     if count == 1 and executor is None:
         return [_replication(task, 0, stopped)]
-    own = executor is None
+    own = (stopped,) if executor is None else ()
+    found: dict[int, Replication] = {}
+    running: dict[Future[Replication], int] = {}
+    ended: SimpleQueue[Future[Replication]] = SimpleQueue()
+    numbers = iter(range(count))
     with ThreadPoolExecutor() if executor is None else nullcontext(executor) as pool:
-        futures = {
-            (
-                pool.submit(_replication, task, number, stopped) if own else pool.submit(_replication, task, number)
-            ): number
-            for number in range(count)
-        }
-        found: dict[int, Replication] = {}
+
+        def begin(how_many: int) -> None:
+            for number in islice(numbers, how_many):
+                future = pool.submit(_replication, task, number, *own)
+                running[future] = number
+                future.add_done_callback(ended.put)
+
         try:
             from orchkit.simulation.progress import Bar  # noqa: PLC0415 -- tqdm, only where many are computed
 
-            bar = Bar(total=count, unit="replication", delay=0 if progress else _LONG_S, disable=progress is False)
-            with bar:
-                for future in as_completed(futures):
-                    found[futures[future]] = future.result()
+            with Bar(
+                total=count, unit="replication", delay=0 if progress else _LONG_S, disable=progress is False
+            ) as bar:
+                begin(_AT_ONCE)  # of a million, few wait in line, so that an interrupt finds little to take back
+                while running:
+                    future = ended.get()
+                    found[running.pop(future)] = future.result()
                     bar.update()
+                    begin(1)
         except BaseException:
             stopped.set()
-            for future in futures:
+            for future in running:
                 future.cancel()
             raise
     return [found[number] for number in range(count)]

@@ -284,6 +284,10 @@ def _plain(d, at, family, key):
     if family == 4:
         if b == 0.0:
             return min(max(a, c), d[at + 4])
+        if c > a:  # beyond the mean, what lies above tells more digits than what lies below
+            low, high = _below((a - c) / b), _below((a - d[at + 4]) / b)
+            share = max(high + (1.0 - u) * (low - high), 1e-300)
+            return min(max(a - b * _quantile(share), c), d[at + 4])
         low, high = _below((c - a) / b), _below((d[at + 4] - a) / b)
         return min(max(a + b * _quantile(min(max(low + u * (high - low), 1e-300), 1 - 1e-16)), c), d[at + 4])
     if family == 5:
