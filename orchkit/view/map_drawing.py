@@ -204,7 +204,7 @@ def _size(plan: _Plan, stop: Stop) -> tuple[float, float]:
     if stop.kind in {StopKind.START, StopKind.END}:
         return _ROUND, _ROUND
     lines, notes = _lines(stop), _notes(plan, stop)
-    widths = [text_width(line, NAME_SIZE) for line in lines]
+    widths = [text_width(line, NAME_SIZE, bold=True) for line in lines]
     widths += [text_width(note, NOTE_SIZE) + (14 if icon else 0) for icon, note in notes]
     return max(96.0, max(widths) + 24), len(lines) * _LINE + len(notes) * _NOTE_LINE + 16
 

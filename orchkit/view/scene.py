@@ -130,7 +130,7 @@ class Heat:
     @property
     def width(self) -> float:
         """How wide the words are, with their icon."""
-        return text_width(self.words, NOTE_SIZE) + (14.0 if self.icon else 0.0)
+        return text_width(self.words, NOTE_SIZE, bold=True) + (14.0 if self.icon else 0.0)
 
 
 @dataclass(frozen=True, slots=True)

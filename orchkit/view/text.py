@@ -39,6 +39,7 @@ _GROUPS = {
 _WIDTHS = {char: width / 1000 for width, chars in _GROUPS.items() for char in chars}
 _NARROW, _WIDE = 0.62, 1.0
 _LONGEST = 500  # characters of a text that are looked at
+_BOLD = 1.14  # as DejaVu's is wider, Helvetica's half as much
 _SPARE = 1.07  # for viewers without Helvetica's metrics
 
 
@@ -53,7 +54,7 @@ def clean(text: object) -> str:
     return _ILLEGAL.sub("\ufffd", str(text))
 
 
-def text_width(text: str, size: float) -> float:
+def text_width(text: str, size: float, *, bold: bool = False) -> float:
     """Return the width of a line in pixels, with a little to spare, as Helvetica would take it.
 
     Examples
@@ -61,7 +62,7 @@ def text_width(text: str, size: float) -> float:
     >>> round(text_width("ship", 12), 1)
     23.5
     """
-    return _SPARE * size * sum(_WIDTHS.get(char) or _other(char) for char in text)
+    return (_BOLD if bold else 1.0) * _SPARE * size * sum(_WIDTHS.get(char) or _other(char) for char in text)
 
 
 def _other(char: str) -> float:
