@@ -82,7 +82,8 @@ def _kinds(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     ).sort_values(["count", "kind"], ascending=[False, True], ignore_index=True)
     # Two kinds may be the same once they are cut for the axis.
     again = kinds.groupby("kind").cumcount()
-    kinds["kind"] = kinds["kind"].where(again == 0, "(" + (again + 1).astype(str) + ") " + kinds["kind"])
+    numbered = ("(" + (again + 1).astype(str) + ") " + kinds["kind"]).map(name_of)
+    kinds["kind"] = kinds["kind"].where(again == 0, numbered)
     kinds["lost"] = kinds["count"] - kinds["saved"]
     kinds["share"] = kinds["count"] / kinds["count"].sum()
     kinds["together"] = kinds["count"].cumsum() / kinds["count"].sum()

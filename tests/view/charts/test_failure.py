@@ -64,6 +64,8 @@ def test_kinds_that_look_alike_once_they_are_cut_stay_apart():
     chart = ok.charts.failures(log_of("x" * 90 + "a", "x" * 90 + "b"))
 
     assert len({bar["kind"] for bar in bars(chart)}) == 2
+    order = chart.to_dict()["layer"][0]["encoding"]["y"]["sort"]
+    assert {bar["kind"] for bar in bars(chart)} == set(order)
 
 
 def test_an_unknown_type_is_called_so():
