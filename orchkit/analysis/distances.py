@@ -179,7 +179,7 @@ def _by_hour(hours: NDArray[np.float64]) -> NDArray[np.float64]:
 def _workforce(log: EventLog) -> NDArray[np.float64]:
     """Return how many resources are at work in each hour of the week, a row a weekday."""
     begin = np.floor(_first_time(log) / _HOUR_S)
-    end = np.floor(moments_s(log.steps["completed"]) / _HOUR_S)
+    end = np.maximum(np.floor(moments_s(log.steps["completed"]) / _HOUR_S), begin)
     known = (log.resource_codes >= 0) & ~np.isnan(begin) & ~np.isnan(end)
     if not known.any():
         return np.zeros((7, _DAY_H))

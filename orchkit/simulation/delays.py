@@ -30,7 +30,12 @@ _WORST = 0.05  # of the mean, that a family may be off
 
 
 def delays_of(
-    workflow: Workflow, log: EventLog, calendars: Mapping[str, Calendar | None], *, less_busy: bool
+    workflow: Workflow,
+    log: EventLog,
+    calendars: Mapping[str, Calendar | None],
+    *,
+    less_busy: bool,
+    until_enabled: bool = True,
 ) -> dict[str, Distribution]:
     """Return how long each task could not begin after the one before, by the one before.
 
@@ -42,7 +47,9 @@ def delays_of(
         By task: only the hours of those who do it count.
     less_busy
         Whether the part of a gap during which the resource that took the step was still at another is a queue, and no
-        delay. Does not matter where steps tell when they were enabled: there the delay ends.
+        delay.
+    until_enabled
+        Whether the delay ends when a step was enabled, where that is told, and all that follows is a queue.
 
     Notes
     -----
@@ -52,10 +59,10 @@ def delays_of(
     """
     before, since = _previous(log)
     started, enabled = moments_s(log.steps["started"]), moments_s(log.steps["enabled"])
-    recorded = not np.isnan(enabled).all()
-    ready = enabled if recorded else started
+    is_told = ~np.isnan(enabled) & until_enabled
+    ready = np.where(is_told, enabled, started)
     known = (before >= 0) & ~np.isnan(ready) & (log.steps["attempt"].to_numpy() == 1)
-    busy = _busy(log) if less_busy and not recorded else None
+    busy = _busy(log) if less_busy and not is_told.all() else None
     names = np.asarray(log.activities)
     steps = {node.name for node in all_nodes(workflow) if isinstance(node, Task | Wait | Call)}
     found: dict[str, Distribution] = {}
@@ -67,9 +74,9 @@ def delays_of(
             continue
         gaps = np.maximum(on_duty(calendars.get(node.name), since[rows], ready[rows]), 0.0)
         if busy is not None:
-            has_resource = log.resource_codes[rows] >= 0
+            is_queue = (log.resource_codes[rows] >= 0) & ~is_told[rows]
             own = log.resource_codes[rows].astype(np.int64)
-            gaps -= np.where(has_resource, np.minimum(busy.within(own, since[rows], ready[rows]), gaps), 0.0)
+            gaps -= np.where(is_queue, np.minimum(busy.within(own, since[rows], ready[rows]), gaps), 0.0)
         if gaps.mean() < _LEAST_S:
             continue
         sources = log.activity_codes[before[rows]]

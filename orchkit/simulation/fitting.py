@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -13,13 +13,15 @@ import numpy as np
 import pandas as pd
 
 from orchkit.analysis.distances import distances
-from orchkit.analysis.spans import case_durations_s, moments_s
-from orchkit.errors import ScenarioError
+from orchkit.analysis.spans import moments_s
+from orchkit.errors import ScenarioError, nearest
 from orchkit.log import EventLog, expect_log
-from orchkit.model.definition import all_nodes
+from orchkit.model.definition import all_nodes, check_kind
 from orchkit.model.nodes import Task
 from orchkit.model.states import StepStatus
+from orchkit.simulation.admission import known_steps, one_replication
 from orchkit.simulation.calendars import Calendar
+from orchkit.simulation.choices import shares_of
 from orchkit.simulation.decided import attributes_in, decided_by
 from orchkit.simulation.delays import delays_of, worked
 from orchkit.simulation.differences import durations_of
@@ -31,22 +33,20 @@ from orchkit.simulation.presence import Crew, crew_of, roles_of
 from orchkit.simulation.rates import arrivals_in
 from orchkit.simulation.repeats import failures_of, retry_notes
 from orchkit.simulation.replications import simulate_quietly
-from orchkit.simulation.routes import branch_shares
 from orchkit.simulation.scenario import Resource, Scenario
 from orchkit.simulation.starts import with_starts
 from orchkit.simulation.teams import teams_of
+from orchkit.simulation.trial import arrived_s, goodness_of, split_by_time
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from orchkit.model.definition import Workflow
 
-__all__ = ["Fit", "fit", "split_by_time"]
+__all__ = ["Fit", "fit"]
 
-_MOST = 0.95
-_AS_MANY_BEFORE = 3  # times the cases held out: enough that as many arrive after those that came before
+_CLEARLY = 1.25
 _SPARE = 0.1  # a role that is busy all the time has a queue without end
-_ABSOLUTE = ("absolute_event", "case_arrival")  # the past lies elsewhere on the clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +115,15 @@ def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0)
     sample (see ``families``), by resource where people differ (see ``differences``).
 
     What goes by between steps and is no queue is a delay, by the step before and in the hours of the role (see
-    ``delays``). Where the log does not say when steps could begin, a gap during which the resource was at another step
-    may be a queue or not: both are simulated, and what comes nearer to the log's cycle times is taken. A loop goes
-    around as often as its steps follow one another; a wait takes as long as it did. A branch's probability is its
-    share of the direct successions in the log that pass the gateway; the failure rate of a task is that of its
-    attempts, by class. Attributes of the log's cases are drawn as whole rows; where a gateway's own conditions over
-    them give the shares that were counted (to 5 %), the conditions decide. Tasks without a role in the workflow are
-    given to teams, by who does them (see ``teams``). Where more work arrives than a role can do, it gets more people,
-    if that brings cycle times nearer to the log's than a queue that grows. What one cannot see in a log (priorities,
-    batches, patience) is not estimated.
+    ``delays``). What goes by after a step was enabled is a queue, and so is, where that is not told, the time during
+    which its resource was still at another; unless cycle times are clearly nearer to the log's where it is none: that
+    is simulated. A loop goes around as often as its steps follow one another; a wait takes as long as it did. A
+    branch's probability is its share where the cases are played through the workflow (see ``choices``); the failure
+    rate of a task is that of its attempts, by class. Attributes of the log's cases are drawn as whole rows; where a
+    gateway's own conditions over them give the shares that were counted (to 5 %), the conditions decide. Tasks
+    without a role in the workflow are given to teams, by who does them (see ``teams``). Where more work arrives than
+    a role can do, it gets more people, if that brings cycle times nearer to the log's than a queue that grows. What
+    one cannot see in a log (priorities, batches, patience) is not estimated.
 
     Examples
     --------
@@ -134,22 +134,24 @@ def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0)
     >>> found.families[["activity", "family"]].values.tolist(), found.scenario.resources["clerk"].count
     ([['check', 'uniform']], 1)
     """
-    expect_log(log, "fit")
-    log, notes = with_starts(log)
-    seen, held_out = split_by_time(log, train)
+    check_kind(workflow, "fit")
+    log, starts = with_starts(one_replication(expect_log(log, "fit")))
+    known, passed_over = known_steps(workflow, log)
+    seen, _ = split_by_time(known, train)
+    _, held_out = split_by_time(log, train)
     teams = teams_of(workflow, seen)
     by_task = {**_roles(workflow), **teams}
     crews = {role: crew_of(seen, rows) for role, rows in roles_of(by_task, seen).items()}
     calendars = {task: crews[role].calendar for task, role in by_task.items() if role in crews}
     worked_s = _worked(seen, crews, calendars)
-    families = _families(workflow, seen, worked_s)
+    families, borrowed = _families(workflow, known, seen, worked_s)
     durations, named = durations_of(seen, families, by_task, crews, worked_s)
     scenario = Scenario(
-        arrivals=arrivals_in(_begun(seen)),
+        arrivals=arrivals_in(arrived_s(seen)),
         durations=durations,
         resources={role: crew.as_resource(role, seen.resources, by_name=role in named) for role, crew in crews.items()},
         requires={task: {team: 1} for task, team in teams.items() if team in crews},
-        branching=branch_shares(workflow, seen),
+        branching=shares_of(workflow, seen),
         attributes=attributes_in(seen),
         failures=failures_of(workflow, seen),
         loops=loops_of(workflow, seen),
@@ -166,8 +168,9 @@ def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0)
         ],
         columns=["activity", "family", "mean_s", "distance_s", "count"],
     )
-    goodness = _goodness(workflow, scenario, seen, held_out, seed)
-    return Fit(scenario, table, goodness, held_out, (*notes, *raised, *retry_notes(workflow, seen)))
+    goodness, short = goodness_of(workflow, scenario, seen, held_out, seed)
+    notes = (*starts, *passed_over, *borrowed, *raised, *retry_notes(workflow, seen), *short)
+    return Fit(scenario, table, goodness, held_out, notes)
 
 
 def _roles(workflow: Workflow) -> dict[str, str]:
@@ -191,12 +194,17 @@ def _nearest(
 ) -> tuple[Scenario, list[str]]:
     """Return the scenario with the delays and hands that bring its cycle times nearest to the log's, and notes.
 
-    Where the log does not say when steps could begin, a gap may be a queue or a delay; where more work arrives than
-    those at work can do, there may be more people than were seen, or a queue that grew in the log as well.
+    A gap before a step may be a queue or a delay, also after the moment at which the log says that it was enabled: who
+    would take it may not be meant to do so at once. Where more work arrives than those at work can do, there may be
+    more people than were seen, or a queue that grew in the log as well.
     """
-    recorded = seen.steps["enabled"].notna().any()
-    queues = (False,) if recorded else (True, False)
-    delays = [delays_of(workflow, seen, calendars, less_busy=less_busy) for less_busy in queues]
+    ways = [(True, False), (False, False)]
+    if seen.steps["enabled"].notna().any():
+        ways.insert(0, (True, True))
+    delays = [
+        delays_of(workflow, seen, calendars, less_busy=less_busy, until_enabled=until_enabled)
+        for less_busy, until_enabled in ways
+    ]
     resources, notes = _raised(workflow, scenario)
     tried = [replace(scenario, delays=one) for place, one in enumerate(delays) if one not in delays[:place]]
     if notes:
@@ -207,7 +215,8 @@ def _nearest(
         _cycle_distance(seen, simulate_quietly(workflow, one, cases=len(seen), seed=seed, progress=False))
         for one in tried
     ]
-    best = tried[int(np.nanargmin(away))] if not np.isnan(away).all() else tried[-1]
+    # What the log tells is left only for what is clearly nearer.
+    best = tried[min(range(len(tried)), key=lambda place: away[place] * (_CLEARLY if place else 1))]
     return best, notes if best.resources is resources else []
 
 
@@ -228,73 +237,7 @@ def _raised(workflow: Workflow, scenario: Scenario) -> tuple[dict[str, Resource]
 
 def _cycle_distance(log: EventLog, other: EventLog) -> float:
     found = distances(log, other).set_index("distance")["value"]
-    return float(found["cycle_time"])
-
-
-def _goodness(workflow: Workflow, scenario: Scenario, seen: EventLog, held_out: EventLog, seed: int) -> pd.DataFrame:
-    """Return the distances of the cases held out to as many simulated ones, and beside them to those of the past."""
-    if not len(held_out):
-        return pd.DataFrame({"distance": [], "value": [], "past": [], "unit": []})
-    table = distances(held_out, _observed(workflow, scenario, seen, held_out, seed))
-    past = distances(held_out, seen)["value"].where(~table["distance"].isin(_ABSOLUTE))
-    table.insert(2, "past", past)
-    return table
-
-
-def _observed(workflow: Workflow, scenario: Scenario, seen: EventLog, log: EventLog, seed: int) -> EventLog:
-    """Simulate as many cases as a log has, and look at them as long as the log does.
-
-    So that they do not find all idle, others arrive before, for as long as most cases took in the past.
-    """
-    first_s, last_s = scenario.start.timestamp(), max(_last_s(log, name) for name in ("started", "completed"))
-    lengths = case_durations_s(seen)
-    before_s = float(np.quantile(lengths[~np.isnan(lengths)], _MOST)) if (~np.isnan(lengths)).any() else 0.0
-    before_s = min(before_s, float(np.ptp(_begun(log))))
-    simulated = simulate_quietly(
-        workflow,
-        replace(scenario, start=scenario.start - timedelta(seconds=before_s)),
-        cases=len(log) * _AS_MANY_BEFORE,
-        until=last_s - first_s + before_s,
-        warm_up=before_s,
-        seed=seed,
-        progress=False,
-    )
-    order = np.argsort(moments_s(simulated.cases["started"]), kind="stable")
-    simulated = _part(simulated, order[: len(log)])
-    steps = simulated.steps
-    if log.cases["completed"].isna().any() or steps["completed"].notna().all():
-        return simulated
-    # A log that knows no open cases takes what it has seen of them for the whole.
-    return EventLog(steps[steps["completed"].notna()])
-
-
-def _last_s(log: EventLog, name: str) -> float:
-    times = moments_s(log.steps[name])
-    return float(times[~np.isnan(times)].max(initial=-np.inf))
-
-
-def split_by_time(log: EventLog, share: float) -> tuple[EventLog, EventLog]:
-    """Return the first cases by their start, and the rest.
-
-    Raises
-    ------
-    ScenarioError
-        The share is not above 0 and at most 1, or the log has fewer than two cases with a start.
-    """
-    started = moments_s(log.cases["started"])
-    known = np.flatnonzero(~np.isnan(started))
-    if not 0 < share <= 1 or len(known) < 2:  # noqa: PLR2004 -- a time between cases needs two
-        message = f"fit: train must be above 0 and at most 1 (is {share!r}), of two cases or more (are {len(known)})."
-        raise ScenarioError(message)
-    order = known[np.argsort(started[known], kind="stable")]
-    size = max(2, round(len(order) * share))
-    return _part(log, order[:size]), _part(log, order[size:])
-
-
-def _part(log: EventLog, places: NDArray[np.intp]) -> EventLog:
-    chosen = np.zeros(len(log), dtype=bool)
-    chosen[places] = True
-    return EventLog(log.steps[chosen[log.case_codes]], log.cases[chosen])
+    return float(found.fillna(0)["cycle_time"])
 
 
 def _first(log: EventLog) -> datetime:
@@ -302,27 +245,37 @@ def _first(log: EventLog) -> datetime:
     return moment.astimezone(UTC)
 
 
-def _begun(log: EventLog) -> NDArray[np.float64]:
-    started = moments_s(log.cases["started"])
-    return started[~np.isnan(started)]
-
-
-def _families(workflow: Workflow, log: EventLog, worked_s: NDArray[np.float64]) -> dict[str, Family]:
+def _families(
+    workflow: Workflow, log: EventLog, seen: EventLog, worked_s: NDArray[np.float64]
+) -> tuple[dict[str, Family], list[str]]:
+    """Return the family of each task, and a note of each that only the cases held out have."""
     known = ~np.isnan(worked_s)
-    names = {name: code for code, name in enumerate(log.activities)}
-    found = {}
+    names = {name: code for code, name in enumerate(seen.activities)}
+    found, notes = dict[str, Family](), []
     for node in all_nodes(workflow):
         if not isinstance(node, Task):
             continue
-        rows = known & (log.activity_codes == names.get(node.name, -1))
-        if not rows.any():
+        lengths = worked_s[known & (seen.activity_codes == names.get(node.name, -1))]
+        if not len(lengths):
+            lengths = _lengths(log, node.name)
+            notes.append(f"{node.name}: the first cases do not have it; how long it takes is what the last ones say.")
+        if not len(lengths):
+            names_seen = [str(name) for name in log.activities]
+            hint = "" if node.name in names_seen else nearest(node.name, names_seen)
             message = (
                 f"fit: the log has no completed step of the task {node.name!r} with a start and an end. "
-                f"Activities of the log: {', '.join(log.activities[:10])}."
+                f"Activities of the log: {', '.join(names_seen[:10])}.{hint} "
+                "Give the task the name of its activity, or fit a workflow without it."
             )
             raise ScenarioError(message, node=node.name)
-        found[node.name] = best_family(worked_s[rows])
-    return found
+        found[node.name] = best_family(lengths)
+    return found, notes
+
+
+def _lengths(log: EventLog, activity: str) -> NDArray[np.float64]:
+    steps = log.steps[(log.steps["activity"] == activity) & (log.steps["status"] == StepStatus.COMPLETED)]
+    lengths = moments_s(steps["completed"]) - moments_s(steps["started"])
+    return np.maximum(lengths[~np.isnan(lengths)], 0.0)
 
 
 def _worked(log: EventLog, crews: Mapping[str, Crew], calendars: Mapping[str, Calendar | None]) -> NDArray[np.float64]:

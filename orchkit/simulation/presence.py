@@ -115,7 +115,9 @@ def roles_of(by_task: Mapping[str, str], log: EventLog) -> dict[str, NDArray[np.
     known = (of_step >= 0) & (log.resource_codes >= 0)
     counts = np.zeros((len(log.resources), len(roles)))
     np.add.at(counts, (log.resource_codes[known], of_step[known]), 1)
-    home = counts.argmax(axis=1) if roles else np.zeros(len(log.resources), dtype=np.int64)
+    if not known.any():
+        return {}
+    home = counts.argmax(axis=1)
     return {
         role: known & (home[log.resource_codes] == place)
         for place, role in enumerate(roles)

@@ -510,6 +510,7 @@ class Memory:
         for number, (_, resource, first) in enumerate(self.program.pools):
             q = int(m[at.M_POOLS]) + at.Q_WIDTH * number
             m[q + at.Q_FIRST], m[q + at.Q_COUNT] = first, resource.count
+            m[q + at.Q_CALENDAR] = self.program.pool_calendars[number]
             m[q + at.Q_IDLE], m[q + at.Q_IDLE_LAST], m[q + at.Q_IDLE_COUNT] = (
                 first,
                 first + resource.count - 1,

@@ -53,6 +53,20 @@ def test_a_delay_goes_by_in_the_hours_of_the_role_before_the_step_is_enabled():
     assert rows.loc["close", "wait_contention_s"] == rows.loc["close", "wait_calendar_s"] == 0
 
 
+def test_a_delay_goes_by_in_the_hours_of_anybody_of_the_role():
+    early, late = ok.Calendar({"mon": "08:00-10:00"}), ok.Calendar({"mon": "10:00-20:00"})
+    scenario = ok.Scenario(
+        ok.ArrivalTimes((9 * 3600.0,)),  # a Monday, 9:00
+        {"send": "1 h"},
+        {"clerk": ok.Resource(members={"Ann": early, "Bob": late})},
+        delays={"send": "5 h"},
+    )
+
+    log = ok.simulate(ok.workflow("offer", [ok.task("send", role="clerk")]), scenario, cases=1)
+
+    assert str(log.steps["enabled"][0]) == "2025-01-06 14:00:00+00:00"
+
+
 def test_a_delay_depends_on_the_task_before():
     # Without a calendar, so that it is the time on the clock.
     scenario = ok.Scenario(

@@ -8,9 +8,11 @@ import pytest
 
 import orchkit as ok
 from orchkit.errors import ScenarioError
-from orchkit.simulation.fitting import fit, split_by_time
+from orchkit.simulation.choices import shares_of
+from orchkit.simulation.fitting import fit
 from orchkit.simulation.presence import roles_of
 from orchkit.simulation.routes import branch_shares
+from orchkit.simulation.trial import split_by_time
 
 ORDER = ok.workflow(
     "order",
@@ -250,3 +252,110 @@ def test_the_role_that_the_log_names_is_that_of_its_people() -> None:
         "clerk": {"Ann"},
         "packer": {"Bob"},
     }
+
+
+def test_choices_of_loops_and_parallel_paths_are_those_that_cases_took() -> None:
+    # A loop of a free graph, beside another path: what follows a step may be of the other path.
+    workflow = ok.read_workflow("""
+workflow: dossier
+nodes:
+  start: start
+  both: parallel
+  again: exclusive
+  call: task
+  enough: exclusive
+  some: exclusive
+  letter: task
+  none: exclusive
+  joined: parallel
+  end: end
+flows:
+  - start -> both -> again -> call -> enough
+  - {enough -> again: more}
+  - enough -> joined
+  - both -> some
+  - {some -> letter: wanted}
+  - letter -> none
+  - some -> none -> joined -> end
+""")
+    shares = {"enough": {"again": 0.6, "joined": 0.4}, "some": {"letter": 0.3, "none": 0.7}}
+    truth = ok.Scenario("1 h", {"call": ok.exponential(60), "letter": ok.exponential(60)}, branching=shares)
+
+    log = ok.simulate(workflow, truth, cases=500, seed=3, progress=False)
+    done = log.steps["activity"].value_counts()
+
+    found = shares_of(workflow, log)
+
+    assert found["some"] == pytest.approx({"letter": done["letter"] / 500, "none": 1 - done["letter"] / 500})
+    assert found["enough"] == pytest.approx({"again": 1 - 500 / done["call"], "joined": 500 / done["call"]})
+
+
+def test_each_flow_of_an_inclusive_split_has_a_share_of_its_own() -> None:
+    workflow = ok.read_workflow("""
+workflow: parcel
+nodes: {start: start, which: inclusive, a: task, b: task, joined: inclusive, end: end}
+flows:
+  - start -> which
+  - {which -> a: wants_a}
+  - {which -> b: wants_b}
+  - a -> joined
+  - b -> joined -> end
+""")
+    a, both = ["a"], ["a", "b"]
+    rows = [(str(case), name) for case, names in enumerate([a, a, both, both, ["b"]]) for name in names]
+    steps = pd.DataFrame(rows, columns=["case_id", "activity"])
+    steps["completed"] = pd.date_range("2024-05-06T09:00Z", periods=len(steps), freq="h")
+
+    assert shares_of(workflow, ok.EventLog(steps)) == {"which": {"a": 0.8, "b": 0.6}}
+
+
+SERVE = ok.workflow("queue", [ok.task("serve")])
+
+
+def served(**columns):
+    steps = pd.DataFrame({"case_id": list("abcdefgh"), "activity": "serve"})
+    steps["started"] = pd.date_range("2024-05-06T09:00Z", periods=8, freq="h")
+    steps["completed"] = steps["started"] + pd.Timedelta("5 min")
+    return ok.EventLog(steps.assign(**columns))
+
+
+@pytest.mark.parametrize(
+    ("log", "settings", "message"),
+    [
+        (
+            served(activity="Serve"),
+            {},
+            "no step of 'queue': it has Serve; the workflow has serve.",
+        ),
+        (served(case_id="a"), {}, "two cases or more whose start is known, and the log has 1"),
+        (served(status="FAILED"), {}, "no completed step of the task 'serve'"),
+        (
+            served(),
+            {"train": "most"},
+            "train is the share of the cases to learn from, above 0 and at most 1, not 'most'",
+        ),
+        (served(), {"seed": "x"}, "seed must be a whole number, not 'x'"),
+        (
+            ok.simulate(SERVE, ok.Scenario("1 h", {"serve": 60}), cases=3, replications=2, progress=False),
+            {},
+            "the log has 2 replications",
+        ),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused_with_what_to_do(log, settings, message) -> None:
+    with pytest.raises(ScenarioError) as found:
+        fit(SERVE, log, **settings)
+    assert message in str(found.value)
+
+
+def test_what_is_odd_in_a_log_is_told() -> None:
+    more = served()
+    unknown = more.steps.assign(activity="phone", completed=more.steps["completed"] + pd.Timedelta("1 min"))
+    others = ok.EventLog(pd.concat([more.steps, unknown]))
+    same = served(started=pd.Timestamp("2024-05-06T09:00Z"), completed=pd.Timestamp("2024-05-06T09:00Z"))
+
+    told = "'queue' has no phone (8): these steps were passed over, and the time that they took is delay."
+    assert fit(SERVE, others, train=1).notes == (told,)
+    assert fit(SERVE, same).notes == (
+        "No simulated step ended in the time of the cases held out: there is nothing to compare them to.",
+    )

@@ -265,8 +265,9 @@ K_NUMBER, K_ARRIVED, K_KEY, K_ROOT, K_LAST, K_VISITS = range(6)
     Q_JOINT,
     Q_OTHERS,
     Q_OTHER_COUNT,
+    Q_CALENDAR,
     Q_WIDTH,
-) = range(16)
+) = range(17)
 R_NEXT, R_CALENDAR, R_STEP, R_LAST_NODE, R_POOL, R_BUSY, R_ALSO, R_HELPED, R_WIDTH = range(9)
 
 # Statuses, as in orchkit.model.states -------------------------------------------

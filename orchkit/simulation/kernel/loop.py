@@ -103,7 +103,7 @@ def _carry_out(p, m, d, do, slot, gen, value):
     elif do == DO_LATER:
         # A delay goes by in the hours of those who will do the work.
         pool = p[n + N_POOL]
-        calendar = m[m[M_UNITS] + R_WIDTH * m[m[M_POOLS] + Q_WIDTH * pool + Q_FIRST] + R_CALENDAR] if pool >= 0 else -1
+        calendar = m[m[M_POOLS] + Q_WIDTH * pool + Q_CALENDAR] if pool >= 0 else -1
         schedule(m, working_until(p, calendar, now, value), E_READY, slot, m[s])
     elif do == DO_RETRY:
         schedule(m, now + value, E_RETRY, slot, m[s])
