@@ -67,6 +67,9 @@ def seconds(duration: Duration) -> float:
             value = float(duration)
         except OverflowError:
             value = math.inf
+        except TypeError:  # NumPy's differences of time are integers, too
+            message = f"{duration!r} is not a duration: give {_EXPECTED}."
+            raise ValueError(message) from None
     if not math.isfinite(value) or value < 0:
         message = f"{duration!r} is not a duration: it must be finite and not negative."
         raise ValueError(message)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import SupportsFloat
 
 from orchkit.errors import ScenarioError, nearest
@@ -18,7 +19,9 @@ __all__ = [
     "FAMILIES",
     "Distribution",
     "Drawn",
+    "as_constant",
     "as_distribution",
+    "as_numbers",
     "by_attribute",
     "by_previous",
     "by_resource",
@@ -95,6 +98,10 @@ class Distribution:
         names = FAMILIES.get(self.family)
         if names is None:
             message = f"There is no distribution {self.family!r}.{nearest(self.family, FAMILIES)}"
+            raise ScenarioError(message)
+        is_numbers = isinstance(self.parameters, tuple | list) and all(isinstance(one, Real) for one in self.parameters)
+        if not is_numbers:
+            message = f"{self.family}: parameters are numbers, one for each of {', '.join(names)}: {self.parameters!r}."
             raise ScenarioError(message)
         if len(self.parameters) != len(names):
             message = f"{self.family} takes {', '.join(names) or 'no parameters'}; got {len(self.parameters)}."
@@ -252,6 +259,40 @@ def as_distribution(value: Drawn, where: str) -> Distribution:
     return constant(_seconds(value, where))
 
 
+def as_numbers(value: Drawn, where: str, least: float = 0.0) -> Distribution:
+    """Return what is drawn as a distribution of numbers: of durations, or of whatever is not below a least one.
+
+    Raises
+    ------
+    ScenarioError
+        It is neither a distribution nor a duration, or may give what is no such number.
+
+    Examples
+    --------
+    >>> as_numbers(categorical({"quick": 1}), "durations: ship")
+    Traceback (most recent call last):
+    orchkit.errors.ScenarioError: durations: ship: categorical: 'quick' is no duration.
+    """
+    found = as_distribution(value, where)
+    for part in (*found.parts.values(), *([found.otherwise] if found.otherwise else [])):
+        as_numbers(part, where, least)
+    for one in found.values:
+        is_number = isinstance(one, Real) and not isinstance(one, bool) and math.isfinite(one)
+        if not is_number or float(one) < least:  # type: ignore[arg-type]  # it is one
+            message = f"{where}: {found.family}: {one!r} is no {'duration' if least == 0 else 'number'}."
+            raise ScenarioError(message)
+    return found
+
+
+def as_constant(value: Drawn, where: str) -> float:
+    """Return the seconds of what is one duration, and no distribution."""
+    found = as_distribution(value, where)
+    if found.family != "constant":
+        message = f"{where} is one duration, not a distribution ({found.family})."
+        raise ScenarioError(message)
+    return found.parameters[0]
+
+
 def _seconds(value: Duration, where: str) -> float:
     try:
         return seconds(value)
@@ -353,6 +394,8 @@ def categorical(shares: Mapping[object, float]) -> Distribution:
 def by_attribute(attribute: str, parts: Mapping[object, Drawn], otherwise: Drawn | None = None) -> Distribution:
     """Return the distribution that depends on an attribute of the case.
 
+    A case whose value has no part, where there is no ``otherwise``, is an error when it comes to the task.
+
     Examples
     --------
     >>> by_attribute("country", {"US": "1 h"}, otherwise="3 h").mean
@@ -362,7 +405,10 @@ def by_attribute(attribute: str, parts: Mapping[object, Drawn], otherwise: Drawn
 
 
 def by_resource(parts: Mapping[str, Drawn], otherwise: Drawn | None = None) -> Distribution:
-    """Return the distribution that depends on who does the task: by the name of the resource."""
+    """Return the distribution that depends on who does the task: by the name of the resource.
+
+    Without ``otherwise``, all who may do the task need a part.
+    """
     return _composed("by_resource", "", parts, otherwise)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from orchkit.simulation.calendars import Calendar
     from orchkit.tokens import Net
 
-__all__ = ["Overload", "ScenarioWarning", "overloads", "warn_of_overload"]
+__all__ = ["Overload", "ScenarioWarning", "overloads", "rate_of", "warn_of_overload"]
 
 _WEEK_S = 168 * 3600.0
 _ROUNDS = 200
@@ -63,7 +63,7 @@ def overloads(workflow: Workflow, scenario: Scenario) -> list[Overload]:
     follows from them, timeouts, sagas), some cases are played with nobody to wait for, and a role is named only where
     its load is too great beyond doubt. A task whose cases give up waiting is passed over.
     """
-    rate = _rate(scenario)
+    rate = rate_of(scenario)
     if rate is None or not scenario.resources:
         return []
     found = []
@@ -102,7 +102,7 @@ def _hours(calendar: Calendar | None) -> float:
     return _WEEK_S / 3600 if calendar is None else calendar.hours_per_week
 
 
-def _rate(scenario: Scenario) -> float | None:
+def rate_of(scenario: Scenario) -> float | None:
     """Return how many cases arrive in a second; None where they are counted, or come all at once."""
     match scenario.arrivals:
         case Profile(per_hour):

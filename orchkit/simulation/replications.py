@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import warnings
 from collections.abc import Callable
@@ -17,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from orchkit.errors import ScenarioError
-from orchkit.model.definition import Workflow
+from orchkit.model.definition import Workflow, check_kind
 from orchkit.simulation.distributions import Distribution, constant
 from orchkit.simulation.forward import Route, go_forward, route_of
 from orchkit.simulation.kernel import layout as at
 from orchkit.simulation.known import Replication
-from orchkit.simulation.load import ScenarioWarning, warn_of_overload
+from orchkit.simulation.load import ScenarioWarning, rate_of, warn_of_overload
 from orchkit.simulation.lowering import Lowered, lower
 from orchkit.simulation.output import log_of, with_names
 from orchkit.simulation.resumption import Resumption, outlasted_notes, resumption
@@ -46,6 +47,7 @@ _CHUNK = 1 << 13
 _MOST_RESTARTS = 8
 _LONG_S = 2.0
 _AT_ONCE = 512  # replications that are handed to an executor ahead
+_MOST_CASES = 1_000_000_000
 _LONGEST_STILL = 100  # times so many events without the end of any case
 _DISCIPLINES = ("fifo", "lifo", "priority", "preemptive", "shortest")
 
@@ -153,6 +155,13 @@ def _simulate(  # noqa: PLR0913 -- the words of a simulation
     executor: Executor | None = None,
     progress: bool | None = None,
 ) -> EventLog:
+    check_kind(workflow, "simulate")
+    if not isinstance(scenario, Scenario):
+        message = f"simulate takes a scenario, ok.Scenario(…) or ok.read_scenario(path), not {type(scenario).__name__}."
+        raise ScenarioError(message)
+    if executor is not None and not hasattr(executor, "submit"):
+        message = f"simulate: executor is one of concurrent.futures, ProcessPoolExecutor(), not {executor!r}."
+        raise ScenarioError(message)
     flight = None if in_flight is None else open_cases(in_flight, workflow)
     if flight is not None:
         scenario, cases = _begun(scenario, flight, cases)
@@ -166,6 +175,7 @@ def _simulate(  # noqa: PLR0913 -- the words of a simulation
     replications, seed = _whole(replications, "replications", 1), _whole(seed, "seed", None)
     runs = () if flight is None else (run for case in flight.cases for run in case.runs)
     known = () if flight is None else [case.attributes for case in flight.cases]
+    _check_size(scenario, cases, until, replications)
     program = lower(workflow, scenario, {run.workflow.digest: run.workflow for run in runs}.values(), known)
     warn(workflow, scenario)
     resumed = None if flight is None else resumption(flight, program)
@@ -188,6 +198,20 @@ def _simulate(  # noqa: PLR0913 -- the words of a simulation
     outlasted = np.logical_or.reduce([part.outlasted for part in parts])
     notes = (*flight.notes, *outlasted_notes(resumed, program, outlasted))
     return with_names(log, resumed.names).with_notes(notes)
+
+
+def _check_size(scenario: Scenario, cases: int | None, until: Duration | None, replications: int) -> None:
+    """Refuse more cases than any memory has room for."""
+    rate = rate_of(scenario)
+    coming = math.inf if cases is None else cases
+    if until is not None and rate is not None:
+        coming = min(coming, rate * _micros(until, "until") / at.MICRO)
+    if math.isfinite(coming) and coming * replications > _MOST_CASES:
+        message = (
+            f"simulate: {coming * replications:,.0f} cases would arrive in all, of which no memory holds the log: "
+            f"at most {_MOST_CASES:,} do. Give fewer cases or replications, or a shorter time."
+        )
+        raise ScenarioError(message)
 
 
 def _whole(value: object, name: str, least: int | None) -> int:
@@ -329,6 +353,8 @@ def _attempt(task: _Task, number: int, margin: int, stopped: threading.Event | N
             raise KeyboardInterrupt(message)
         state = run(p, memory.m, d, _EVENTS_AT_ONCE, margin)
         if state == 3:  # noqa: PLR2004 -- as the kernel says
+            if memory.m[at.M_UNKNOWN]:
+                raise _unknown(program, int(memory.m[at.M_UNKNOWN]) - 1)
             return None
         over = memory.drain(at.M_ENDED, at.M_ENDED_COUNT, at.ENDED_WIDTH)
         still = 0 if len(over) else still + 1
@@ -350,6 +376,15 @@ def _attempt(task: _Task, number: int, margin: int, stopped: threading.Event | N
         outlasted,
         memory.helped(),
     )
+
+
+def _unknown(program: Lowered, number: int) -> ScenarioError:
+    node = program.nodes[number].name
+    message = (
+        f"simulate: {node!r}: a case has a value for which by_attribute says nothing. Give it an otherwise=…, "
+        "for all values that it does not name."
+    )
+    return ScenarioError(message, node=node)
 
 
 def _endless(program: Lowered, memory: Memory) -> ScenarioError:

@@ -13,12 +13,15 @@ from enum import StrEnum
 from numbers import Integral, Real
 from typing import Any
 
+import pandas as pd
+
 from orchkit.errors import ScenarioError, nearest
+from orchkit.log import EventLog
 from orchkit.model.states import ErrorClass
 from orchkit.simulation.arrivals import ArrivalTimes, Profile, arrivals_of
 from orchkit.simulation.attributes import as_attribute, attributes_of
 from orchkit.simulation.calendars import Calendar
-from orchkit.simulation.distributions import Distribution, Drawn, as_distribution
+from orchkit.simulation.distributions import Distribution, Drawn, as_constant, as_distribution, as_numbers
 from orchkit.units import Duration
 
 __all__ = [
@@ -35,6 +38,7 @@ __all__ = [
 ]
 
 _FOREVER_S = 1e11  # 3,000 years
+_FIRST_YEAR, _LAST_YEAR = 1970, 9900
 _MOST = 1_000_000  # people, or cases at once: more of a role is better left unlimited
 
 
@@ -138,7 +142,7 @@ class Failure:
         keep(self, "error", error)
         _probability(self.probability, "failure: probability")
         if self.after is not None:
-            keep(self, "after", as_distribution(self.after, "failure: after"))
+            keep(self, "after", as_numbers(self.after, "failure: after"))
         if not self.type:
             keep(self, "type", "Timeout" if error is ErrorClass.TIMEOUT else f"{error.value.capitalize()}Error")
 
@@ -162,7 +166,7 @@ class Response:
     fails: float = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "after", as_distribution(self.after, "response: after"))
+        object.__setattr__(self, "after", as_numbers(self.after, "response: after"))
         _probability(self.never, "response: never")
         _probability(self.fails, "response: fails")
 
@@ -189,7 +193,7 @@ class Loop:
 
     def __post_init__(self) -> None:
         if self.items is not None:
-            object.__setattr__(self, "items", as_distribution(self.items, "loop: items"))
+            object.__setattr__(self, "items", as_numbers(self.items, "loop: items"))
         elif self.repeat is None and not self.skip and not self.exit:
             message = "loop: say how many items there are (items), or how likely one more iteration is (repeat)."
             raise ScenarioError(message)
@@ -217,8 +221,7 @@ class Batch:
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", _whole(self.size, 1, "batch: size must be"))
         if self.max_wait is not None:
-            wait_s = as_distribution(self.max_wait, "batch: max_wait").parameters[0]
-            object.__setattr__(self, "max_wait", min(wait_s, _FOREVER_S))
+            object.__setattr__(self, "max_wait", min(as_constant(self.max_wait, "batch: max_wait"), _FOREVER_S))
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,12 +304,19 @@ class Scenario:
     def __post_init__(self) -> None:
         keep = object.__setattr__
         if self.arrivals is not None and not isinstance(self.arrivals, Profile | ArrivalTimes):
-            keep(self, "arrivals", as_distribution(self.arrivals, "arrivals"))
+            keep(self, "arrivals", as_numbers(self.arrivals, "arrivals"))
+            if self.arrivals.parts:  # type: ignore[union-attr]  # it is one now
+                message = "arrivals: who comes does not depend on an attribute or a resource. Give one distribution."
+                raise ScenarioError(message)
         given: Any = self.attributes
+        if not isinstance(given, Mapping | EventLog | pd.DataFrame):
+            message = f"attributes: give an entry a name, a table with a row a case, or a log, not {given!r}."
+            raise ScenarioError(message)
         given = given if isinstance(given, Mapping) else attributes_of(given)
         keep(self, "attributes", _each(given, "attributes", as_attribute))
-        for name in ("durations", "delays", "patience", "setups", "priorities"):
-            keep(self, name, _each(getattr(self, name), name, as_distribution))
+        for name in ("durations", "delays", "patience", "setups"):
+            keep(self, name, _each(getattr(self, name), name, as_numbers))
+        keep(self, "priorities", _each(self.priorities, "priorities", _as_priority))
         keep(self, "resources", _each(self.resources, "resources", _as_resource))
         keep(self, "failures", _each(self.failures, "failures", _as_failures))
         keep(self, "waits", _each(self.waits, "waits", _as_response))
@@ -321,9 +331,12 @@ class Scenario:
         if start.tzinfo is None:
             message = "start: the moment needs a time zone, such as 2025-01-06T00:00:00+00:00."
             raise ScenarioError(message)
+        if not _FIRST_YEAR < start.year <= _LAST_YEAR:
+            message = f"start: the year is between {_FIRST_YEAR} and {_LAST_YEAR}, not {start.year}."
+            raise ScenarioError(message)
         keep(self, "start", start)
         if self.sla is not None:
-            keep(self, "sla", as_distribution(self.sla, "sla").parameters[0])
+            keep(self, "sla", as_constant(self.sla, "sla"))
 
 
 def _moment(value: object) -> datetime:
@@ -385,6 +398,10 @@ def _as_counts(value: Mapping[str, int] | Iterable[str], where: str) -> dict[str
     counts = dict(value) if isinstance(value, Mapping) else dict.fromkeys(value, 1)
     what = f"{where}: {{}}: how many are needed at once is"
     return {role: _whole(count, 1, what.format(role)) for role, count in counts.items()}
+
+
+def _as_priority(value: Drawn, where: str) -> Distribution:
+    return as_numbers(value, where, -math.inf)
 
 
 def _as_response(value: Response | Drawn, where: str) -> Response:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from orchkit.errors import ScenarioError
 from orchkit.log import EventLog
 from orchkit.simulation.flight import InFlight, OpenCase, OpenRun, open_steps
 from orchkit.simulation.replay import replayed
@@ -27,8 +28,11 @@ def in_flight(source: Source, workflow: Workflow) -> InFlight:
             return source
         case EventLog():
             return replayed(source, workflow)
-        case _:
+        case _ if hasattr(source, "in_flight"):
             return _of_engine(source, workflow)
+        case _:
+            message = f"in_flight: give an engine, or a log with open cases, not {source!r}."
+            raise ScenarioError(message)
 
 
 def _of_engine(engine: Engine, workflow: Workflow) -> InFlight:

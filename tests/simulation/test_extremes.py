@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import orchkit as ok
@@ -68,3 +69,49 @@ def test_arrivals_that_take_thousands_of_years_end_or_are_none():
     assert len(ok.simulate(SERVE, scenario, until="3650 d")) == 0
     with pytest.raises(ok.ScenarioError, match="beyond the year 9999"):
         ok.simulate(SERVE, scenario, cases=20)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            {"durations": {"serve": ok.categorical({"quick": 1})}},
+            "durations: serve: categorical: 'quick' is no duration",
+        ),
+        ({"durations": {"serve": ok.categorical({-5: 1})}}, "durations: serve: categorical: -5 is no duration"),
+        ({"durations": {"serve": ok.by_attribute("x", {1: 5})}}, "'serve': a case has a value for which by_attribute"),
+        ({"delays": {"serve": ok.by_attribute("y", {1: 5})}}, "'serve': a case has a value for which by_attribute"),
+        ({"durations": {"serve": ok.by_resource({"clerk_1": 5})}}, "how long does it take where 'clerk_2' does it[?]"),
+        ({"durations": {"serve": np.timedelta64(5, "s")}}, "durations: serve: .* is not a duration"),
+        ({"arrivals": ok.categorical({"a": 1})}, "arrivals: categorical: 'a' is no duration"),
+        ({"arrivals": ok.by_resource({"clerk_1": 5})}, "arrivals: who comes does not depend on"),
+        ({"branching": {"serve": {"pack": 1}}}, "branching: serve: no flow leads from it to 'pack'"),
+        ({"attributes": {"x": ok.by_attribute("x", {1: 2})}}, "attributes: x: it can only depend on"),
+        ({"attributes": 5}, "attributes: give an entry a name, a table with a row a case, or a log, not 5"),
+        ({"start": "1969-12-31T00:00:00+00:00"}, "start: the year is between 1970 and 9900, not 1969"),
+        ({"sla": ok.exponential(5)}, "sla is one duration, not a distribution [(]exponential[)]"),
+    ],
+)
+def test_what_would_be_taken_for_something_else_is_refused(change, says):
+    given = {"arrivals": 10, "durations": {"serve": 1}, "resources": {"clerk": 2}}
+    given["attributes"] = {"x": ok.categorical({1: 0.5, 2: 0.5}), "y": ok.uniform(0, 2)}
+
+    with pytest.raises(ok.ScenarioError, match=says):
+        ok.simulate(SERVE, ok.Scenario(**{**given, **change}), cases=5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "more", "says"),
+    [
+        ((SERVE, {"serve": 5}), {"cases": 5}, "simulate takes a scenario, .* not dict"),
+        (("serve", None), {"cases": 5}, "simulate takes a workflow, not str"),
+        ((SERVE, ok.Scenario(10, {"serve": 1})), {"cases": 5, "executor": 3}, "executor is one of concurrent.futures"),
+        ((SERVE, ok.Scenario(10, {"serve": 1})), {"cases": 5, "in_flight": 3}, "in_flight: give an engine"),
+        ((SERVE, ok.Scenario(10, {"serve": 1})), {"cases": 10**12}, "1,000,000,000,000 cases would arrive in all"),
+        ((SERVE, ok.Scenario(0.001, {"serve": 1})), {"until": "2000 d"}, "172,800,000,000 cases would arrive in all"),
+        ((SERVE, ok.Scenario(10, {"serve": 1})), {"cases": 5, "seed": "lucky"}, "seed must be a whole number"),
+    ],
+)
+def test_what_cannot_be_simulated_is_said(arguments, more, says):
+    with pytest.raises(ok.OrchkitError, match=says):
+        ok.simulate(*arguments, **more)

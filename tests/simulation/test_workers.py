@@ -121,7 +121,7 @@ print(len(log))
 @pytest.mark.parametrize(
     "work",
     [
-        "ok.simulate(order, today, cases=200_000, replications=1_000_000)",
+        "ok.simulate(order, today, cases=900, replications=1_000_000)",
         "ok.simulate(order, today, until='900000 d', seed=1)",
         "ok.sweep(order, today, {'resources.clerk': [1] * 5_000}, cases=50_000, replications=2)",
         "ok.staff(order, today, target='cycle_time < 1 min', roles={'clerk': range(1, 5_000)}, cases=50_000)",

@@ -103,7 +103,8 @@ def draw(key, node, visit, attempt, purpose):
 @compiled
 def micros(seconds):
     """Return seconds as microseconds."""
-    return np.int64(math.floor(min(seconds * MICRO + 0.5, LONGEST)))
+    whole = seconds * MICRO + 0.5
+    return np.int64(math.floor(whole)) if whole < LONGEST else LONGEST
 
 
 @compiled

@@ -312,7 +312,10 @@ def _visit(
         took = work[place_of]
         if not is_drawn:
             own = mix(key + (number + 1) * CASE_KEY)
-            took = micros(sample(p, d, distribution, own, stream(own, node, 1, 1, U_WORK), unit))
+            drawn = sample(p, d, distribution, own, stream(own, node, 1, 1, U_WORK), unit)
+            if math.isnan(drawn):
+                return False
+            took = micros(drawn)
         completed = min(begins + took, FOREVER)
         if units:
             _take_first(free, unit_of, turn, units, completed, job)

@@ -168,9 +168,10 @@ D_WIDTH = 6
     M_STEPS_LIVE,
     M_BEFORE,
     M_WARM,
+    M_UNKNOWN,
     M_SINCE,  # of the token that moves: since when what comes next has waited for others
-) = range(63)
-M_HEADER = 64
+) = range(64)
+M_HEADER = 96
 
 # A step that is open ------------------------------------------------------------
 (

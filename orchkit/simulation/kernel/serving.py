@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from orchkit.simulation.kernel.compiling import compiled
 from orchkit.simulation.kernel.draws import draw, micros, sample, stream
 from orchkit.simulation.kernel.duty import next_open, open_between, working_until
@@ -94,7 +96,11 @@ def _begin(p, m, d, slot, unit):
                         after = p[x + X_AFTER]
                     break
                 u -= share
-        work = micros(sample(p, d, after, key, stream(key, node, visit, attempt, U_WORK), unit))
+        drawn = sample(p, d, after, key, stream(key, node, visit, attempt, U_WORK), unit)
+        if math.isnan(drawn):  # the scenario does not say how long it takes: the host does
+            m[M_UNKNOWN], m[M_OVERFLOW] = node + 1, 1
+            return
+        work = micros(drawn)
         m[s + S_STARTED] = now
         m[s + S_OUTCOME] = outcome
         m[s + S_LEFT] = work + setup

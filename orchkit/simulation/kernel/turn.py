@@ -6,6 +6,8 @@ same: a rule does what it can at once and pushes what follows, backwards.
 
 from __future__ import annotations
 
+import math
+
 from orchkit.simulation.kernel.compiling import compiled
 from orchkit.simulation.kernel.conditions import evaluate
 from orchkit.simulation.kernel.draws import micros, sample, stream
@@ -36,6 +38,8 @@ def _open(p, m, d, pass_slot, node, since):
             c = m[M_CASES] + (K_VISITS + p[P_NODE_COUNT]) * m[m[M_PASSES] + p[P_HELD] * pass_slot + I_CASE]
             key = m[c + K_KEY]
             ahead = sample(p, d, p[n + N_DELAY], key, stream(key, node, m[s + S_VISIT], 0, U_DELAY), m[c + K_LAST])
+            if math.isnan(ahead):
+                m[M_UNKNOWN], m[M_OVERFLOW] = node + 1, 1
             command(m, DO_LATER, slot, m[s], micros(ahead))
         return
     if kind == WAIT:
@@ -62,11 +66,11 @@ def _open(p, m, d, pass_slot, node, since):
             key = m[m[M_CASES] + (K_VISITS + p[P_NODE_COUNT]) * case + K_KEY]
             if p[n + N_ITERATIONS] >= 0:
                 items = sample(p, d, p[n + N_ITERATIONS], key, stream(key, node, m[s + S_VISIT], 0, U_ITEMS), -1)
-                m[s + S_ITEMS] = int(items + 0.5)
+                m[s + S_ITEMS] = int(min(items, LONGEST) + 0.5)
             elif p[n + N_ITEMS_CODE] >= 0:
                 items = evaluate(p, d, p[n + N_ITEMS_CODE], key, 0)
                 if items >= 0.0:
-                    m[s + S_ITEMS] = int(items + 0.5)
+                    m[s + S_ITEMS] = int(min(items, LONGEST) + 0.5)
                 else:  # what could not even begin is dealt with when all else has opened
                     m[s + S_FAILURE] = failure_of(PERMANENT, T_EXPRESSION, node)
                     become(p, m, slot, FAILED, m[s + S_FAILURE])

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from orchkit.errors import ScenarioError, nearest
+from orchkit.errors import ScenarioError
 from orchkit.model.definition import Workflow
 from orchkit.model.nodes import (
     Activity,
@@ -282,11 +282,6 @@ class Graphs:
             else [t for t, f in zip(targets, flows, strict=True) if net.flows[f].condition]
         )
         example = ", ".join(f"{target!r}: {1 / len(wanted):.2g}" for target in wanted)
-        known = [flow.target for flow in net.flows if flow.source == name]
-        for target in given:
-            if target not in known:
-                message = f"branching: {name}: no flow leads from it to {target!r}.{nearest(target, known)}"
-                raise ScenarioError(message, node=name)
         found = [given.get(target) for target in targets]
         if exclusive:
             # Several flows may lead to one target; its share is that of all of them, and the first one takes it.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from orchkit.errors import ScenarioError, nearest
 from orchkit.model.definition import Workflow, all_nodes
-from orchkit.model.nodes import Activity, ForEach, Gateway, Node, Task, Wait, While
+from orchkit.model.nodes import Activity, ForEach, Gateway, Node, Scope, Task, Wait, While
 from orchkit.simulation.scenario import Scenario
 
 __all__ = ["check_names"]
@@ -41,6 +41,7 @@ def check_names(workflow: Workflow, scenario: Scenario, others: Iterable[Workflo
                 what = "no node" if name not in nodes else "another kind of node, not one that this is for"
                 message = f"{part}: {name!r} is {what} of {workflow.name!r}.{nearest(name, fitting)}"
                 raise ScenarioError(message, node=name)
+    _check_ways(workflow, scenario, others)
     for node in nodes.values():
         if isinstance(node, Activity) and isinstance(node.compensate, Task) and node.compensate.name in scenario.delays:
             undo = node.compensate.name
@@ -55,6 +56,21 @@ def check_names(workflow: Workflow, scenario: Scenario, others: Iterable[Workflo
             message = f"resources: no task of {workflow.name!r} has the role {role!r}.{hint}"
             raise ScenarioError(message)
     _check_batches(scenario, nodes)
+
+
+def _check_ways(workflow: Workflow, scenario: Scenario, others: Iterable[Workflow]) -> None:
+    """Refuse shares of ways that no flow goes."""
+    ways: dict[str, set[str]] = {}
+    for one in _all_workflows(workflow, *others):
+        inner = (flow for node in all_nodes(one) if isinstance(node, Scope) for flow in node.flows)
+        for flow in (*one.flows, *inner):
+            ways.setdefault(flow.source, set()).add(flow.target)
+    for name, shares in scenario.branching.items():
+        for target in shares:
+            if target not in ways.get(name, ()):
+                hint = nearest(target, ways.get(name, ()))
+                message = f"branching: {name}: no flow leads from it to {target!r}.{hint}"
+                raise ScenarioError(message, node=name)
 
 
 def _check_requires(scenario: Scenario, roles: set[str]) -> None:

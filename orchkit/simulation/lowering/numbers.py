@@ -76,7 +76,8 @@ class Numbers:
         for name in [*plain, *(name for name in given if name not in plain)]:
             d, where = given[name], f"attributes: {name}"
             if d.family == "by_resource" or (d.family == "by_attribute" and d.of not in plain):
-                message = f"{where}: it can only depend on an attribute that depends on nothing itself: {plain}."
+                which = f"one of {', '.join(plain)}" if plain else "and there is none"
+                message = f"{where}: it can only depend on an attribute that depends on nothing itself, {which}."
                 raise ScenarioError(message)
             self.drawn.append(self.distribution(d, where))
             self.attributes[name] = len(self.attributes)
@@ -127,7 +128,7 @@ class Numbers:
                     message = f"{where}: there is no resource {key!r}.{nearest(str(key), units)}"
                     raise ScenarioError(message)
             keys = [float(units[str(key)]) for key in d.parts]
-        other = d.otherwise or (constant(0) if d.family == "by_previous" else next(iter(d.parts.values())))
+        other = d.otherwise or (constant(0) if d.family == "by_previous" else next(iter(d.parts.values()), constant(0)))
         parts = [
             self.distribution(part, where)
             for part, count in zip(d.parts.values(), copies, strict=True)
@@ -139,4 +140,8 @@ class Numbers:
         first = len(self.numbers)
         for key, part in zip(keys, parts, strict=True):
             self.numbers += [key, float(part)]
-        return [float(first), float(len(keys)), float(attribute), float(self.distribution(other, where))]
+        rest = self.distribution(other, where)
+        if d.family == "by_attribute" and d.otherwise is None:  # of other values nothing is said: that is no number
+            rest = len(self.distributions)
+            self.distributions.append([float(FAMILY_CODES["constant"]), np.nan] + [0.0] * (at.D_WIDTH - 2))
+        return [float(first), float(len(keys)), float(attribute), float(rest)]

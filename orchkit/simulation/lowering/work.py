@@ -8,7 +8,7 @@ from orchkit.errors import ScenarioError
 from orchkit.model.definition import Workflow
 from orchkit.model.nodes import Task, Wait, WaitKind
 from orchkit.model.states import ErrorClass
-from orchkit.simulation.distributions import constant
+from orchkit.simulation.distributions import Distribution, constant
 from orchkit.simulation.kernel import layout as at
 from orchkit.simulation.lowering.numbers import Numbers
 from orchkit.simulation.lowering.staff import Staff
@@ -63,6 +63,8 @@ class Work:
             raise ScenarioError(message, node=task.name)
         row[at.N_WORK] = self.numbers.distribution(work, f"durations: {task.name}")
         self._lower_demands(task, row)
+        if work.family == "by_resource" and work.otherwise is None:
+            self._check_people(task, work, row[at.N_POOL])
         batch = self.scenario.batches.get(task.name)
         if batch is not None:
             row[at.N_BATCH] = batch.size
@@ -78,6 +80,17 @@ class Work:
             after = -1 if way.after is None else self.numbers.distribution(way.after, f"failures: {task.name}")
             self.failures.append([code, after, self.numbers.number(way.probability)])
         row[at.N_TIMEOUT_CLASS] = _class_of(task, "Timeout", at.TIMED_OUT)
+
+    def _check_people(self, task: Task, work: Distribution, pool: int) -> None:
+        """Refuse a duration by resource that says nothing of somebody who may do the task."""
+        role = self.staff.pools[pool][0] if pool >= 0 else None
+        left = [name for owner, name in self.staff.units if owner == role and name not in work.parts]
+        if left or role is None:
+            who = repr(left[0]) if left else "nobody in particular"
+            message = (
+                f"durations: {task.name}: how long does it take where {who} does it? Give by_resource an otherwise=…."
+            )
+            raise ScenarioError(message, node=task.name)
 
     def _lower_demands(self, task: Task, row: list[int]) -> None:
         needed = self.scenario.requires.get(task.name, {} if task.role is None else {task.role: 1})
