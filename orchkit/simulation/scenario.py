@@ -213,6 +213,13 @@ class Batch:
         How many are done together.
     max_wait
         How long the first one waits for others at most; None for as long as it takes.
+
+    Notes
+    -----
+    A batch is in the queue of its role as one, and a full queue turns it away as one. It takes as long as its first
+    step would, and ends, fails or is interrupted as one; who tries again gathers again. Deadlines and patience are each
+    step's own, patience from when it began to gather: who leaves leaves the others in the batch, waiting or at work,
+    and the resource is free when nobody is left.
     """
 
     size: int

@@ -241,7 +241,6 @@ def test_roles_with_different_hours_begin_when_both_are_there():
     [
         ({"requires": {"serve": {"clerc": 1}}}, "nobody has the role 'clerc'. Did you mean 'clerk'?"),
         ({"requires": {"serve": {"clerk": 3}}}, "it needs 3 of 'clerk' at once, and there are 1"),
-        ({"batches": {"serve": 2}, "patience": {"serve": "1 min"}}, "it has a patience"),
     ],
 )
 def test_needs_that_cannot_be_met_are_named(change, says):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from numba import float64, int64
 
 from orchkit.simulation.kernel.arrivals import next_arrival
-from orchkit.simulation.kernel.batching import close_batch, gather
+from orchkit.simulation.kernel.batching import close_batch, gather, turn_away
 from orchkit.simulation.kernel.compiling import compiled, entry
 from orchkit.simulation.kernel.draws import draw, micros, mix, sample, stream
 from orchkit.simulation.kernel.duty import working_until
@@ -17,7 +17,8 @@ from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names 
 from orchkit.simulation.kernel.memory import add_case, command, look_at, note, pop_event, push, schedule, tell
 from orchkit.simulation.kernel.outcomes import child_ended, failed_for_good, out_of_time, step_done
 from orchkit.simulation.kernel.passes import become
-from orchkit.simulation.kernel.serving import ask_for, leave_queue, release, serve, serve_all
+from orchkit.simulation.kernel.queues import leave_queue
+from orchkit.simulation.kernel.serving import ask_for, leave_work, release, serve, serve_all
 from orchkit.simulation.kernel.turn import turn
 
 __all__ = ["begin", "run"]
@@ -96,10 +97,7 @@ def _carry_out(p, m, d, do, slot, gen, value):
         if p[n + N_BATCH] > 1:
             gather(p, m, d, slot)
         elif not ask_for(p, m, d, slot):
-            failure = PERMANENT | (T_QUEUE_FULL << TYPE_SHIFT) | (node << NODE_SHIFT)
-            become(p, m, slot, FAILED, failure)
-            failed_for_good(p, m, d, slot, failure)
-            turn(p, m, d)
+            turn_away(p, m, d, slot)
     elif do == DO_LATER:
         # A delay goes by in the hours of those who will do the work.
         pool = p[n + N_POOL]
@@ -177,9 +175,9 @@ def _take(p, m, d, code):
         serve(p, m, d, slot)
         return
     elif kind == E_BATCH:
-        if (m[s] * 64 + (m[s + S_ATTEMPT] & 63)) & 0x7FFFFFFF == gen and m[s + S_QUEUED] == GATHERING:
-            close_batch(p, m, d, m[s + S_NODE])
-        return
+        if (m[s] * 64 + (m[s + S_ATTEMPT] & 63)) & 0x7FFFFFFF != gen or m[s + S_QUEUED] != GATHERING:
+            return
+        close_batch(p, m, d, m[s + S_NODE])
     elif kind == E_DONE:
         if (m[s] * 64 + (m[s + S_TOKEN] & 63)) & 0x7FFFFFFF != gen or m[s + S_STATUS] != RUNNING:
             return
@@ -224,7 +222,7 @@ def _take(p, m, d, code):
         failure = TIMED_OUT | (T_DEADLINE << TYPE_SHIFT) | (m[s + S_NODE] << NODE_SHIFT)
         leave_queue(p, m, slot)
         node = m[s + S_NODE]
-        freed = release(p, m, slot) if m[s + S_STATUS] == RUNNING else -1
+        freed = leave_work(p, m, slot) if m[s + S_STATUS] == RUNNING else -1
         become(p, m, slot, FAILED, failure)
         failed_for_good(p, m, d, slot, failure)
     elif kind == E_TIMEOUT:

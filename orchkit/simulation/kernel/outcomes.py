@@ -8,8 +8,8 @@ from orchkit.simulation.kernel.draws import draw
 from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
 from orchkit.simulation.kernel.memory import command, drop_step, note, push
 from orchkit.simulation.kernel.passes import become, close, fail_pass, failure_of, leave, of_class
+from orchkit.simulation.kernel.queues import leave_queue
 from orchkit.simulation.kernel.sagas import drop_undo, keep
-from orchkit.simulation.kernel.serving import leave_queue
 from orchkit.simulation.kernel.tokens import choose, hold
 
 __all__ = ["child_ended", "fail", "failed_for_good", "give_up", "go_on", "out_of_time", "step_done", "stop"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchkit.simulation.kernel.compiling import compiled
 from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
 from orchkit.simulation.kernel.memory import add_pass, drop_step, log_row, look_at, note, push
-from orchkit.simulation.kernel.serving import leave_queue
+from orchkit.simulation.kernel.queues import leave_queue
 from orchkit.simulation.kernel.tokens import clear_held, end_token, send, settle
 
 __all__ = ["become", "close", "enter", "fail_pass", "failure_of", "leave", "of_class", "send_on"]

@@ -14,7 +14,8 @@ from orchkit.simulation.kernel.draws import case_key, fraction, micros, mix, sam
 from orchkit.simulation.kernel.duty import worked, working_until
 from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
 from orchkit.simulation.kernel.memory import schedule
-from orchkit.simulation.kernel.serving import _begin, _idle_unit, _may_begin, _queue, dispatch
+from orchkit.simulation.kernel.queues import queue
+from orchkit.simulation.kernel.serving import _begin, _idle_unit, _may_begin, dispatch
 
 __all__ = ["ASK", "DEADLINE", "LOOP", "OUTLASTED", "RETRY", "TIMEOUT", "TIMER", "WAITS", "WORK", "resume"]
 
@@ -94,7 +95,7 @@ def _work_on(p, m, d, slot, unit):
     fits = _draw_rest(p, m, d, s, unit, calendar)
     if unit < 0 and pool >= 0:
         m[s + S_PAUSED] = m[M_NOW]
-        _queue(p, m, d, slot, m[M_POOLS] + Q_WIDTH * pool, pool)
+        queue(p, m, d, slot, m[M_POOLS] + Q_WIDTH * pool, pool)
         return fits
     _begin(p, m, d, slot, unit)
     if p[n + N_TIMEOUT] >= 0:
@@ -125,7 +126,7 @@ def _ask(p, m, d, slot):
         if unit >= 0:
             _begin(p, m, d, slot, unit)
             return
-    _queue(p, m, d, slot, q, pool)
+    queue(p, m, d, slot, q, pool)
     if m[q + Q_IDLE_COUNT] > 0:
         dispatch(p, m, d, pool)
 

@@ -9,8 +9,9 @@ from orchkit.simulation.kernel.draws import draw, micros, sample, stream
 from orchkit.simulation.kernel.duty import next_open, open_between, working_until
 from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
 from orchkit.simulation.kernel.memory import note, schedule
+from orchkit.simulation.kernel.queues import hand_on, queue, rank, unqueue
 
-__all__ = ["ask_for", "dispatch", "leave_queue", "release", "serve", "serve_all"]
+__all__ = ["ask_for", "dispatch", "leave_work", "release", "serve", "serve_all"]
 
 
 @compiled
@@ -144,160 +145,6 @@ def _idle_unit(p, m, q):
 
 
 @compiled
-def _rank(p, m, d, slot, q):
-    """Say which place a step has among those that ask for the same role."""
-    s = m[M_STEPS] + S_WIDTH * slot
-    node = m[s + S_NODE]
-    n = p[P_NODES] + N_WIDTH * node
-    i = m[M_PASSES] + p[P_HELD] * m[s + S_PASS]
-    key = m[m[M_CASES] + (K_VISITS + p[P_NODE_COUNT]) * m[i + I_CASE] + K_KEY]
-    discipline = m[q + Q_DISCIPLINE]
-    m[M_SEQ] += 1
-    m[s + S_SEQ] = m[M_SEQ]
-    priority = 0
-    if discipline == 1:  # the last one first
-        priority = m[s + S_SEQ]
-    elif discipline == 4:  # the shortest first
-        work = stream(key, node, m[s + S_VISIT], m[s + S_ATTEMPT], U_WORK)
-        priority = -micros(sample(p, d, p[n + N_WORK], key, work, -1))
-    elif p[n + N_PRIORITY] >= 0:
-        priority = micros(sample(p, d, p[n + N_PRIORITY], key, stream(key, node, 0, 0, U_PRIORITY), -1))
-    m[s + S_PRIORITY] = priority
-
-
-@compiled
-def _queue(p, m, d, slot, q, pool):
-    """Put a step into the queue, where its discipline says."""
-    s = m[M_STEPS] + S_WIDTH * slot
-    node = m[s + S_NODE]
-    n = p[P_NODES] + N_WIDTH * node
-    i = m[M_PASSES] + p[P_HELD] * m[s + S_PASS]
-    key = m[m[M_CASES] + (K_VISITS + p[P_NODE_COUNT]) * m[i + I_CASE] + K_KEY]
-    discipline = m[q + Q_DISCIPLINE]
-    if m[s + S_SEQ] == 0:
-        _rank(p, m, d, slot, q)
-        if p[n + N_PATIENCE] >= 0:
-            waits = sample(
-                p, d, p[n + N_PATIENCE], key, stream(key, node, m[s + S_VISIT], m[s + S_ATTEMPT], U_PATIENCE), -1
-            )
-            schedule(m, m[M_NOW] + micros(waits), E_PATIENCE, slot, m[s] * 64 + (m[s + S_ATTEMPT] & 63))
-    before = m[q + Q_TAIL]
-    head = m[q + Q_HEAD]
-    if discipline != 0 and head >= 0 and m[m[M_STEPS] + S_WIDTH * head + S_PRIORITY] < m[s + S_PRIORITY]:
-        before = -1
-    elif discipline != 0:
-        while before >= 0:
-            other = m[M_STEPS] + S_WIDTH * before
-            if m[other + S_PRIORITY] > m[s + S_PRIORITY] or (
-                m[other + S_PRIORITY] == m[s + S_PRIORITY] and m[other + S_SEQ] < m[s + S_SEQ]
-            ):
-                break
-            before = m[other + S_Q_PREV]
-    after = m[q + Q_HEAD] if before < 0 else m[m[M_STEPS] + S_WIDTH * before + S_Q_NEXT]
-    m[s + S_Q_PREV], m[s + S_Q_NEXT], m[s + S_QUEUED] = before, after, 1
-    if before < 0:
-        m[q + Q_HEAD] = slot
-    else:
-        m[m[M_STEPS] + S_WIDTH * before + S_Q_NEXT] = slot
-    if after < 0:
-        m[q + Q_TAIL] = slot
-    else:
-        m[m[M_STEPS] + S_WIDTH * after + S_Q_PREV] = slot
-    m[q + Q_LENGTH] += 1
-    if p[n + N_DEMAND_COUNT]:
-        m[q + Q_JOINT] += 1
-
-
-@compiled
-def leave_queue(p, m, slot):
-    """Take a step out of what it waits in: a queue, in which the next of its batch takes its place, or a batch."""
-    s = m[M_STEPS] + S_WIDTH * slot
-    if m[s + S_QUEUED] == 0:
-        return
-    if m[s + S_QUEUED] != IN_QUEUE:
-        _leave_batch(p, m, slot)
-    elif m[s + S_BATCH_NEXT] >= 0:
-        _hand_on(p, m, slot)
-    else:
-        _unqueue(p, m, slot)
-
-
-@compiled
-def _leave_batch(p, m, slot):
-    """Take a step out of those that wait for a batch to fill, or behind the first of their batch."""
-    s = m[M_STEPS] + S_WIDTH * slot
-    before = -1
-    if m[s + S_QUEUED] == FOLLOWING:
-        other = m[s + S_LEADER] - 1
-    else:
-        node = m[s + S_NODE]
-        b = m[M_BATCHES] + 3 * node
-        other = m[b] - 1
-        m[b + 2] -= 1
-    while other != slot:
-        before, other = other, m[m[M_STEPS] + S_WIDTH * other + S_BATCH_NEXT]
-    after = m[s + S_BATCH_NEXT]
-    if before >= 0:
-        m[m[M_STEPS] + S_WIDTH * before + S_BATCH_NEXT] = after
-    if m[s + S_QUEUED] == GATHERING:
-        n = p[P_NODES] + N_WIDTH * node
-        if after < 0:
-            m[b + 1] = before + 1
-        if before < 0:
-            m[b] = after + 1
-            if after >= 0 and p[n + N_BATCH_WAIT] >= 0:
-                f = m[M_STEPS] + S_WIDTH * after
-                due = max(m[M_NOW], m[f + S_READY] + p[n + N_BATCH_WAIT])
-                schedule(m, due, E_BATCH, after, m[f] * 64 + (m[f + S_ATTEMPT] & 63))
-    m[s + S_QUEUED], m[s + S_BATCH_NEXT], m[s + S_LEADER] = 0, -1, 0
-
-
-@compiled
-def _hand_on(p, m, slot):
-    """Let the next step of a batch take the place of its first one in the queue."""
-    s = m[M_STEPS] + S_WIDTH * slot
-    first = m[s + S_BATCH_NEXT]
-    f = m[M_STEPS] + S_WIDTH * first
-    q = m[M_POOLS] + Q_WIDTH * p[p[P_NODES] + N_WIDTH * m[s + S_NODE] + N_POOL]
-    before, after = m[s + S_Q_PREV], m[s + S_Q_NEXT]
-    m[f + S_Q_PREV], m[f + S_Q_NEXT], m[f + S_QUEUED], m[f + S_LEADER] = before, after, IN_QUEUE, 0
-    m[f + S_SEQ], m[f + S_PRIORITY] = m[s + S_SEQ], m[s + S_PRIORITY]
-    if before < 0:
-        m[q + Q_HEAD] = first
-    else:
-        m[m[M_STEPS] + S_WIDTH * before + S_Q_NEXT] = first
-    if after < 0:
-        m[q + Q_TAIL] = first
-    else:
-        m[m[M_STEPS] + S_WIDTH * after + S_Q_PREV] = first
-    follower = m[f + S_BATCH_NEXT]
-    while follower >= 0:
-        m[m[M_STEPS] + S_WIDTH * follower + S_LEADER] = first + 1
-        follower = m[m[M_STEPS] + S_WIDTH * follower + S_BATCH_NEXT]
-    m[s + S_QUEUED], m[s + S_BATCH_NEXT] = 0, -1
-
-
-@compiled
-def _unqueue(p, m, slot):
-    """Take a step out of the queue that it waits in."""
-    s = m[M_STEPS] + S_WIDTH * slot
-    q = m[M_POOLS] + Q_WIDTH * p[p[P_NODES] + N_WIDTH * m[s + S_NODE] + N_POOL]
-    before, after = m[s + S_Q_PREV], m[s + S_Q_NEXT]
-    if before < 0:
-        m[q + Q_HEAD] = after
-    else:
-        m[m[M_STEPS] + S_WIDTH * before + S_Q_NEXT] = after
-    if after < 0:
-        m[q + Q_TAIL] = before
-    else:
-        m[m[M_STEPS] + S_WIDTH * after + S_Q_PREV] = before
-    m[s + S_QUEUED] = 0
-    m[q + Q_LENGTH] -= 1
-    if p[p[P_NODES] + N_WIDTH * m[s + S_NODE] + N_DEMAND_COUNT]:
-        m[q + Q_JOINT] -= 1
-
-
-@compiled
 def _interrupt(p, m, d, slot, q, pool):
     """Let a step that has just come take the place of one that matters less."""
     s = m[M_STEPS] + S_WIDTH * slot
@@ -322,9 +169,9 @@ def _interrupt(p, m, d, slot, q, pool):
     m[v + S_LEFT] -= open_between(p, calendar, m[r + R_BUSY], m[M_NOW])
     m[v + S_TOKEN] += 1
     m[v + S_PAUSED] = m[M_NOW]
-    _unqueue(p, m, slot)
+    unqueue(p, m, slot)
     _begin(p, m, d, slot, unit)
-    _queue(p, m, d, victim, q, pool)
+    queue(p, m, d, victim, q, pool)
 
 
 @compiled
@@ -402,7 +249,7 @@ def dispatch(p, m, d, pool):
         if unit < 0:
             _wake_later(p, m, pool)
             return
-        _unqueue(p, m, slot)
+        unqueue(p, m, slot)
         _overtake(m, q, slot)
         _begin(p, m, d, slot, unit)
 
@@ -445,12 +292,12 @@ def ask_for(p, m, d, slot):
         if unit >= 0:
             # Who interrupts must know what the work matters that it finds.
             if m[q + Q_DISCIPLINE] == 3:
-                _rank(p, m, d, slot, q)
+                rank(p, m, d, slot, q)
             _begin(p, m, d, slot, unit)
             return True
     if m[q + Q_LIMIT] >= 0 and m[q + Q_LENGTH] >= m[q + Q_LIMIT]:
         return False
-    _queue(p, m, d, slot, q, pool)
+    queue(p, m, d, slot, q, pool)
     if m[q + Q_IDLE_COUNT] > 0:  # who is idle comes before who would be interrupted
         dispatch(p, m, d, pool)
     if m[q + Q_DISCIPLINE] == 3 and not needs_more:
@@ -498,3 +345,39 @@ def release(p, m, slot):
         _give_back(m, other)
         other = after
     return m[r + R_POOL]
+
+
+@compiled
+def leave_work(p, m, slot):
+    """Take a step out of its attempt; return the role that is free now, -1 where there is none or others work on."""
+    s = m[M_STEPS] + S_WIDTH * slot
+    if m[s + S_LEADER]:
+        other = m[s + S_LEADER] - 1
+        while other >= 0:
+            o = m[M_STEPS] + S_WIDTH * other
+            if m[o + S_BATCH_NEXT] == slot:
+                m[o + S_BATCH_NEXT] = m[s + S_BATCH_NEXT]
+            other = m[o + S_BATCH_NEXT]
+        m[s + S_BATCH_NEXT] = -1
+        return -1
+    if m[s + S_BATCH_NEXT] < 0:
+        return release(p, m, slot)
+    first, unit, calendar, begun = m[s + S_BATCH_NEXT], m[s + S_UNIT], -1, m[s + S_STARTED]
+    if unit >= 0:
+        r = m[M_UNITS] + R_WIDTH * unit
+        begun = m[r + R_BUSY]
+        if m[m[M_POOLS] + Q_WIDTH * m[r + R_POOL] + Q_PAUSE]:
+            calendar = m[r + R_CALENDAR]
+    while unit >= 0:
+        r = m[M_UNITS] + R_WIDTH * unit
+        m[r + R_STEP] = first
+        unit = m[r + R_ALSO]
+    hand_on(p, m, slot)
+    f = m[M_STEPS] + S_WIDTH * first
+    ends = working_until(p, calendar, begun, m[f + S_LEFT])
+    timeout = p[p[P_NODES] + N_WIDTH * m[f + S_NODE] + N_TIMEOUT]
+    if timeout >= 0:
+        ends = min(ends, begun + timeout)
+    m[f + S_TOKEN] += 1
+    schedule(m, ends, E_DONE, first, m[f] * 64 + (m[f + S_TOKEN] & 63))
+    return -1

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from orchkit.errors import ScenarioError, nearest
 from orchkit.model.definition import Workflow, all_nodes
-from orchkit.model.nodes import Activity, ForEach, Gateway, Node, Scope, Task, Wait, While
+from orchkit.model.nodes import Activity, ForEach, Gateway, Scope, Task, Wait, While
 from orchkit.simulation.scenario import Scenario
 
 __all__ = ["check_names"]
@@ -55,7 +55,6 @@ def check_names(workflow: Workflow, scenario: Scenario, others: Iterable[Workflo
             hint = nearest(role, roles) or f" Roles of its tasks: {', '.join(sorted(roles)) or 'none'}."
             message = f"resources: no task of {workflow.name!r} has the role {role!r}.{hint}"
             raise ScenarioError(message)
-    _check_batches(scenario, nodes)
 
 
 def _check_ways(workflow: Workflow, scenario: Scenario, others: Iterable[Workflow]) -> None:
@@ -83,22 +82,6 @@ def _check_requires(scenario: Scenario, roles: set[str]) -> None:
             if role in scenario.resources and count > scenario.resources[role].count:
                 there = scenario.resources[role].count
                 message = f"requires: {name}: it needs {count} of {role!r} at once, and there are {there}."
-                raise ScenarioError(message, node=name)
-
-
-def _check_batches(scenario: Scenario, nodes: Mapping[str, Node]) -> None:
-    for name in scenario.batches:
-        task = nodes[name]
-        own = task.role if isinstance(task, Task) else None
-        roles = scenario.requires.get(name, {} if own is None else {own: 1})
-        limited = any(scenario.resources[role].queue_limit is not None for role in roles if role in scenario.resources)
-        for what, is_there in (
-            ("a deadline", isinstance(task, Task) and task.deadline_s is not None),
-            ("a patience", name in scenario.patience),
-            ("a role with a queue_limit", limited),
-        ):
-            if is_there:
-                message = f"batches: {name}: it has {what}, with which steps that are done together are not simulated."
                 raise ScenarioError(message, node=name)
 
 
