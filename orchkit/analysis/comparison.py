@@ -130,6 +130,9 @@ def compare(
     if len(logs) < _LEAST:
         message = 'compare: give at least two logs: compare({"today": a, "two more clerks": b}).'
         raise LogError(message)
+    if resamples < _LEAST:
+        message = f"compare: resamples={resamples}: draw at least {_LEAST}, better hundreds."
+        raise LogError(message)
     sides = {name: _side(name, log, sla, calendar) for name, log in logs.items()}
     first, *others = sides.items()
     rows: list[dict[str, Any]] = []

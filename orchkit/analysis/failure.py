@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -109,7 +110,10 @@ def failures(log: EventLog, by: Sequence[str] = _BY) -> pd.DataFrame:
     1     ship   HTTP 503        1      1           0             1.0
     """
     expect_log(log, "failures")
-    names = [by] if isinstance(by, str) else list(dict.fromkeys(by))
+    names = [by] if isinstance(by, str) else list(dict.fromkeys(by)) if isinstance(by, Iterable) else []
+    if not names:
+        message = f"by: name one column or more, such as 'activity', not {by!r}."
+        raise LogError(message)
     steps = log.steps
     is_failure = (steps["status"] == StepStatus.FAILED).to_numpy()
     failed = pd.DataFrame({name: _column(log, name)[is_failure] for name in names})

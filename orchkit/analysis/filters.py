@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -23,7 +23,7 @@ _CODED = frozenset(STEP_COLUMNS) - {"status"}
 
 Names = str | Iterable[str]
 Moment = str | pd.Timestamp
-Expression = str | Callable[[pd.DataFrame], "pd.Series[bool]"]
+Expression = str | Callable[[pd.DataFrame], "pd.Series[bool]"] | pd.Series | NDArray[np.bool_]
 
 
 def where(  # noqa: PLR0913 -- each question is one word
@@ -56,7 +56,8 @@ def where(  # noqa: PLR0913 -- each question is one word
         Of any origin; it is not changed.
     expression
         On ``log.cases``: text for ``DataFrame.eval`` (``"amount > 1000 and country == 'US'"``; a name that is no
-        Python name stands in backquotes), or a function of the frame that gives a Boolean a case.
+        Python name stands in backquotes, a time has its zone: ``"started >= '2024-05-06T00:00Z'"``), a function of the
+        frame that gives a Boolean a case, or these Booleans.
     activity, resource
         One of them occurs in the case, did a step of it.
     starts_with, ends_with
@@ -163,7 +164,7 @@ def only(
         Of any origin; it is not changed.
     expression
         On ``log.steps``: text for ``DataFrame.eval`` (``"attempt > 1 or cost > 100"``), or a function of the frame
-        that gives a Boolean a step.
+        that gives a Boolean a step, or these Booleans.
     activity, resource, role, status
         Of the step: one of these.
     after, before
@@ -265,7 +266,7 @@ class _Asked:
         if self.before is not None:
             kept &= started < moment_s(self.before)
         if self.during is not None:
-            begin, end = map(moment_s, self.during)
+            begin, end = _period(self.during)
             completed = moments_s(log.cases["completed"])
             kept &= (started < end) & (np.isnan(completed) | (completed >= begin))
         if self.longer_than is not None:
@@ -315,7 +316,19 @@ def _timed_anew(log: EventLog) -> EventLog:
 
 
 def _listed(names: Names) -> list[str]:
-    return [names] if isinstance(names, str) else list(names)
+    if isinstance(names, str):
+        return [names]
+    if not isinstance(names, Iterable):
+        message = f"{names!r} is neither a name nor a list of names."
+        raise LogError(message)
+    return list(names)
+
+
+def _period(during: tuple[Moment, Moment]) -> tuple[float, float]:
+    if isinstance(during, str) or not isinstance(during, Sequence) or len(during) != len(("from", "until")):
+        message = f"during is a pair of times, ('2024-05-06', '2024-05-13'), not {during!r}."
+        raise LogError(message)
+    return moment_s(during[0]), moment_s(during[1])
 
 
 def _is(log: EventLog, column: str, names: Names) -> NDArray[np.bool_]:
@@ -331,7 +344,7 @@ def _is(log: EventLog, column: str, names: Names) -> NDArray[np.bool_]:
 
 
 def _statuses(names: Names, known: Iterable[str]) -> list[str]:
-    wanted = [name.upper() for name in _listed(names)]
+    wanted = [str(name).upper() for name in _listed(names)]
     for name in wanted:
         if name not in known:
             message = f"{name!r} is not a status.{nearest(name, known)} Known: {', '.join(sorted(known))}."
@@ -383,7 +396,7 @@ def _true(frame: pd.DataFrame, expression: Expression, what: str) -> NDArray[np.
     found: object
     if not isinstance(expression, str):
         try:
-            found = expression(frame)
+            found = expression(frame) if callable(expression) else expression
         except KeyError as error:
             name = str(error.args[0])
             message = f"{what} has no column {name!r}.{nearest(name, map(str, frame))} Its columns: {columns}."
@@ -396,12 +409,18 @@ def _true(frame: pd.DataFrame, expression: Expression, what: str) -> NDArray[np.
             found = frame.eval(expression, engine="python")
         except NameError as error:
             name = str(error).split("'")[1] if "'" in str(error) else str(error)
-            message = f"{what} has no column {name!r}.{nearest(name, map(str, frame))} Its columns: {columns}."
+            hint = nearest(name, map(str, frame)) or f" Text stands in quotes: '{name}'."
+            message = f"{what} has no column {name!r}.{hint} Its columns: {columns}."
             raise LogError(message) from None
-        except (ValueError, SyntaxError, TypeError, KeyError, AttributeError) as error:
-            message = f"expression {expression!r}: {error}. The columns of {what}: {columns}."
+        except (ValueError, SyntaxError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
+            is_time = "datetime64" in str(error)
+            hint = " A time has its zone: '2024-05-06T00:00Z'." if is_time else f" The columns of {what}: {columns}."
+            message = f"expression {expression!r}: {error}.{hint}"
             raise LogError(message) from None
-    answer = pd.Series(np.atleast_1d(np.asarray(found)))
+    if isinstance(found, pd.DataFrame):
+        message = f"expression {expression!r}: one = sets a column; == compares."
+        raise LogError(message)
+    answer = pd.Series(np.atleast_1d(np.asarray(found)).ravel())
     if len(answer) != len(frame):
         message = f"expression: it must give a Boolean for each of {what}; there are {len(frame):,}."
         raise LogError(message)

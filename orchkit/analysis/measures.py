@@ -13,7 +13,7 @@ import pandas as pd
 from orchkit.analysis.health import LOST
 from orchkit.analysis.intervals import Spans, spans, sums_by
 from orchkit.analysis.limits import limits_s
-from orchkit.analysis.spans import ends_before_s, moments_s
+from orchkit.analysis.spans import ends_before_s, expect_hours, moments_s
 from orchkit.model.states import RunStatus, StepStatus
 
 if TYPE_CHECKING:
@@ -206,6 +206,7 @@ def _causes(
 def _working(
     calendar: WorkingHours, started: NDArray[np.float64], completed: NDArray[np.float64]
 ) -> NDArray[np.float64]:
+    expect_hours(calendar)
     begin = datetime.fromtimestamp(float(np.nanmin(started)), UTC)
     end = datetime.fromtimestamp(float(np.nanmax(completed)) + 1, UTC)
     on_duty = calendar.intervals(begin, end)

@@ -21,6 +21,7 @@ __all__ = [
     "begins_s",
     "case_durations_s",
     "ends_before_s",
+    "expect_hours",
     "figures",
     "flow_figures",
     "gaps_s",
@@ -34,6 +35,7 @@ __all__ = [
 
 _MICROSECONDS = 1e6
 _PART = 1 << 15
+_DAY_S, _MOST_PERIODS = 86_400.0, 20_000_000
 
 
 class Hours(Protocol):
@@ -61,8 +63,10 @@ def moment_s(time: object) -> float:
     True
     """
     try:
-        moment = pd.Timestamp(time)  # type: ignore[arg-type]  # what is none is refused
+        moment = pd.Timestamp(None if isinstance(time, float | int) else time)  # type: ignore[arg-type]  # is refused
     except (ValueError, TypeError):
+        moment = pd.NaT
+    if moment is pd.NaT:
         message = f"{time!r} is no time such as '2024-05-06' or '2024-05-06T09:00+02:00'."
         raise LogError(message) from None
     return (moment.tz_localize("UTC") if moment.tzinfo is None else moment).timestamp()
@@ -80,11 +84,21 @@ def period_starts(first: pd.Timestamp, last: pd.Timestamp, every: str) -> pd.Dat
     # pandas names weeks, months and longer ones by their ends.
     by_start = re.sub(r"(?<=[MQY])E$", "S", re.sub(r"W$", "W-MON", str(every)))
     try:
+        step = pd.tseries.frequencies.to_offset(by_start)
+        _check_count(
+            (last - first).total_seconds(), step.nanos / 1e9 if isinstance(step, pd.offsets.Tick) else step.n * _DAY_S
+        )
         rows = pd.Series(1, index=pd.DatetimeIndex([first, last])).resample(by_start, label="left", closed="left")
         return pd.DatetimeIndex(rows.size().index)
     except (ValueError, TypeError) as error:
         message = f"every={every!r} is no period such as '1h', '1D', '1W' or '1MS': {error}."
         raise LogError(message) from None
+
+
+def _check_count(whole_s: float, each_s: float) -> None:
+    if each_s <= 0 or whole_s / each_s > _MOST_PERIODS:
+        message = f"the log lasts {whole_s:,.0f} s, and more than {_MOST_PERIODS:,} periods are not counted"
+        raise ValueError(message)
 
 
 def parts(height: int, size: int = _PART) -> Iterator[slice]:
@@ -167,8 +181,19 @@ def _between_s(begun: NDArray[np.int64], ended: NDArray[np.int64]) -> NDArray[np
     return gaps
 
 
+def expect_hours(calendar: object) -> None:
+    """Refuse what is no calendar."""
+    if not callable(getattr(calendar, "intervals", None)):
+        message = (
+            f"calendar: {calendar!r} tells no hours. Write ok.Calendar({{'mon-fri': '09:00-17:00'}}, timezone=…), "
+            "or ok.office_hours()."
+        )
+        raise LogError(message)
+
+
 def work_between(calendar: Hours, begun: NDArray[np.float64], ended: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the seconds of a calendar's hours between moments."""
+    expect_hours(calendar)
     known = ~(np.isnan(begun) | np.isnan(ended))
     work = np.full(len(begun), np.nan)
     if not known.any():

@@ -151,7 +151,8 @@ def test_filters_compose_and_leave_the_log_as_it_was() -> None:
         return ok.where(whole, **asked).cases["case_id"].tolist()
 
     assert ids(expression="amount > 15") == ["o2", "o3"]
-    assert ids(expression=lambda cases: cases["amount"] < 15) == ["o1"]
+    assert ids(expression=lambda cases: cases["amount"] < 15) == ids(expression=whole.cases["amount"] < 15) == ["o1"]
+    assert ids(expression="started >= '2024-05-06T09:30Z'") == ["o3"]
     assert ids(repeats="b") == ids(path=["b", "b"]) == ids(variant="a → b → b") == ["o1"]
     assert ids(after="2024-05-06T08:30Z", before="2024-05-06T09:30Z") == ["o2"]
     assert ids(longer_than="1h", shorter_than="2h") == ["o2", "o3"]
@@ -178,6 +179,14 @@ def test_filters_compose_and_leave_the_log_as_it_was() -> None:
         ({"status": "complete"}, "Did you mean 'COMPLETED'"),
         ({"variant": "a → c"}, "Did you mean 'a → b'"),
         ({"after": "yesterday"}, "is no time such as"),
+        ({"after": 5}, "5 is no time such as"),
+        ({"after": pd.NaT}, "NaT is no time such as"),
+        ({"during": "2024-05-06"}, "during is a pair of times"),
+        ({"activity": 5}, "5 is neither a name nor a list of names"),
+        ({"expression": "amount = 5"}, "one = sets a column; == compares"),
+        ({"expression": "case_id == o1"}, "Text stands in quotes: 'o1'"),
+        ({"expression": "started > '2024-05-06'"}, "A time has its zone: '2024-05-06T00:00Z'"),
+        ({"expression": "import os"}, "expression 'import os'"),
     ],
 )
 def test_a_filter_that_names_nothing_offers_the_nearest(asked, said) -> None:
@@ -223,6 +232,22 @@ def test_filtered_logs_are_what_their_steps_would_make() -> None:
     pd.testing.assert_frame_equal(part.steps, again.steps)
     pd.testing.assert_frame_equal(part.cases, again.cases)
     assert part.offsets.tolist() == again.offsets.tolist()
+
+
+@pytest.mark.parametrize(
+    ("verb", "said"),
+    [
+        (lambda log: ok.throughput(log, "0D"), "every='0D' is no period"),
+        (lambda log: ok.workload(log, "1us"), "more than 20,000,000 periods are not counted"),
+        (lambda log: ok.failures(log, by=[]), "by: name one column or more"),
+        (lambda log: ok.directly_follows(log, "9-5"), "calendar: '9-5' tells no hours. Write ok.Calendar("),
+        (lambda log: ok.kpis(log, calendar={"mon": "9-5"}), "tells no hours"),
+        (lambda log: ok.compare({"a": log, "b": log}, resamples=0), "resamples=0: draw at least 2"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_what_does(verb, said) -> None:
+    with pytest.raises(ok.LogError, match=re.escape(said)):
+        verb(log())
 
 
 def test_a_log_without_cases_has_empty_tables() -> None:
