@@ -40,6 +40,7 @@ from orchkit.layout import (
     sorted_order,
     split,
 )
+from orchkit.sql import asked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -266,7 +267,8 @@ class EventLog:
     def sql(self, query: str) -> pd.DataFrame:
         """Return what DuckDB answers on the tables ``steps`` and ``cases``, read in the log's own memory.
 
-        Nothing can be changed: no file is opened or written, and the log's tables are views.
+        Nothing can be changed: no file is opened or written, and the log's tables are views. Names and texts are text,
+        sums of whole numbers whole numbers, and what lies between two times is a timedelta.
 
         Raises
         ------
@@ -284,20 +286,7 @@ class EventLog:
           activity  steps
         0    check      2
         """
-        import duckdb  # noqa: PLC0415 -- a heavy library, for those who ask
-
-        with duckdb.connect(":memory:", config={"enable_external_access": "false"}) as connection:
-            connection.register("steps", self._steps.get())
-            connection.register("cases", self._cases.get())
-            connection.execute("SET TimeZone = 'UTC'; SET lock_configuration = true")
-            try:
-                answer = connection.sql(query)
-                table: pd.DataFrame = pd.DataFrame() if answer is None else answer.to_arrow_table().to_pandas()
-            except duckdb.Error as error:
-                message = f"sql: {error}"
-                raise LogError(message) from None
-        names = [name for name in table if isinstance(table[name].dtype, pd.CategoricalDtype)]
-        return table.astype(dict.fromkeys(names, "str"))
+        return asked({"steps": self._steps.get(), "cases": self._cases.get()}, query)
 
     def __len__(self) -> int:
         """Return the number of cases."""

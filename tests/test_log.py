@@ -470,6 +470,33 @@ def test_sql_reads_the_log_and_nothing_else(tmp_path) -> None:
     assert len(log.steps) == 2
 
 
+def test_sql_answers_in_types_that_figures_are_made_of() -> None:
+    frame = pd.DataFrame(
+        {
+            "case_id": ["o1", "o1"],
+            "activity": ["a", "b"],
+            "started": ["2024-05-06T09:00Z", None],
+            "completed": ["2024-05-06T09:30Z", "2024-05-06T10:00Z"],
+            "told": [{"by": 1}, "phone"],
+            "copies": pd.array([(1 << 60) + 1, None], dtype="Int64"),
+        }
+    )
+    log = EventLog(frame)
+    answer = log.sql(
+        "select activity, sum(attempt) as n, max(completed - started) as took, 1.5 as x from steps group by 1"
+    )
+    assert answer.dtypes.astype(str).tolist() == ["str", "int64", "timedelta64[us]", "float64"]
+    assert answer.sort_values("activity")["took"].tolist() == [pd.Timedelta("30 min"), pd.NaT]
+    assert log.sql("select 1 as a, 2 as a").to_dict("list") == {"a": [1], "a_1": [2]}
+    kept = log.sql("select copies, told from steps order by activity")
+    assert (kept["copies"][0], kept["copies"].isna().tolist()) == ((1 << 60) + 1, [False, True])
+    assert kept["told"].tolist() == ["{'by': 1}", "phone"]
+    assert log.sql("select date '2024-05-06' as d")["d"].dtype.kind == "M"
+    assert log.sql("select completed - started as took from steps limit 0")["took"].dtype.kind == "m"
+    with pytest.raises(LogError, match="takes a query as text"):
+        log.sql(5)
+
+
 def test_what_is_missing_is_held_once_and_changed_by_no_one() -> None:
     log = EventLog(pd.DataFrame({"case_id": ["o1"], "activity": ["a"], "completed": ["2024-05-06T09:00Z"]}))
     steps = log.steps

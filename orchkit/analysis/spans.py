@@ -64,12 +64,10 @@ def moment_s(time: object) -> float:
     """
     try:
         moment = pd.Timestamp(None if isinstance(time, float | int) else time)  # type: ignore[arg-type]  # is refused
-    except (ValueError, TypeError):
-        moment = pd.NaT
-    if moment is pd.NaT:
+        return (moment.tz_localize("UTC") if moment.tzinfo is None else moment).timestamp()
+    except (ValueError, TypeError):  # NaT has no seconds
         message = f"{time!r} is no time such as '2024-05-06' or '2024-05-06T09:00+02:00'."
         raise LogError(message) from None
-    return (moment.tz_localize("UTC") if moment.tzinfo is None else moment).timestamp()
 
 
 def period_starts(first: pd.Timestamp, last: pd.Timestamp, every: str) -> pd.DatetimeIndex:
