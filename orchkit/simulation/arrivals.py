@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from orchkit.errors import ScenarioError
 from orchkit.log import expect_log
+from orchkit.simulation.brief import brief
 
 if TYPE_CHECKING:
     from orchkit.log import EventLog
@@ -32,6 +33,8 @@ class Profile:
 
     per_hour: tuple[float, ...]
 
+    __repr__ = brief
+
     def __post_init__(self) -> None:
         rates = _numbers(self.per_hour, "profile: per_hour", "168 numbers, of cases per hour")
         object.__setattr__(self, "per_hour", rates)
@@ -51,6 +54,8 @@ class ArrivalTimes:
     """Arrivals at given moments: seconds after the scenario's start, in order."""
 
     after_s: tuple[float, ...]
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         times = tuple(

@@ -10,6 +10,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from orchkit.errors import ScenarioError, nearest
+from orchkit.simulation.brief import brief
 
 __all__ = ["DAYS", "Calendar", "office_hours"]
 
@@ -75,6 +76,8 @@ class Calendar:
             if begin >= end:
                 message = f"calendar: an absence ends ({end}) before it begins ({begin})."
                 raise ScenarioError(message)
+
+    __repr__ = brief
 
     def __hash__(self) -> int:
         """Return the hash of what the week comes to: as it was written it is a mapping, which has none."""

@@ -13,6 +13,7 @@ from numbers import Real
 from typing import SupportsFloat
 
 from orchkit.errors import ScenarioError, nearest
+from orchkit.simulation.brief import listed, mapped
 from orchkit.units import Duration, seconds
 
 __all__ = [
@@ -111,6 +112,22 @@ class Distribution:
                 message = f"{self.family}: {name} must be finite and not negative, not {value!r}."
                 raise ScenarioError(message)
         _check_family(self)
+
+    def __repr__(self) -> str:
+        """Return the distribution as it is written."""
+        match self.family:
+            case "empirical" | "column":
+                inside = listed(self.values)
+            case "categorical":
+                inside = mapped(zip(self.values, self.weights, strict=True))
+            case "by_attribute" | "by_resource" | "by_previous":
+                of = [repr(self.of)] if self.family == "by_attribute" else []
+                other = [] if self.otherwise is None else [f"otherwise={self.otherwise!r}"]
+                inside = ", ".join([*of, mapped(self.parts.items()), *other])
+            case _:
+                given = self.parameters[:2] if self.parameters[2:] == (0.0, math.inf) else self.parameters
+                inside = ", ".join(f"{number:.15g}" for number in given if number != math.inf)
+        return f"{self.family}({inside})"
 
     @property
     def mean(self) -> float:

@@ -53,7 +53,7 @@ def best_family(values_s: NDArray[np.float64], worst: float = 0.25) -> Family:
     >>> best_family(np.random.default_rng(1).gamma(3.0, 20.0, 4_000)).distribution.family
     'gamma'
     >>> best_family(np.full(10, 30.0)).distribution
-    Distribution(family='constant', parameters=(30.0,), ...)
+    constant(30)
     """
     values = np.sort(np.maximum(values_s[~np.isnan(values_s)], 0.0))
     shares = (np.arange(_GRID) + 0.5) / _GRID

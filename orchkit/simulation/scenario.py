@@ -20,6 +20,7 @@ from orchkit.log import EventLog
 from orchkit.model.states import ErrorClass
 from orchkit.simulation.arrivals import ArrivalTimes, Profile, arrivals_of
 from orchkit.simulation.attributes import as_attribute, attributes_of
+from orchkit.simulation.brief import brief
 from orchkit.simulation.calendars import Calendar
 from orchkit.simulation.distributions import Distribution, Drawn, as_constant, as_distribution, as_numbers
 from orchkit.units import Duration
@@ -84,6 +85,8 @@ class Resource:
     members: Mapping[str, Calendar | None] = field(default_factory=dict, hash=False)
     at_shift_end: str = "pause"
 
+    __repr__ = brief
+
     def __post_init__(self) -> None:
         keep = object.__setattr__
         if not isinstance(self.members, Mapping):
@@ -133,6 +136,8 @@ class Failure:
     type: str = ""
     after: Distribution | None = None
 
+    __repr__ = brief
+
     def __post_init__(self) -> None:
         keep = object.__setattr__
         error = _member(ErrorClass, self.error, "failure: error")
@@ -165,6 +170,8 @@ class Response:
     never: float = 0.0
     fails: float = 0.0
 
+    __repr__ = brief
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "after", as_numbers(self.after, "response: after"))
         _probability(self.never, "response: never")
@@ -190,6 +197,8 @@ class Loop:
     repeat: float | None = None
     skip: float = 0.0
     exit: float = 0.0
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         if self.items is not None:
@@ -224,6 +233,8 @@ class Batch:
 
     size: int
     max_wait: Duration | None = None
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", _whole(self.size, 1, "batch: size must be"))
@@ -307,6 +318,8 @@ class Scenario:
     requires: Mapping[str, Mapping[str, int]] = field(default_factory=dict, hash=False)
     start: datetime = datetime(2025, 1, 6, tzinfo=UTC)
     sla: Duration | None = None
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         keep = object.__setattr__

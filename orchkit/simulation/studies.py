@@ -148,7 +148,7 @@ def with_setting(scenario: Scenario, path: str, value: object) -> Scenario:
     --------
     >>> today = Scenario(resources={"clerk": Resource(2, cost_per_hour=30)})
     >>> with_setting(today, "resources.clerk", 3).resources["clerk"]
-    Resource(count=3, calendar=None, cost_per_hour=30, ...)
+    Resource(count=3, cost_per_hour=30)
     """
     changed = _changed(scenario, path.split("."), value, path)
     if not isinstance(changed, Scenario):

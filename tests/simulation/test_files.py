@@ -51,3 +51,21 @@ def test_fault_in_a_file_is_named_with_its_line(text, says):
         ok.read_scenario(text)
 
     assert says in str(error.value)
+
+
+def test_what_is_shown_is_what_one_writes():
+    office = ok.Calendar({"mon-fri": "09:00-17:00"}, timezone="Europe/Berlin")
+    durations = ok.by_attribute(
+        "kind", {"a": ok.normal(5, 1), 2: ok.triangular(1, 2, 9)}, otherwise=ok.empirical([1, 2])
+    )
+    today = ok.Scenario(
+        ok.exponential(720),
+        {"check": durations},
+        {"clerk": ok.Resource(2, calendar=office, discipline="priority")},
+        failures={"check": ok.Failure(0.05, "permanent", after=ok.erlang(3, 60))},
+        attributes={"kind": ok.categorical({"a": 0.5, 2: 0.5})},
+        loops={"lines": ok.uniform(1, 5)},
+    )
+
+    assert eval(repr(today), {name: getattr(ok, name) for name in ok.__all__}) == today
+    assert repr(ok.ArrivalTimes(range(20))) == "ArrivalTimes(after_s=[0.0, 1.0, 2.0, … 20 in all])"
