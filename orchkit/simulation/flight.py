@@ -33,6 +33,8 @@ class OpenStep:
         Who does it.
     due_s
         When its retry or timer is due, where that is known.
+    is_enabled
+        Whether it is known that it could begin: else it may still be delayed.
     """
 
     visit: int
@@ -41,6 +43,7 @@ class OpenStep:
     started_s: float = nan
     resource: str | None = None
     due_s: float | None = None
+    is_enabled: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,8 @@ class OpenCase:
         How often each node was visited, by digest of the workflow and name.
     attributes
         What is known of the case, by dotted name.
+    last
+        The step that ended last: the digest of its workflow, and its node.
     """
 
     case_id: str
@@ -81,6 +86,7 @@ class OpenCase:
     runs: tuple[OpenRun, ...]
     visits: Mapping[tuple[str, str], int] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    last: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,13 +117,14 @@ def _walk(finder: Finder, rows: Sequence[Row], path: Path, case: OpenCase) -> Op
     most = finder.most_items(rows)
     times: list[dict[str, OpenStep]] = []
     visits: Counter[tuple[str, str]] = Counter()
-    moment = case.started_s
+    moment, last = case.started_s, None
     for place, choices in path:
         oracle = Oracle(choices, most)
         if place < 0:
             seen = carry_out(world, 0, start(finder.workflow, {}, decide=oracle), oracle)
         else:
             moment = rows[place].completed
+            last = _ends(world, rows[place]) or last
             seen = apply(world, rows[place], oracle) or []
         _time(world, moment, times, visits)
         for transition in seen:
@@ -139,7 +140,15 @@ def _walk(finder: Finder, rows: Sequence[Row], path: Path, case: OpenCase) -> Op
         known = {step_id: times[number][step_id] for step_id in run.state.steps}
         parent = None if run.parent is None else (live.index(run.parent[0]), run.parent[1])
         runs.append(OpenRun(run.workflow, run.state, known, parent, is_counted=False))
-    return replace(case, runs=tuple(runs), visits=dict(visits))
+    return replace(case, runs=tuple(runs), visits=dict(visits), last=last)
+
+
+def _ends(world: World, row: Row) -> tuple[str, str] | None:
+    """Return the workflow and the node of a step that ends well; None for what fails, or compensates."""
+    place = world.opened(row)
+    if place is None or row.status != StepStatus.COMPLETED or place[1].kind is Kind.COMPENSATION:
+        return None
+    return world.runs[place[0]].workflow.digest, row.activity
 
 
 def _is_wanted(world: World, number: int) -> bool:
@@ -160,7 +169,8 @@ def _time(world: World, moment: float, times: list[dict[str, OpenStep]], visits:
             if step.id not in mine:
                 visits[run.workflow.digest, step.node] += 1
                 begins = nan if step.kind in ATTEMPTED else moment
-                mine[step.id] = OpenStep(visits[run.workflow.digest, step.node], moment, moment, begins)
+                visit = visits[run.workflow.digest, step.node]
+                mine[step.id] = OpenStep(visit, moment, moment, begins, is_enabled=step.kind not in ATTEMPTED)
 
 
 def _retry_later(times: list[dict[str, OpenStep]], step_id: str, moment: float, delay_s: float) -> None:
@@ -187,7 +197,8 @@ def _match(world: World, open_rows: Sequence[Row], times: list[dict[str, OpenSte
             taken.add((number, step.id))
             told = times[number][step.id]
             if not np.isnan(row.enabled):
-                told = replace(told, enabled_s=row.enabled, opened_s=min(told.opened_s, row.enabled))
+                opened = min(told.opened_s, row.enabled)
+                told = replace(told, enabled_s=row.enabled, opened_s=opened, is_enabled=True)
             if not np.isnan(row.started):
                 told = replace(told, started_s=row.started, resource=row.resource)
                 if step.kind in ATTEMPTED and step.status is not StepStatus.RUNNING:

@@ -509,6 +509,8 @@ class Memory:
         steps = m[m[at.M_STEPS] :][: at.S_WIDTH * m[at.M_STEP_COUNT]].reshape(-1, at.S_WIDTH)
         passes = m[m[at.M_PASSES] :][: held * m[at.M_PASS_COUNT]].reshape(-1, held)
         live = steps[(steps[:, at.S_STATUS] >= 0) & (steps[:, at.S_KIND] != at.K_SCOPE)]
+        # What is still delayed is not enabled, and has no time yet.
+        live = live[live[:, at.S_UNIT] != at.DELAYED]
         numbers = cases[passes[live[:, at.S_PASS], at.I_CASE], at.K_NUMBER]
         rows = np.full((len(live), 2, at.ROW_WIDTH), -1, dtype=np.int64)
         rows[:, 0, 0] = (numbers << 24) | live[:, at.S_NODE]

@@ -31,7 +31,7 @@ _CLASSES = {ErrorClass(name): code for code, name in enumerate(at.CLASS_NAMES) i
 _KINDS = {kind: at.KIND_NAMES.index(kind.value) for kind in (Kind.TASK, Kind.WAIT, Kind.SCOPE, Kind.CALL)}
 _KINDS[Kind.COMPENSATION] = at.K_COMPENSATION
 # As in orchkit.simulation.kernel.resuming, which is not imported here: it would be compiled.
-_WORK, _ASK, _RETRY, _WAITS, _TIMER, _TIMEOUT, _DEADLINE, _LOOP = range(8)
+_WORK, _ASK, _RETRY, _WAITS, _TIMER, _TIMEOUT, _DEADLINE, _LOOP, _LATER = range(9)
 _NO = -1
 
 
@@ -133,7 +133,7 @@ class _Building:
         p = self.program.program
         row = [0] * (at.K_VISITS + int(p[at.P_NODE_COUNT]))
         row[at.K_NUMBER], row[at.K_ARRIVED] = len(self.cases), round(case.started_s * at.MICRO)
-        row[at.K_ROOT] = len(self.passes)
+        row[at.K_ROOT], row[at.K_LAST] = len(self.passes), _NO
         self.cases.append(row)
         slots: list[dict[str, int]] = []
         for run in case.runs:
@@ -160,6 +160,8 @@ class _Building:
             self.add_undos(run, instance, passes[instance.key], serials)
             for step_id in instance.open.values():
                 self.link_step(slots[step_id], passes[instance.key])
+        if case.last is not None and case.last[0] == run.workflow.digest:
+            self.cases[-1][at.K_LAST] = self.node_of(run, case.last[1])
         for (digest, name), count in case.visits.items():
             if digest == run.workflow.digest:
                 node = self.node_of(run, name)
@@ -324,6 +326,8 @@ class _Building:
                 row[at.S_ATTEMPT] += 1
                 row[at.S_READY] = max(row[at.S_ENABLED], _us(told.enabled_s if told.due_s is None else told.due_s))
                 self.do(told.enabled_s, _ASK, slot, 0)
+            case StepStatus.PENDING if not told.is_enabled and self.row(row[at.S_NODE])[at.N_DELAY] >= 0:
+                self.do(told.opened_s, _LATER, slot, _us(told.opened_s))
             case _:
                 self.do(told.enabled_s, _ASK, slot, 0)
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["in_flight"]
 
+_ENDING = frozenset({"task", "wait", "call"})
+
 
 def in_flight(source: Source, workflow: Workflow) -> InFlight:
     """Return the cases of a workflow that are in flight: now in an engine, at its last moment in a log."""
@@ -58,8 +60,19 @@ def _case_of(live: list[LiveRun]) -> OpenCase:
         runs.append(OpenRun(run.workflow, run.state, steps, parent))
     counted = {(digest, node): count for digest, counts in visits.items() for node, count in counts.items()}
     first = live[0]
+    done = [
+        (row.occurred_at, run.workflow.digest, row.node)
+        for run in live
+        for row in run.rows
+        if row.status == "COMPLETED" and row.kind in _ENDING and row.node is not None
+    ]
     return OpenCase(
-        first.case_id, first.rows[0].occurred_at / 1e6, tuple(runs), counted, _scalars(first.state.variables)
+        first.case_id,
+        first.rows[0].occurred_at / 1e6,
+        tuple(runs),
+        counted,
+        _scalars(first.state.variables),
+        max(done, key=lambda one: one[0])[1:] if done else None,
     )
 
 

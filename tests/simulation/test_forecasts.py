@@ -298,3 +298,27 @@ def test_called_runs_and_loops_go_on_where_they_are(clock):
         # Of three items, known to the engine: 40 + 10 min are left of the first; 70 each of the others; 30 for ship.
         assert left_s(ahead) == [220]
         engine.cancel(run)
+
+
+@pytest.mark.parametrize(
+    ("delay", "left"),
+    [
+        (ok.constant("1 h"), 40.0),  # of which 20 min have passed
+        (ok.uniform("10 min", "50 min"), 15.0),  # uniform between 20 and 50, less 20
+        (ok.by_previous({"check": "1 h"}, otherwise="2 h"), 40.0),
+        (ok.constant("5 min"), 0.0),  # it waits for a resource by now
+    ],
+)
+def test_a_delay_that_had_begun_goes_on(delay, left):
+    workflow = ok.workflow("order", [ok.task("check"), ok.task("serve", role="clerk")])
+    rows = [("a", "check", 0, 0, 10), ("b", "check", 30, None, None)]
+    scenario = ok.Scenario(
+        durations={"check": "1 d", "serve": "10 min"}, resources={"clerk": 1}, delays={"serve": delay}
+    )
+    cases = pd.DataFrame({"case_id": ["a", "b"], "status": "RUNNING"})
+
+    found = ok.simulate(workflow, scenario, in_flight=open_log(rows, cases), replications=400, seed=2)
+
+    serve = found.steps[(found.steps["case_id"] == "a") & (found.steps["activity"] == "serve")]
+    ahead = (serve["started"] - START).dt.total_seconds() / 60 - 30
+    assert ahead.mean() == pytest.approx(left, abs=0 if ahead.std() < 1e-9 else 2.6 * ahead.std() / 20)

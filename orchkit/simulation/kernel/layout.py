@@ -269,6 +269,7 @@ K_NUMBER, K_ARRIVED, K_KEY, K_ROOT, K_LAST, K_VISITS = range(6)
     Q_CALENDAR,
     Q_WIDTH,
 ) = range(17)
+DELAYED = -2  # in place of who does a step: it cannot begin yet
 R_NEXT, R_CALENDAR, R_STEP, R_LAST_NODE, R_POOL, R_BUSY, R_ALSO, R_HELPED, R_WIDTH = range(9)
 
 # Statuses, as in orchkit.model.states -------------------------------------------

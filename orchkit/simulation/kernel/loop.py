@@ -102,6 +102,7 @@ def _carry_out(p, m, d, do, slot, gen, value):
         # A delay goes by in the hours of those who will do the work.
         pool = p[n + N_POOL]
         calendar = m[m[M_POOLS] + Q_WIDTH * pool + Q_CALENDAR] if pool >= 0 else -1
+        m[s + S_UNIT] = DELAYED
         schedule(m, working_until(p, calendar, now, value), E_READY, slot, m[s])
     elif do == DO_RETRY:
         schedule(m, now + value, E_RETRY, slot, m[s])
@@ -211,6 +212,7 @@ def _take(p, m, d, code):
     elif kind == E_READY:
         m[s + S_SINCE] += m[M_NOW] - m[s + S_ENABLED]
         m[s + S_ENABLED] = m[s + S_READY] = m[M_NOW]
+        m[s + S_UNIT] = -1
         command(m, DO_RUN, slot, m[s], 0)
     elif kind == E_CALLBACK:
         step_done(p, m, d, slot)

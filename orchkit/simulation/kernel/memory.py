@@ -294,7 +294,7 @@ def log_row(p, m, s, status, failure):
     m[r + 3] = m[M_NOW]
     kind = (failure >> TYPE_SHIFT) & TYPE_MASK
     m[r + 4] = (
-        (m[s + S_UNIT] + 1)
+        max(m[s + S_UNIT] + 1, 0)
         | (status << 24)
         | ((failure & CLASS_MASK) << 28)
         | (more << ROW_MORE)

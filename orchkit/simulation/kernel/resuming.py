@@ -17,9 +17,9 @@ from orchkit.simulation.kernel.memory import schedule
 from orchkit.simulation.kernel.queues import queue
 from orchkit.simulation.kernel.serving import _begin, _idle_unit, _may_begin, dispatch
 
-__all__ = ["ASK", "DEADLINE", "LOOP", "OUTLASTED", "RETRY", "TIMEOUT", "TIMER", "WAITS", "WORK", "resume"]
+__all__ = ["ASK", "DEADLINE", "LATER", "LOOP", "OUTLASTED", "RETRY", "TIMEOUT", "TIMER", "WAITS", "WORK", "resume"]
 
-WORK, ASK, RETRY, WAITS, TIMER, TIMEOUT, DEADLINE, LOOP = range(8)
+WORK, ASK, RETRY, WAITS, TIMER, TIMEOUT, DEADLINE, LOOP, LATER = range(9)
 OUTLASTED = -9  # no draw was as long as what has passed
 _TRIES = 2_000
 _INTEGERS, _FLOATS = int64[::1], float64[::1]
@@ -132,6 +132,26 @@ def _ask(p, m, d, slot):
 
 
 @compiled
+def _delay_on(p, m, d, slot, since):
+    """Go on with a delay that had begun; where none is as long, the step waits for a resource by now."""
+    s = m[M_STEPS] + S_WIDTH * slot
+    node, visit = m[s + S_NODE], m[s + S_VISIT]
+    n = p[P_NODES] + N_WIDTH * node
+    i = m[M_PASSES] + p[P_HELD] * m[s + S_PASS]
+    last = m[m[M_CASES] + (K_VISITS + p[P_NODE_COUNT]) * m[i + I_CASE] + K_LAST]
+    pool = p[n + N_POOL]
+    calendar = m[m[M_POOLS] + Q_WIDTH * pool + Q_CALENDAR] if pool >= 0 else -1
+    key, passed = _key(p, m, s), worked(p, calendar, m[M_NOW]) - worked(p, calendar, since)
+    for number in range(_TRIES):
+        ahead = micros(sample(p, d, p[n + N_DELAY], key, _try(key, node, visit, 0, U_DELAY, number), last))
+        if ahead > passed:
+            m[s + S_UNIT] = DELAYED
+            schedule(m, working_until(p, calendar, m[M_NOW], ahead - passed), E_READY, slot, m[s])
+            return
+    _ask(p, m, d, slot)
+
+
+@compiled
 def _wait_on(p, m, d, slot):
     """Go on with a wait that had begun; return whether any answer fits what has passed."""
     s = m[M_STEPS] + S_WIDTH * slot
@@ -182,6 +202,8 @@ def _take_up(p, m, d, do, slot, value):
         return _count_items(p, m, d, slot, value)
     if do == ASK:
         _ask(p, m, d, slot)
+    elif do == LATER:
+        _delay_on(p, m, d, slot, value)
     elif do == RETRY:
         schedule(m, value, E_RETRY, slot, gen)
     elif do == TIMER:
