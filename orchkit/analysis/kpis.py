@@ -71,7 +71,7 @@ def kpis(
         kpi                         unit      value
         =========================== ========= ======================================================
         ``cases``                   cases     all that began
-        ``throughput``              cases/h   completed, over the period of the log
+        ``throughput``              cases/h   completed, over the period of the log (after its warm-up)
         ``cycle_time``              s         mean, of the cases that ended; ``_p50`` and ``_p95``
         ``waiting_time``            s         a case's steps together, before their starts
         ``waiting_time.<cause>``    s         the same, by its cause: these add up to it

@@ -146,7 +146,7 @@ def _leaves(
 ) -> NDArray[np.float64]:
     """Return when each step began; or ended without, as it gave up; or, where it waits still, when the log ends."""
     never = np.isnan(started)
-    if never.all():  # the log has no starts
+    if never.all() and not np.isnan(completed).all():  # the log does not know starts
         return started
     status = log.steps["status"]
     gave_up = never & status.isin([StepStatus.FAILED, StepStatus.CANCELLED]).to_numpy()

@@ -416,8 +416,9 @@ def _as_counts(value: Mapping[str, int] | Iterable[str], where: str) -> dict[str
         message = f"{where}: a role has a name, not {next(role for role in value if not isinstance(role, str))!r}."
         raise ScenarioError(message)
     counts = dict(value) if isinstance(value, Mapping) else dict.fromkeys(value, 1)
-    what = f"{where}: {{}}: how many are needed at once is"
-    return {role: _whole(count, 1, what.format(role)) for role, count in counts.items()}
+    return {
+        role: _whole(count, 1, f"{where}: {role}: how many are needed at once is") for role, count in counts.items()
+    }
 
 
 def _as_priority(value: Drawn, where: str) -> Distribution:

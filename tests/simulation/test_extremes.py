@@ -85,6 +85,7 @@ def test_arrivals_that_take_thousands_of_years_end_or_are_none():
         ({"durations": {"serve": np.timedelta64(5, "s")}}, "durations: serve: .* is not a duration"),
         ({"arrivals": ok.categorical({"a": 1})}, "arrivals: categorical: 'a' is no duration"),
         ({"arrivals": ok.by_resource({"clerk_1": 5})}, "arrivals: who comes does not depend on"),
+        ({"requires": {"{serve}": {"clerk": 1}}}, "requires: '{serve}' is no node"),
         ({"branching": {"serve": {"pack": 1}}}, "branching: serve: no flow leads from it to 'pack'"),
         ({"attributes": {"x": ok.by_attribute("x", {1: 2})}}, "attributes: x: it can only depend on"),
         ({"attributes": 5}, "attributes: give an entry a name, a table with a row a case, or a log, not 5"),

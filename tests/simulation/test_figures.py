@@ -87,3 +87,14 @@ def test_who_is_interrupted_and_out_of_time_has_no_clerk_to_give_back():
     ended = (steps["completed"] - log.cases["started"][0]).dt.total_seconds()
     assert ended.to_dict() == {"low": 8.0, "sorry": 8.0, "high": 12.0, "last": 17.0}
     assert log.availability["busy_s"].tolist() == [2.0 + 10.0 + 5.0]
+
+
+@pytest.mark.filterwarnings("ignore::orchkit.ScenarioWarning")
+def test_where_nobody_is_served_all_wait():
+    # The first case is served all the time; of those after the warm-up, at 30, 40 … 100 s, none is.
+    log = ok.simulate(SERVE, ok.Scenario(10, {"serve": 1_000}, {"clerk": 1}), until=100, warm_up=25)
+
+    found = figures(log)
+    assert found["utilization.clerk"] == 1
+    assert found["queue_length"] == pytest.approx((70 + 60 + 50 + 40 + 30 + 20 + 10) / 75)
+    assert found["queue_length_max"] == 7

@@ -122,12 +122,12 @@ def queues(log: EventLog, *, every: Duration | None = None) -> Chart:
     clerk: 0.5 on average, 1 at most
     """
     expect_log(log, "charts.queues")
-    started, completed = moments_s(log.steps["started"]), moments_s(log.steps["completed"])
-    if np.isnan(started).all():
-        return no_chart("Queue lengths over time", "no step of the log has a start, so that nothing is known to wait")
+    completed = moments_s(log.steps["completed"])
     measures = case_measures(log, None, None)
     waits, leaves = measures.waits_s, measures.leaves_s
     known = ~np.isnan(leaves)
+    if not known.any():
+        return no_chart("Queue lengths over time", "no step of the log has a start, so that nothing is known to wait")
     names, replications = _replications(log)
     roles = _roles(log)
     edges = _edges((leaves - waits)[known], np.fmax(completed, leaves)[known], every)
