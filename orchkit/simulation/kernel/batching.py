@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from orchkit.simulation.kernel.asking import ask_for
 from orchkit.simulation.kernel.compiling import compiled
 from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
 from orchkit.simulation.kernel.memory import schedule
 from orchkit.simulation.kernel.outcomes import failed_for_good
 from orchkit.simulation.kernel.passes import become
 from orchkit.simulation.kernel.queues import leave_queue, lose_patience
-from orchkit.simulation.kernel.serving import ask_for
 from orchkit.simulation.kernel.turn import turn
 
 __all__ = ["close_batch", "gather", "turn_away"]

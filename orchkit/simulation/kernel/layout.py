@@ -218,6 +218,7 @@ M_HEADER = 96
 ) = range(40)
 # Where a step waits (S_QUEUED): nowhere, in a queue, for a batch to fill, behind the first of its batch
 IN_QUEUE, GATHERING, FOLLOWING = 1, 2, 3
+PREEMPTIVE = 3  # a discipline
 
 # A pass through a graph; what waits at joins follows: for each flow twice the moment since when, and one; or 0
 (

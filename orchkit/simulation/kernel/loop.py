@@ -9,6 +9,7 @@ from __future__ import annotations
 from numba import float64, int64
 
 from orchkit.simulation.kernel.arrivals import next_arrival
+from orchkit.simulation.kernel.asking import ask_for, serve_all, wake
 from orchkit.simulation.kernel.batching import close_batch, gather, turn_away
 from orchkit.simulation.kernel.compiling import compiled, entry
 from orchkit.simulation.kernel.draws import draw, micros, mix, sample, stream
@@ -18,7 +19,7 @@ from orchkit.simulation.kernel.memory import add_case, command, look_at, note, p
 from orchkit.simulation.kernel.outcomes import child_ended, failed_for_good, out_of_time, step_done
 from orchkit.simulation.kernel.passes import become
 from orchkit.simulation.kernel.queues import leave_queue
-from orchkit.simulation.kernel.serving import ask_for, leave_work, release, serve, serve_all
+from orchkit.simulation.kernel.serving import leave_work, release
 from orchkit.simulation.kernel.turn import turn
 
 __all__ = ["begin", "run"]
@@ -172,8 +173,7 @@ def _take(p, m, d, code):
     if kind == E_ARRIVAL:
         _arrive(p, m, d)
     elif kind == E_WAKE:
-        m[m[M_POOLS] + Q_WIDTH * slot + Q_WAKE] = 0
-        serve(p, m, d, slot)
+        wake(p, m, d, slot)
         return
     elif kind == E_BATCH:
         if (m[s] * 64 + (m[s + S_ATTEMPT] & 63)) & 0x7FFFFFFF != gen or m[s + S_QUEUED] != GATHERING:

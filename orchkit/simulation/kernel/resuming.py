@@ -15,7 +15,7 @@ from orchkit.simulation.kernel.duty import worked, working_until
 from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
 from orchkit.simulation.kernel.memory import schedule
 from orchkit.simulation.kernel.queues import queue
-from orchkit.simulation.kernel.serving import _begin, _idle_unit, _may_begin, dispatch
+from orchkit.simulation.kernel.serving import begin, dispatch, idle_unit, may_begin
 
 __all__ = ["ASK", "DEADLINE", "LATER", "LOOP", "OUTLASTED", "RETRY", "TIMEOUT", "TIMER", "WAITS", "WORK", "resume"]
 
@@ -73,7 +73,7 @@ def _work_on(p, m, d, slot, unit):
     n = p[P_NODES] + N_WIDTH * m[s + S_NODE]
     pool = p[n + N_POOL]
     calendar = -1
-    if p[n + N_DEMAND_COUNT] and not _may_begin(p, m, slot):
+    if p[n + N_DEMAND_COUNT] and not may_begin(p, m, slot):
         unit = -1
     if unit >= 0:
         r = m[M_UNITS] + R_WIDTH * unit
@@ -97,7 +97,7 @@ def _work_on(p, m, d, slot, unit):
         m[s + S_PAUSED] = m[M_NOW]
         queue(p, m, d, slot, m[M_POOLS] + Q_WIDTH * pool, pool)
         return fits
-    _begin(p, m, d, slot, unit)
+    begin(p, m, d, slot, unit)
     if p[n + N_TIMEOUT] >= 0:
         due = max(m[M_NOW], m[s + S_STARTED] + p[n + N_TIMEOUT])
         if working_until(p, calendar, m[M_NOW], m[s + S_LEFT]) > due:
@@ -117,14 +117,14 @@ def _ask(p, m, d, slot):
         gather(p, m, d, slot)
         return
     if pool < 0:
-        _begin(p, m, d, slot, -1)
+        begin(p, m, d, slot, -1)
         return
     q = m[M_POOLS] + Q_WIDTH * pool
     needs_more = p[n + N_DEMAND_COUNT] > 0
-    if _may_begin(p, m, slot) if needs_more else m[q + Q_LENGTH] == 0 and m[q + Q_IDLE_COUNT] > 0:
-        unit = _idle_unit(p, m, q)
+    if may_begin(p, m, slot) if needs_more else m[q + Q_LENGTH] == 0 and m[q + Q_IDLE_COUNT] > 0:
+        unit = idle_unit(p, m, q)
         if unit >= 0:
-            _begin(p, m, d, slot, unit)
+            begin(p, m, d, slot, unit)
             return
     queue(p, m, d, slot, q, pool)
     if m[q + Q_IDLE_COUNT] > 0:

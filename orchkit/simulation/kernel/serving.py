@@ -9,13 +9,24 @@ from orchkit.simulation.kernel.draws import draw, micros, sample, stream
 from orchkit.simulation.kernel.duty import next_open, open_between, working_until
 from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
 from orchkit.simulation.kernel.memory import note, schedule
-from orchkit.simulation.kernel.queues import hand_on, queue, rank, unqueue
+from orchkit.simulation.kernel.queues import hand_on, unqueue
 
-__all__ = ["ask_for", "dispatch", "leave_work", "release", "serve", "serve_all"]
+__all__ = [
+    "begin",
+    "dispatch",
+    "idle_unit",
+    "leave_work",
+    "may_begin",
+    "on_duty",
+    "overtake",
+    "release",
+    "serve",
+    "wake_later",
+]
 
 
 @compiled
-def _on_duty(p, m, q):
+def on_duty(p, m, q):
     """Return how many idle resources of a role are on duty."""
     count, unit = 0, m[q + Q_IDLE]
     while unit >= 0:
@@ -27,13 +38,13 @@ def _on_duty(p, m, q):
 
 
 @compiled
-def _may_begin(p, m, slot):
+def may_begin(p, m, slot):
     """Return whether all that a step needs at once is there."""
     n = p[P_NODES] + N_WIDTH * m[m[M_STEPS] + S_WIDTH * slot + S_NODE]
     for number in range(p[n + N_DEMAND_COUNT]):
         at = p[P_DEMANDS] + p[n + N_DEMANDS] + 2 * number
         q = m[M_POOLS] + Q_WIDTH * p[at]
-        if m[q + Q_IDLE_COUNT] < p[at + 1] or _on_duty(p, m, q) < p[at + 1]:
+        if m[q + Q_IDLE_COUNT] < p[at + 1] or on_duty(p, m, q) < p[at + 1]:
             return False
     return True
 
@@ -48,7 +59,7 @@ def _take_others(p, m, slot, unit):
         at = p[P_DEMANDS] + p[n + N_DEMANDS] + 2 * number
         q = m[M_POOLS] + Q_WIDTH * p[at]
         for _ in range(p[at + 1] - (1 if number == 0 else 0)):
-            other = _idle_unit(p, m, q)
+            other = idle_unit(p, m, q)
             r = m[M_UNITS] + R_WIDTH * other
             m[r + R_STEP], m[r + R_BUSY], m[r + R_ALSO] = slot, m[M_NOW], -1
             m[r + R_LAST_NODE] = m[m[M_UNITS] + R_WIDTH * unit + R_LAST_NODE]
@@ -57,7 +68,7 @@ def _take_others(p, m, slot, unit):
 
 
 @compiled
-def _begin(p, m, d, slot, unit):
+def begin(p, m, d, slot, unit):
     """Begin (or go on with) an attempt, and say when it will end."""
     s = m[M_STEPS] + S_WIDTH * slot
     node = m[s + S_NODE]
@@ -124,7 +135,7 @@ def _begin(p, m, d, slot, unit):
 
 
 @compiled
-def _idle_unit(p, m, q):
+def idle_unit(p, m, q):
     """Take an idle resource that is on duty; -1 for none."""
     before, unit = -1, m[q + Q_IDLE]
     while unit >= 0:
@@ -145,37 +156,7 @@ def _idle_unit(p, m, q):
 
 
 @compiled
-def _interrupt(p, m, d, slot, q, pool):
-    """Let a step that has just come take the place of one that matters less."""
-    s = m[M_STEPS] + S_WIDTH * slot
-    if m[q + Q_HEAD] != slot:
-        return
-    victim, least = -1, m[s + S_PRIORITY]
-    for number in range(m[q + Q_COUNT]):
-        unit = m[q + Q_FIRST] + number
-        busy = m[m[M_UNITS] + R_WIDTH * unit + R_STEP]
-        if busy >= 0:
-            other = m[M_STEPS] + S_WIDTH * busy
-            node = p[P_NODES] + N_WIDTH * m[other + S_NODE]
-            # A timeout of the attempt goes on while it is interrupted, so such an attempt is not.
-            if p[node + N_TIMEOUT] < 0 and p[node + N_DEMAND_COUNT] == 0 and m[other + S_PRIORITY] < least:
-                victim, least = busy, m[other + S_PRIORITY]
-    if victim < 0:
-        return
-    v = m[M_STEPS] + S_WIDTH * victim
-    unit = m[v + S_UNIT]
-    r = m[M_UNITS] + R_WIDTH * unit
-    calendar = m[r + R_CALENDAR] if m[q + Q_PAUSE] else -1
-    m[v + S_LEFT] -= open_between(p, calendar, m[r + R_BUSY], m[M_NOW])
-    m[v + S_TOKEN] += 1
-    m[v + S_PAUSED] = m[M_NOW]
-    unqueue(p, m, slot)
-    _begin(p, m, d, slot, unit)
-    queue(p, m, d, victim, q, pool)
-
-
-@compiled
-def _wake_later(p, m, pool):
+def wake_later(p, m, pool):
     """Look again at a queue when the next one who is needed, and idle, comes on duty."""
     q = m[M_POOLS] + Q_WIDTH * pool
     soonest = _next_on_duty(p, m, q)
@@ -195,20 +176,19 @@ def _wake_later(p, m, pool):
 
 @compiled
 def _next_on_duty(p, m, q):
-    """Return when the next idle resource comes on duty that is not."""
+    """Return when the next resource comes on duty that is idle, or may be interrupted then."""
     soonest = FOREVER
-    idle = m[q + Q_IDLE]
-    while idle >= 0:
-        r = m[M_UNITS] + R_WIDTH * idle
-        opens = next_open(p, m[r + R_CALENDAR], m[M_NOW])
-        if opens > m[M_NOW]:
-            soonest = min(soonest, opens)
-        idle = m[r + R_NEXT]
+    for unit in range(m[q + Q_FIRST], m[q + Q_FIRST] + m[q + Q_COUNT]):
+        r = m[M_UNITS] + R_WIDTH * unit
+        if m[r + R_STEP] < 0 or m[q + Q_DISCIPLINE] == PREEMPTIVE:
+            opens = next_open(p, m[r + R_CALENDAR], m[M_NOW])
+            if opens > m[M_NOW]:
+                soonest = min(soonest, opens)
     return soonest
 
 
 @compiled
-def _overtake(m, q, slot):
+def overtake(m, q, slot):
     """Note who came before a step that is served now."""
     if m[q + Q_DISCIPLINE] == 0:
         return
@@ -229,8 +209,8 @@ def _first_that_may(p, m, q):
     slot = m[q + Q_HEAD]
     while slot >= 0:
         s = m[M_STEPS] + S_WIDTH * slot
-        if p[p[P_NODES] + N_WIDTH * m[s + S_NODE] + N_DEMAND_COUNT] == 0 or _may_begin(p, m, slot):
-            unit = _idle_unit(p, m, q)
+        if p[p[P_NODES] + N_WIDTH * m[s + S_NODE] + N_DEMAND_COUNT] == 0 or may_begin(p, m, slot):
+            unit = idle_unit(p, m, q)
             if unit >= 0:
                 return slot, unit
         slot = m[s + S_Q_NEXT]
@@ -245,13 +225,13 @@ def dispatch(p, m, d, pool):
         if m[q + Q_JOINT]:
             slot, unit = _first_that_may(p, m, q)
         else:
-            slot, unit = m[q + Q_HEAD], _idle_unit(p, m, q)
+            slot, unit = m[q + Q_HEAD], idle_unit(p, m, q)
         if unit < 0:
-            _wake_later(p, m, pool)
+            wake_later(p, m, pool)
             return
         unqueue(p, m, slot)
-        _overtake(m, q, slot)
-        _begin(p, m, d, slot, unit)
+        overtake(m, q, slot)
+        begin(p, m, d, slot, unit)
 
 
 @compiled
@@ -261,48 +241,6 @@ def serve(p, m, d, pool):
     for number in range(m[q + Q_OTHER_COUNT]):
         dispatch(p, m, d, p[m[q + Q_OTHERS] + number])
     dispatch(p, m, d, pool)
-
-
-@compiled
-def serve_all(p, m, d, pool, node):
-    """Let those be served who wait for what a step of a node has given back."""
-    n = p[P_NODES] + N_WIDTH * node
-    if p[n + N_DEMAND_COUNT] == 0:
-        serve(p, m, d, pool)
-    for number in range(p[n + N_DEMAND_COUNT]):
-        serve(p, m, d, p[p[P_DEMANDS] + p[n + N_DEMANDS] + 2 * number])
-
-
-@compiled
-def ask_for(p, m, d, slot):
-    """Begin an attempt, or let it wait for a resource. Return False where the queue is full."""
-    s = m[M_STEPS] + S_WIDTH * slot
-    n = p[P_NODES] + N_WIDTH * m[s + S_NODE]
-    pool = p[n + N_POOL]
-    if pool < 0:
-        _begin(p, m, d, slot, -1)
-        return True
-    q = m[M_POOLS] + Q_WIDTH * pool
-    for number in range(m[q + Q_OTHER_COUNT]):  # who needs this role and others came before
-        dispatch(p, m, d, p[m[q + Q_OTHERS] + number])
-    needs_more = p[n + N_DEMAND_COUNT] > 0
-    free = _may_begin(p, m, slot) if needs_more else m[q + Q_LENGTH] == 0 and m[q + Q_IDLE_COUNT] > 0
-    if free:
-        unit = _idle_unit(p, m, q)
-        if unit >= 0:
-            # Who interrupts must know what the work matters that it finds.
-            if m[q + Q_DISCIPLINE] == 3:
-                rank(p, m, d, slot, q)
-            _begin(p, m, d, slot, unit)
-            return True
-    if m[q + Q_LIMIT] >= 0 and m[q + Q_LENGTH] >= m[q + Q_LIMIT]:
-        return False
-    queue(p, m, d, slot, q, pool)
-    if m[q + Q_IDLE_COUNT] > 0:  # who is idle comes before who would be interrupted
-        dispatch(p, m, d, pool)
-    if m[q + Q_DISCIPLINE] == 3 and not needs_more:
-        _interrupt(p, m, d, slot, q, pool)
-    return True
 
 
 @compiled
