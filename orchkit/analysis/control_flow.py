@@ -26,11 +26,9 @@ __all__ = ["directly_follows", "end_activities", "rework", "start_activities", "
 
 ARROW = " → "
 _MOST_CELLS = 1 << 22
-_REPEATED = ("count", "cases", "cases_repeated", "repeats", "self_loops", "same_resource", "other_resource")
+_KINDS = 5  # bits that tell kinds of repeated steps apart
 _PAIRS = Kernel("orchkit.analysis.kernel", "pairs", (np.int32, np.int64, int, int, np.int64))
-_REPEATS = Kernel(
-    "orchkit.analysis.kernel", "repeats", (np.int32, np.int32, np.int64, int, int, np.int64, np.int64, np.int64)
-)
+_REPEATS = Kernel("orchkit.analysis.kernel", "repeats", (np.int32, np.int32, np.int64, int, int, np.int64, np.int64))
 
 
 def variants(log: EventLog) -> pd.DataFrame:
@@ -227,11 +225,24 @@ def rework(log: EventLog) -> pd.DataFrame:
     """
     expect_log(log, "rework")
     size = len(log.activities)
-    counts, latest = np.zeros((size, len(_REPEATED)), dtype=np.int64), np.empty(size, dtype=np.int64)
-    codes = (log.activity_codes, log.resource_codes, log.offsets)
-    _REPEATS(*codes, len(log), size, latest, np.empty(size, dtype=np.int64), counts)
-    table = pd.DataFrame(counts, columns=[*_REPEATED])
-    table.insert(0, "activity", np.asarray(log.activities))
-    table.insert(4, "share_repeated", table["cases_repeated"] / np.maximum(table["cases"], 1))
-    table = table[table["count"] > 0]
-    return table.sort_values(["repeats", "activity"], ascending=[False, True], ignore_index=True)
+    kinds, latest = np.zeros((size, 1 << _KINDS), dtype=np.int64), np.empty(size, dtype=np.int64)
+    _REPEATS(log.activity_codes, log.resource_codes, log.offsets, len(log), size, latest, kinds)
+    again, second, loop, known, same = (np.arange(1 << _KINDS) >> bit & 1 == 1 for bit in range(_KINDS))
+    counts, cases, repeated, repeats, loops, by_same, by_other = (
+        kinds[:, which].sum(axis=1) for which in (again | True, ~again, second, again, loop, same, known & ~same)
+    )
+    names = np.asarray(log.activities)
+    order = np.lexsort((names, -repeats))
+    order = order[counts[order] > 0]
+    table = {
+        "activity": names,
+        "count": counts,
+        "cases": cases,
+        "cases_repeated": repeated,
+        "share_repeated": repeated / np.maximum(cases, 1),
+        "repeats": repeats,
+        "self_loops": loops,
+        "same_resource": by_same,
+        "other_resource": by_other,
+    }
+    return pd.DataFrame({name: values[order] for name, values in table.items()})

@@ -7,14 +7,37 @@ as unsigned integers that rise as the floats do, so that all comparisons and bin
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 
 __all__ = ["flows", "grouped", "pairs", "ranked", "repeats"]
 
 _FEW, _BINS = 24, 2048
-_NAT = -(1 << 63)
+_NAT, _AWAY = -(1 << 63), 1 << 20
 _SAME = np.uint64(64)  # a shift that leaves nothing: all keys are one
 _TOP, _MOST = np.uint64(1 << 63), np.uint64((1 << 64) - 1)
+
+
+@intrinsic
+def _memory(typing, number):
+    """Return the bits of a float."""
+
+    def made(_, builder, __, arguments):
+        return builder.bitcast(arguments[0], ir.IntType(64))
+
+    return types.uint64(types.float64), made
+
+
+@njit(nogil=True, error_model="numpy")
+def _key(bits):
+    """Return a number that rises as the float with these bits does."""
+    return ~bits if bits & _TOP else bits | _TOP
+
+
+@njit(nogil=True, error_model="numpy")
+def _bits(key):
+    return key & ~_TOP if key & _TOP else ~key
 
 
 @njit(nogil=True, error_model="numpy")
@@ -48,20 +71,8 @@ def _count(keys, begin, end, bins):
 
 
 @njit(nogil=True, error_model="numpy")
-def _gather(keys, begin, end, low, shift, wanted, out):
-    """Put the keys of a bin side by side; return how many, and the least key above. ``out`` may be where they are."""
-    count, more = 0, _MOST
-    for i in range(begin, end):
-        key = keys[i]
-        place = np.int64((key - low) >> shift)
-        out[count] = key
-        count += place == wanted
-        more = min(more, key if place > wanted else _MOST)
-    return count, more
-
-
-@njit(nogil=True, error_model="numpy")
 def _bin_of(bins, rank):
+    """Return the bin that holds a rank, and its rank in there."""
     found = 0
     while rank >= bins[found]:
         rank -= bins[found]
@@ -70,23 +81,30 @@ def _bin_of(bins, rank):
 
 
 @njit(nogil=True, error_model="numpy")
-def _narrow(keys, length, rank, more, bins):
-    """Return the key of a rank and the next, of ``length`` keys that lose their order; ``more`` is what comes after."""
-    while length > _FEW:
-        low, shift = _count(keys, 0, length, bins)
+def _narrow(keys, begin, end, rank, bins):
+    """Return the key of a rank and the next, the greatest number after the last; the keys lose their order."""
+    more = _MOST
+    while end - begin > _FEW:
+        low, shift = _count(keys, begin, end, bins)
         if shift == _SAME:
-            return low, low if rank + 1 < length else more
-        found, rank = _bin_of(bins, rank)
-        length, above = _gather(keys, 0, length, low, shift, found, keys)
-        more = min(more, above)
-    _sort(keys, 0, length)
-    return keys[rank], keys[rank + 1] if rank + 1 < length else more
+            return low, low if begin + rank + 1 < end else more
+        wanted, rank = _bin_of(bins, rank)
+        kept = begin
+        for i in range(begin, end):
+            key = keys[i]
+            place = np.int64((key - low) >> shift)
+            keys[kept] = key
+            kept += place == wanted
+            more = min(more, key if place > wanted else _MOST)
+        end = kept
+    _sort(keys, begin, end)
+    return keys[begin + rank], keys[begin + rank + 1] if begin + rank + 1 < end else more
 
 
 @njit(nogil=True, error_model="numpy")
 def ranked(keys, length, rank, bins):
     """Return what stands at a rank if the keys were sorted; they lose their order. ``bins`` has room for 2,048."""
-    return np.int64(_narrow(keys, length, rank, _MOST, bins)[0])
+    return np.int64(_narrow(keys, 0, length, rank, bins)[0])
 
 
 @njit(nogil=True, error_model="numpy")
@@ -111,8 +129,8 @@ def grouped(codes, values, bits, length, size, shares, many, counts, sums, ends,
         begin += counts[group]
     for i in range(length):
         if values[i] == values[i]:  # noqa: PLR0124
-            group, key = np.int64(codes[i]), bits[i]
-            held[ends[group]] = ~key if key & _TOP else key | _TOP
+            group = np.int64(codes[i])
+            held[ends[group]] = _key(bits[i])
             ends[group] += 1
     for group in range(size):
         begin = ends[group] - counts[group]
@@ -124,30 +142,43 @@ def grouped(codes, values, bits, length, size, shares, many, counts, sums, ends,
 
 @njit(nogil=True, error_model="numpy")
 def _shares(held, begin, end, shares, many, some, bins, fine, below, above, at):
+    """Find what stands below and above each share of the keys of a group, which lose their order."""
     last = end - begin - 1
     if last < 0:
         return
-    low, shift = held[begin], _SAME
+    count, low, shift = end - begin, held[begin], _SAME
     if last < _FEW:
         _sort(held, begin, end)
     else:
         low, shift = _count(held, begin, end, bins)
+    if shift != _SAME:
+        # Only the bins with a wanted rank are looked at more closely: they are marked by a minus.
+        for place in range(2 * many):
+            rank = min(np.int64(last * shares[place >> 1]) + (place & 1), last)
+            wanted, passed = 0, 0
+            while rank >= passed + abs(bins[wanted]):
+                passed += abs(bins[wanted])
+                wanted += 1
+            bins[wanted] = -abs(bins[wanted])
+        count = 0
+        for i in range(begin, end):
+            some[count] = held[i]
+            count += bins[np.int64((held[i] - low) >> shift)] < 0
     for place in range(many):
         rank = np.int64(last * shares[place])
+        first = second = low
         if last < _FEW:
             first, second = held[begin + rank], held[begin + min(rank + 1, last)]
-        elif shift == _SAME:
-            first, second = low, low
-        else:
-            found, rest = _bin_of(bins, rank)
-            count, more = _gather(held, begin, end, low, shift, found, some)
-            first, second = _narrow(some, count, rest, more, fine)
+        elif shift != _SAME:
+            rest, bin_, passed = rank, 0, 0
+            while rank >= passed + abs(bins[bin_]):
+                passed += abs(bins[bin_])
+                rest -= max(bins[bin_], 0)
+                bin_ += 1
+            for i in range(count):
+                held[begin + i] = some[i]
+            first, second = _narrow(held, begin, begin + count, rest, fine)
         below[at + place], above[at + place] = first, second if rank < last else first
-
-
-@njit(nogil=True, error_model="numpy")
-def _bits(key):
-    return key & ~_TOP if key & _TOP else ~key
 
 
 @njit(nogil=True, error_model="numpy")
@@ -167,7 +198,7 @@ def flows(
     """Sum the microseconds of each pair, and find what stands below and above each share of them, as `grouped`.
 
     ``order`` has the group of each cell of `pairs`, ``counts`` how many of a group there are; those whose times are
-    known remain. What is found are microseconds, plus 2 to the power of 63.
+    known remain. What is found is the memory of microseconds as floats, 2 to the power of 20 farther from zero.
     """
     begin = 0
     for group in range(count):
@@ -179,41 +210,41 @@ def flows(
                 group = np.int64(order[np.int64(activities[i]) * size + activities[i + 1]])
                 gap = begun[i + 1] - ended[i]
                 sums[group] += np.float64(gap)
-                held[ends[group]] = np.uint64(gap) ^ _TOP
+                # Most gaps are short and some long: so far from zero, bins grow with what is in them.
+                held[ends[group]] = _key(_memory(np.float64(gap + (_AWAY if gap >= 0 else -_AWAY))))
                 ends[group] += 1
     begin = 0
     for group in range(count):
         after = begin + counts[group]
         counts[group] = ends[group] - begin
         _shares(held, begin, ends[group], shares, many, some, bins, fine, below, above, many * group)
+        for place in range(many * group, many * group + many):
+            below[place], above[place] = _bits(below[place]), _bits(above[place])
         begin = after
     return 0
 
 
 @njit(nogil=True, error_model="numpy")
-def repeats(activities, resources, offsets, cases, size, latest, times, table):
-    """Count for each activity what `orchkit.analysis.control_flow.rework` tells, seven numbers side by side.
+def repeats(activities, resources, offsets, cases, size, latest, kinds):
+    """Count steps by activity and kind, of which there are 32.
 
-    ``latest`` is the row of an activity's step before, ``times`` how often it was done in the case.
+    The bits of a kind: done before in its case; there for the first time; directly before; by a known resource, as this
+    time; by the same. ``latest`` is twice the row of an activity's step before, one more where that was done again.
     """
     for activity in range(size):
         latest[activity] = -1
     for case in range(cases):
-        begin = offsets[case]
-        for i in range(begin, offsets[case + 1]):
+        begin = 2 * offsets[case]
+        for i in range(offsets[case], offsets[case + 1]):
             activity = np.int64(activities[i])
-            row, before = 7 * activity, latest[activity]
-            latest[activity] = i
-            table[row] += 1
-            if before < begin:
-                times[activity] = 1
-                table[row + 1] += 1
-                continue
-            times[activity] += 1
-            table[row + 2] += times[activity] == 2
-            table[row + 3] += 1
-            table[row + 4] += before == i - 1
-            if resources[i] >= 0 and resources[before] >= 0:
-                table[row + 5] += resources[i] == resources[before]
-                table[row + 6] += resources[i] != resources[before]
+            before = latest[activity]
+            again = before >= begin
+            kind = 0
+            if again:
+                who, whom = resources[i], resources[before >> 1]
+                known = who >= 0 and whom >= 0
+                kind = 1 | (1 - (before & 1)) << 1 | (before >> 1 == i - 1) << 2 | known << 3
+                kind |= (known and who == whom) << 4
+            latest[activity] = 2 * i + again
+            kinds[32 * activity + kind] += 1
     return 0

@@ -13,7 +13,7 @@ from orchkit.native import Kernel
 
 __all__ = ["by_flow", "by_group"]
 
-_BINS, _MICROSECONDS = 2048, 1e6
+_BINS, _MICROSECONDS, _AWAY = 2048, 1e6, 1 << 20
 _KEYS, _FLOATS, _COUNTS = np.uint64, np.float64, np.int64
 _KINDS = (_FLOATS, int, _COUNTS, _FLOATS, _COUNTS, _KEYS, _KEYS, _COUNTS, _COUNTS, _KEYS, _KEYS)
 _GROUPED = Kernel("orchkit.analysis.kernel", "grouped", (np.int32, _FLOATS, _KEYS, int, int, *_KINDS))
@@ -85,10 +85,13 @@ def by_flow(
     room = _room(int(counts.sum()), counts.copy(), shares)
     size = math.isqrt(len(order))
     _FLOWS(activities, offsets, len(offsets) - 1, size, order, *times, len(counts), *room)
-    signs = np.uint64(1 << 63)
-    below, above = ((ends ^ signs).view(np.int64).reshape(-1, len(shares)) / _MICROSECONDS for ends in room[-2:])
+    below, above = (_seconds(ends.view(_FLOATS)).reshape(-1, len(shares)) for ends in room[-2:])
     counts, sums, found = _between(room, below, above)
     return counts, sums / _MICROSECONDS, found
+
+
+def _seconds(found: NDArray[np.float64]) -> NDArray[np.float64]:
+    return (found - np.copysign(_AWAY, found)) / _MICROSECONDS
 
 
 def _room(length: int, counts: NDArray[np.int64], shares: Sequence[float]) -> tuple[Any, ...]:

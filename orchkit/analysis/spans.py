@@ -121,11 +121,11 @@ def _begins(log: EventLog) -> NDArray[np.int64]:
     steps = log.steps
     begun = microseconds(steps["started"])
     for name in ("completed", "enabled"):
-        unknown = begun == NAT
-        if not unknown.any():
+        if begun.min(initial=0) > NAT:
             break
         others = microseconds(steps[name])
-        begun = others if unknown.all() else np.where(unknown, others, begun)
+        is_empty = begun.max(initial=NAT) == NAT  # what is missing is the least
+        begun = others if is_empty else np.where(begun == NAT, others, begun)
     return begun
 
 
