@@ -4,6 +4,9 @@
 orchkit is measured. ``--times 10`` takes the log that often, under new case identifiers. Both are measured in turn, a
 verb at a time, in processes of their own that hold the log; each figure is the median of ``--rounds``. Every answer is
 compared: pair by pair, variant by variant, case by case.
+
+``--scale`` measures orchkit alone instead, on the log 10, 40 and 100 times (2.6, 10.5 and 26 million events of BPI
+Challenge 2012), each in a process of its own: seconds for the layout and the first call of each verb, and the memory.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -130,6 +134,55 @@ def tenfold(one: ok.EventLog, times: int) -> pd.DataFrame:
     return pd.concat([names.assign(case_id=texts + f"-{n}") for n in range(times)], ignore_index=True)
 
 
+def scale(path: str) -> None:
+    """Print a line a verb: its processor seconds for each size, and how they grow from the first to the last."""
+    sizes = (10, 40, 100)
+    command = [sys.executable, __file__, path, "--scale-of"]
+    found = [
+        json.loads(subprocess.run([*command, str(times)], check=True, capture_output=True, text=True).stdout)
+        for times in sizes
+    ]
+    growth = found[-1]["events"] / found[0]["events"]
+    print(
+        f"{'':<28}" + "".join(f"{one['events'] / 1e6:>9.1f} M" for one in found) + f"   {growth:.0f} times the events"
+    )
+    for name in [name for name in found[0] if name != "events"]:
+        figures = "".join(f"{one[name]:>11.3f}" for one in found)
+        print(f"{name:<36}{figures}   {found[-1][name] / found[0][name]:>6.1f} times")
+
+
+def at_scale(path: str, times: int) -> None:
+    """Write the figures of one size as JSON."""
+    one = ok.read_log(path, lifecycle="keep")
+    frame = tenfold(one, times)
+    given = frame.memory_usage(deep=True).sum()
+    found: dict[str, float] = {"events": len(frame)}
+    found["layout, s"], log = timed(partial(ok.EventLog, frame))
+    busiest = str(ok.start_activities(log)["activity"].iloc[0])
+    verbs: dict[str, Callable[[], Any]] = {
+        "directly_follows": lambda: ok.directly_follows(log),
+        "variants": lambda: ok.variants(log),
+        "cycle_times": lambda: ok.cycle_times(log),
+        "rework": lambda: ok.rework(log),
+        "where, by activity": lambda: ok.where(log, activity=busiest),
+        "where, by time": lambda: ok.where(log, after="2012-01-01"),
+        "where, by an expression": lambda: ok.where(log, "status == 'COMPLETED'"),
+        "where, by duration": lambda: ok.where(log, longer_than="1 day"),
+        "only, by activity": lambda: ok.only(log, activity=busiest),
+        "waiting_times": lambda: ok.waiting_times(log),
+        "bottlenecks": lambda: ok.bottlenecks(log),
+        "dotted_chart": lambda: ok.dotted_chart(log),
+    }
+    for name, verb in verbs.items():
+        found[f"{name}, s"] = timed(verb)[0]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1024 if sys.platform == "linux" else 1)
+    codes = (log.case_codes, log.activity_codes, log.resource_codes, log.offsets)
+    held = sum(one.memory_usage(deep=True).sum() for one in (log.steps, log.cases)) + sum(c.nbytes for c in codes)
+    for name, size in (("frame given", given), ("log", held), ("peak of the process", peak)):
+        found[f"{name}, bytes an event"] = size / found["events"]
+    print(json.dumps(found))
+
+
 def compare(own: dict[str, Any], peer: dict[str, Any], times: int) -> None:
     """Print whether the answers are the same, number by number."""
     flows = {(s, t): (n, mean, median) for s, t, n, mean, median in peer["flows"]}
@@ -164,7 +217,15 @@ def main() -> None:
     parser.add_argument("--peer")
     parser.add_argument("--times", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--scale", action="store_true")
+    parser.add_argument("--scale-of", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.scale:
+        scale(given.path)
+        return
+    if given.scale_of:
+        at_scale(given.path, given.scale_of)
+        return
     peer = Peer(given.peer, given.path, given.times) if given.peer else None
     rounds = given.rounds
 
