@@ -170,10 +170,11 @@ def _significant(rows: list[dict[str, Any]], replications: int) -> list[bool]:
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """One of the logs: its figures, and its flows by case (``flow, case, count``)."""
+    """One of the logs: its figures, and its flows by case: ``flow`` (a place in ``names``), ``case``, ``count``."""
 
     figures: Figures
     flows: pd.DataFrame
+    names: pd.Index
     size: int
     log: EventLog
 
@@ -186,8 +187,13 @@ class _Side:
         """Return how often each case goes along each flow, as a sparse matrix."""
         from scipy.sparse import csr_array  # noqa: PLC0415 -- half a second, on use
 
-        places = (self.flows["case"].to_numpy(), names.get_indexer(pd.Index(self.flows["flow"])))
+        places = (self.flows["case"].to_numpy(), self.places_in(names))
         return csr_array((self.flows["count"].to_numpy(dtype=float), places), shape=(self.size, len(names)))
+
+    def places_in(self, names: pd.Index) -> NDArray[np.intp]:
+        """Return where in these names that of each flow is."""
+        found: NDArray[np.intp] = names.get_indexer(self.names)[self.flows["flow"]]
+        return found
 
 
 def _side(name: str, log: EventLog, sla: Workflow | Duration | None, calendar: WorkingHours | None) -> _Side:
@@ -197,15 +203,17 @@ def _side(name: str, log: EventLog, sla: Workflow | Duration | None, calendar: W
     codes, cases = log.activity_codes.astype(np.int64), log.case_codes
     follows = np.flatnonzero(cases[1:] == cases[:-1])
     pairs = codes[follows] * len(log.activities) + codes[follows + 1]
-    flows = pd.DataFrame({"pair": pairs, "case": cases[follows]}).value_counts().rename("count").reset_index()
-    known = np.array(log.activities)
-    source, target = np.divmod(flows["pair"].to_numpy(), len(known))
-    flows["flow"] = [f"{known[one]} -> {known[other]}" for one, other in zip(source, target, strict=True)]
-    return _Side(figures(log, sla, calendar), flows, len(log), log)
+    flow, known = pd.factorize(pairs)
+    each, counts = np.unique(flow * len(log) + cases[follows], return_counts=True)
+    flows = pd.DataFrame({"flow": each // len(log), "case": each % len(log), "count": counts})
+    activities = np.array(log.activities)
+    ends = zip(activities[known // len(activities)], activities[known % len(activities)], strict=True)
+    names = pd.Index([f"{source} -> {target}" for source, target in ends], dtype="str")
+    return _Side(figures(log, sla, calendar), flows, names, len(log), log)
 
 
 def _flow_names(before: _Side, after: _Side) -> pd.Index:
-    names: pd.Index = pd.Index(sorted({*before.flows["flow"], *after.flows["flow"]}), dtype="str")
+    names: pd.Index = pd.Index(sorted({*before.names, *after.names}), dtype="str")
     return names
 
 
@@ -226,7 +234,7 @@ def _by_replication(side: _Side, names: pd.Index) -> pd.DataFrame:
     table, groups = side.figures.table, side.figures.measures.replications
     flows = side.flows
     counts = np.zeros((len(table), len(names)))
-    np.add.at(counts, (groups[flows["case"]], names.get_indexer(pd.Index(flows["flow"]))), flows["count"].to_numpy())
+    np.add.at(counts, (groups[flows["case"]], side.places_in(names)), flows["count"].to_numpy())
     shares = counts / np.bincount(groups, minlength=len(table))[:, None]
     return pd.concat([table, pd.DataFrame(shares, index=table.index, columns=names)], axis="columns")
 

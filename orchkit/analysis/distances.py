@@ -106,23 +106,34 @@ def distances(log: EventLog, other: EventLog) -> pd.DataFrame:
 
 def _ngrams(log: EventLog, size: int) -> pd.Series:
     """Return the shares of n-grams; a case is preceded and followed by ``size - 1`` marks."""
-    order = np.lexsort((moments_s(log.steps["completed"]), _first_time(log), log.case_codes))
-    cases, names = log.case_codes[order], log.activities.to_numpy()[log.activity_codes[order]]
+    order = _in_order(log)
+    cases, names = log.case_codes[order], log.activity_codes[order]
     lengths = np.bincount(cases, minlength=len(log))
-    padded = np.full(len(names) + 2 * (size - 1) * len(log), "", dtype=object)
+    mark = len(log.activities)
+    padded = np.full(len(names) + 2 * (size - 1) * len(log), mark, dtype=np.int64)
     ends = np.cumsum(lengths + 2 * (size - 1))
     offset = np.repeat(ends - lengths - (size - 1) - np.cumsum(lengths) + lengths, lengths)
     padded[np.arange(len(names)) + offset] = names
-    codes, known = pd.factorize(padded)
     rows = np.repeat(np.arange(len(log)), lengths + 2 * (size - 1))
-    last = len(codes) - size + 1
+    last = len(padded) - size + 1
     key = np.zeros(last, dtype=np.int64)
     for shift in range(size):
-        key = key * len(known) + codes[shift : last + shift]
+        key = key * (mark + 1) + padded[shift : last + shift]
     within = (rows[:last] == rows[size - 1 :]) & (lengths[rows[:last]] > 0)
     keys, counts = np.unique(key[within], return_counts=True)
-    labels = [known[keys // len(known) ** digit % len(known)] for digit in reversed(range(size))]
+    known = np.append(log.activities.to_numpy(dtype=object), "")
+    labels = [known[keys // (mark + 1) ** digit % (mark + 1)] for digit in reversed(range(size))]
     return pd.Series(counts / counts.sum(), index=pd.MultiIndex.from_arrays(labels))
+
+
+def _in_order(log: EventLog) -> NDArray[np.intp] | slice:
+    """Return the order by case, then by when steps began and ended: that of the log, where it is the same."""
+    begun, ended, cases = _first_time(log), moments_s(log.steps["completed"]), log.case_codes
+    falls = (begun[1:] < begun[:-1]) | ((begun[1:] == begun[:-1]) & (ended[1:] < ended[:-1]))
+    known = not (np.isnan(begun).any() or np.isnan(ended).any())
+    if known and not (falls & (cases[1:] == cases[:-1])).any():
+        return slice(None)
+    return np.lexsort((ended, begun, cases))
 
 
 def _share_moved(shares: pd.Series, others: pd.Series) -> float:
@@ -167,7 +178,9 @@ def _moved(values: NDArray[np.float64], others: NDArray[np.float64]) -> float:
         return float("nan")
     from scipy.stats import wasserstein_distance  # noqa: PLC0415 -- half a second, on use
 
-    return float(wasserstein_distance(values, others))
+    hours, counts = np.unique(values, return_counts=True)  # many moments lie in few hours
+    other_hours, other_counts = np.unique(others, return_counts=True)
+    return float(wasserstein_distance(hours, other_hours, counts, other_counts))
 
 
 def _by_hour(hours: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -184,11 +197,28 @@ def _workforce(log: EventLog) -> NDArray[np.float64]:
     if not known.any():
         return np.zeros((7, _DAY_H))
     replication = log.cases["replication"].fillna(-1).to_numpy(dtype=np.int64)[log.case_codes]
-    spells = pd.DataFrame({"who": log.resource_codes[known], "where": replication[known]})
-    spells["hour"] = [range(int(a), int(b) + 1) for a, b in zip(begin[known], end[known], strict=True)]
-    present = spells.explode("hour").drop_duplicates()
-    hours = present["hour"].to_numpy(dtype=np.int64)
-    return _by_hour(hours.astype(float))
+    first, last = begin[known].astype(np.int64), end[known].astype(np.int64)
+    group, _ = pd.factorize(replication[known] * len(log.resources) + log.resource_codes[known])
+    order = np.lexsort((first, group))
+    group, first, last = group[order], first[order], np.maximum(last, first - 1)[order]
+    # Of each, an hour counts once: what has been there before is cut off the front of what comes later.
+    far = int(last.max() - first.min()) + 2
+    reached = np.maximum.accumulate(last + group * far) - group * far
+    before = np.append(first[:1] - 1, reached[:-1])
+    before[np.flatnonzero(np.diff(group)) + 1] = first.min() - 1
+    first = np.maximum(first, before + 1)
+    return _spread(first[first <= last], last[first <= last])
+
+
+def _spread(first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return how often each hour of the week lies in stretches of hours, a row a weekday."""
+    counts = np.zeros(2 * _WEEK_H + 1)
+    begin, length = (first + _EPOCH_H) % _WEEK_H, last - first + 1
+    whole, rest = np.divmod(length, _WEEK_H)
+    np.add.at(counts, begin, 1)
+    np.add.at(counts, begin + rest, -1)
+    hours: NDArray[np.float64] = np.cumsum(counts)[:-1].reshape(2, _WEEK_H).sum(axis=0) + whole.sum()
+    return hours.reshape(7, _DAY_H)
 
 
 def _circadian(counts: NDArray[np.float64], others: NDArray[np.float64]) -> float:

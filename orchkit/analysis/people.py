@@ -73,7 +73,7 @@ def handovers(log: EventLog, by: Who = "resource") -> pd.DataFrame:
     table = summary(place, gaps_s(log, before, after), len(pairs))
     table.insert(0, "source", names[pairs // max(len(names), 1)])
     table.insert(1, "target", names[pairs % max(len(names), 1)])
-    once = np.unique(np.stack([place, log.case_codes[before]]), axis=1)[0]
+    once = np.unique(place * len(log) + log.case_codes[before]) // max(len(log), 1)
     table.insert(3, "cases", np.bincount(once, minlength=len(pairs)))
     return table.sort_values(["count", "source", "target"], ascending=[False, True, True], ignore_index=True)
 
@@ -183,7 +183,7 @@ def workload(log: EventLog, every: str = "1D", by: Who = "resource") -> pd.DataF
     busy = spans(group, since, until).total_s(len(names) * count)
     at_end = who * count + last
     steps = np.bincount(at_end, minlength=len(names) * count)
-    once = np.unique(np.stack([at_end, log.case_codes[rows]]), axis=1)[0]
+    once = np.unique(at_end * len(log) + log.case_codes[rows]) // len(log)
     cases = np.bincount(once, minlength=len(names) * count)
     some = np.flatnonzero((steps > 0) | (work > 0))
     table = pd.DataFrame(
