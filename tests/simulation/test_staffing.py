@@ -207,6 +207,20 @@ def test_who_needs_several_does_not_hold_one_while_it_waits_for_the_others():
     assert found[1, "both"] == (10, 14)
 
 
+def test_who_gives_several_back_and_needs_them_again_comes_after_who_waits_for_them():
+    log = run(
+        [ok.repeat_while("again", [ok.task("both")], name="twice")],
+        [0, 1],
+        durations={"both": "10 min"},
+        resources={"a": 1, "b": 1},
+        requires={"both": ["a", "b"]},
+        loops={"twice": 2},
+    )
+
+    begun = (log.steps["started"] - log.steps["started"].min()).dt.total_seconds() / 60
+    assert begun.groupby(log.steps["case_id"].astype("str")).agg(list).to_dict() == {"1": [0, 20], "2": [10, 30]}
+
+
 def test_needs_in_opposite_orders_do_not_lock_each_other():
     tasks = [ok.parallel([ok.task("x")], [ok.task("y")])]
     log = run(

@@ -34,8 +34,10 @@ def ask_for(p, m, d, slot):
     for number in range(m[q + Q_OTHER_COUNT]):  # who needs this role and others came before
         dispatch(p, m, d, p[m[q + Q_OTHERS] + number])
     needs_more = p[n + N_DEMAND_COUNT] > 0
-    free = may_begin(p, m, slot) if needs_more else m[q + Q_LENGTH] == 0 and m[q + Q_IDLE_COUNT] > 0
-    if free:
+    is_full = m[q + Q_LIMIT] >= 0 and m[q + Q_LENGTH] >= m[q + Q_LIMIT]
+    # Who came before is looked at first, in the line; but where it is full, there is no place behind them.
+    free = (m[q + Q_LENGTH] == 0 or is_full) and m[q + Q_IDLE_COUNT] > 0
+    if free and (not needs_more or may_begin(p, m, slot)):
         unit = idle_unit(p, m, q)
         if unit >= 0:
             # Who interrupts must know what the work matters that it finds.
@@ -43,7 +45,7 @@ def ask_for(p, m, d, slot):
                 rank(p, m, d, slot, q)
             begin(p, m, d, slot, unit)
             return True
-    if m[q + Q_LIMIT] >= 0 and m[q + Q_LENGTH] >= m[q + Q_LIMIT]:
+    if is_full:
         return False
     queue(p, m, d, slot, q, pool)
     if m[q + Q_IDLE_COUNT] > 0:  # who is idle comes before who would be interrupted
