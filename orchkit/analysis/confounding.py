@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import erfc, sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class Suspect:
 
     name: str
     with_it: NDArray[np.bool_]
-    kinds: NDArray[np.int64]
+    kinds: NDArray[np.integer[Any]]
     tests: int
     chance: float
     happens: bool = False
@@ -117,7 +117,7 @@ def _before(suspect: Suspect, standing: Sequence[Suspect]) -> list[Suspect]:
 def _given(suspect: Suspect, held: Sequence[Suspect], has: NDArray[np.bool_]) -> float:
     if not held:
         return suspect.chance
-    codes = held[0].kinds
+    codes = held[0].kinds.astype(np.int64)
     for other in held[1:]:
         codes = codes * (int(other.kinds.max()) + 1) + other.kinds
         codes = np.unique(codes, return_inverse=True)[1].astype(np.int64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -44,6 +44,7 @@ _FEWEST = 5
 # The values of an attribute with more are names, not kinds.
 _MOST_VALUES = 50
 _ALPHA = 0.05
+_MISSING = "(missing)"
 # Where numbers are cut in two.
 _CUTS = (0.1, 0.25, 0.5, 0.75, 0.9)
 
@@ -55,7 +56,7 @@ class _Factor:
     name: str
     kind: str
     answers: dict[str, NDArray[np.bool_]]
-    kinds: NDArray[np.int64]
+    kinds: NDArray[np.integer[Any]]
 
 
 def explain(log: EventLog, outcome: str | pd.Series = "lost") -> pd.DataFrame:
@@ -76,7 +77,8 @@ def explain(log: EventLog, outcome: str | pd.Series = "lost") -> pd.DataFrame:
 
         ================== ==========================================================================
         ``factor``         the attribute; ``activity`` or ``resource``
-        ``value``          the value that differs most from the rest; of numbers ``> m``, a decile
+        ``value``          the value that differs most from the rest; of numbers ``> m``, a decile, and
+                           ``(missing)`` where that there is none tells most
         ``kind``           ``attribute``, ``path`` or ``resource``
         ``cases``          cases with the value
         ``share_with``     of these, the share with the outcome
@@ -171,26 +173,43 @@ def _factors(log: EventLog, kept: NDArray[np.bool_]) -> Iterator[_Factor]:
         for code, name in enumerate(names):
             seen = np.zeros(len(log), dtype=bool)
             seen[log.case_codes[order[bounds[code] : bounds[code + 1]]]] = True
-            yield _Factor(factor, kind, {str(name): seen[kept]}, seen[kept].astype(np.int64))
+            yield _Factor(factor, kind, {str(name): seen[kept]}, seen[kept].astype(np.int8))
 
 
 def _answers(column: pd.Series) -> tuple[dict[str, NDArray[np.bool_]], NDArray[np.int64]] | None:
     """Return the questions that a column answers, and the kind of each case by all of its values."""
     if pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_timedelta64_dtype(column):
         return None
-    is_number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
-    if is_number and column.nunique() > _FEWEST:
-        numbers = column.astype("float64").to_numpy(dtype=float, na_value=np.nan)
+    is_missing = column.isna().to_numpy()
+    unknown = {_MISSING: is_missing} if is_missing.any() else {}
+    numbers = _numbers(column)
+    if numbers is not None:
         known = numbers[np.isfinite(numbers)]
         cuts = np.unique(np.quantile(known, _CUTS)) if len(known) else np.array([])
         answers = {f"> {cut:g}": numbers > cut for cut in cuts[cuts < known.max(initial=-np.inf)].tolist()}
-        return answers, np.searchsorted(cuts, numbers).astype(np.int64)
+        return answers | unknown, np.where(is_missing, len(cuts) + 1, np.searchsorted(cuts, numbers)).astype(np.int64)
     values = column.astype("str")
     counts = values.value_counts()
     if len(counts) > _MOST_VALUES:
         return None
     kinds = pd.factorize(values)[0].astype(np.int64) + 1
-    return {str(value): (values == value).fillna(value=False).to_numpy(dtype=bool) for value in counts.index}, kinds
+    answers = {str(value): (values == value).fillna(value=False).to_numpy(dtype=bool) for value in counts.index}
+    return answers | unknown, kinds
+
+
+def _numbers(column: pd.Series) -> NDArray[np.float64] | None:
+    """Return a column as numbers, None where it holds kinds: few values, or texts; XES often writes numbers as text."""
+    count = column.nunique()
+    if pd.api.types.is_bool_dtype(column) or count <= _FEWEST:
+        return None
+    if not pd.api.types.is_numeric_dtype(column):
+        if count <= _MOST_VALUES:
+            return None
+        column, texts = pd.to_numeric(column.astype("str"), errors="coerce"), column
+        if (column.isna() & texts.notna()).any():
+            return None
+    numbers: NDArray[np.float64] = np.asarray(column.astype("float64").to_numpy(na_value=np.nan), dtype=np.float64)
+    return numbers
 
 
 @dataclass(slots=True)
@@ -282,10 +301,11 @@ def _sentence(
         case "resource":
             subject = f"{value} took part"
         case _:
-            subject = f"{factor.name} {value}" if value.startswith("> ") else f"{factor.name} is {value}"
+            said = "missing" if value == _MISSING else value
+            subject = f"{factor.name} {value}" if value.startswith("> ") else f"{factor.name} is {said}"
     more = "more" if first >= second else "fewer"
     points = abs(first - second)
     return (
         f"{subject}: {first:.0%} of {len(ours):,} cases {word}, against {second:.0%} of the other {len(others):,} "
-        f"({points * 100:.0f} points {more}, {low * 100:.0f} to {high * 100:.0f})."
+        f"({points * 100:.0f} points {more}, {round(low * 100)} to {round(high * 100)})."
     ).replace("%", " %")

@@ -70,6 +70,7 @@ def named(
     labels, guessed = _labels(frame, dict(columns or {}))
     notes += [f"column {label!r} was taken for {name}" for name, label in guessed.items()]
     frame = frame.rename(columns=labels)
+    _expect(frame)
     for name in _TIMES:
         label = name if name in frame else XES_NAMES.get(name, name)
         if label in frame:
@@ -80,6 +81,18 @@ def named(
             notes.append(f"{int(frame[label].isna().sum()):,} rows without {name} were dropped")
             frame = frame[frame[label].notna()]
     return frame, notes
+
+
+def _expect(frame: pd.DataFrame) -> None:
+    """Refuse a table in which no column is known to be one that every log needs."""
+    for name in ("case_id", "activity", "completed"):
+        if name not in frame and XES_NAMES[name] not in frame:
+            labels = [str(label) for label in frame]
+            message = (
+                f"No column of the table was taken for {name}.{nearest(name, labels)} Say which one is: "
+                f"read_log(…, columns={{{name!r}: …}}). Its columns: {', '.join(map(repr, labels)) or 'none'}."
+            )
+            raise LogError(message)
 
 
 def _labels(frame: pd.DataFrame, mapping: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:

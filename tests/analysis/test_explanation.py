@@ -51,6 +51,21 @@ def test_a_planted_cause_is_found_first_with_its_effect():
     assert first["significant"]
 
 
+def test_that_a_value_is_missing_may_be_the_cause_and_numbers_may_be_text():
+    rng = np.random.default_rng(2)
+    table = pd.DataFrame({"case_id": [f"c{number:04}" for number in range(600)]})
+    table["phone"] = np.where(rng.random(600) < 0.3, None, rng.choice(["mobile", "home"], 600))
+    table["amount"] = rng.integers(1, 9_000, 600).astype(str)
+    steps = table[["case_id"]].assign(activity="pay", completed="2024-05-06T09:00Z")
+    for cause, sentence in (
+        (table["phone"].isna(), "phone is missing:"),
+        (table["amount"].astype(int) > 4_500, "amount > "),
+    ):
+        lost = rng.random(600) < np.where(cause, 0.5, 0.1)
+        causes = ok.explain(ok.EventLog(steps, table), pd.Series(lost, name="lost"))
+        assert causes.loc[causes["significant"], "sentence"].str.startswith(sentence).tolist() == [True]
+
+
 def test_planted_causes_are_found_and_nothing_else_at_the_stated_rate():
     answers = [found(seed, 0.4) for seed in range(25)]
 

@@ -296,7 +296,9 @@ def test_columns_are_guessed_and_said() -> None:
     assert log.notes[0] == "column 'Case' was taken for case_id"
     with pytest.raises(ok.LogError, match="no column 'Cas'"):
         ok.read_log(frame, columns={"case_id": "Cas"})
-    with pytest.raises(ok.LogError, match="no column 'completed'"):
+    with pytest.raises(
+        ok.LogError, match=r"taken for completed. Say which one is: read_log\(…, columns={'completed': …}\)"
+    ):
         ok.read_log(frame[["Case", "Task"]])
 
 
@@ -339,7 +341,7 @@ def test_what_is_wrong_with_a_csv_is_said(tmp_path) -> None:
     for text, said in (
         ("", "is empty"),
         ("Case,Case,Activity,Timestamp\n1,2,a,2024-05-06T09:00Z\n", "two columns called 'Case'"),
-        ("Fall;Schritt\n1;a\n", "no column 'case_id'"),
+        ("Fall;Schritt\n1;a\n", "taken for case_id. Say which one is"),
         (head + "1,a,1714989600\n", "holds numbers, not times. Say what they count"),
     ):
         with pytest.raises(ok.LogError, match=said):
