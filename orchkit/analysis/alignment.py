@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from orchkit.analysis.following import follows
 from orchkit.analysis.game import Asked, Done, End
+from orchkit.analysis.places import Place, beyond, candidates, taken_at
 
 if TYPE_CHECKING:
     from orchkit.analysis.game import Game, Outcome
@@ -16,11 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Aligner", "Asks", "Budget", "BudgetSpentError", "Deviation", "DeviationKind", "aligned"]
 
-# How far a step that ended at the moment of others may be taken before them.
-_TIED = 16
 _LOOK_AT_CLOCK = 1_000
 # A turn of the machine takes as long as looking at so many states.
 _TURN = 20
+# So many states go on together before one is followed by itself.
+_TOGETHER = 20_000
+# The share of a budget that goes to the length of the shortest run.
+_SHARE = 5
 
 
 class DeviationKind(StrEnum):
@@ -63,9 +68,9 @@ class Budget:
     left: int = 0
     unseen: int = 0
 
-    def renew(self) -> None:
-        """Begin another search."""
-        self.left = self.states
+    def renew(self, most: int | None = None) -> None:
+        """Begin another search, of so many states at most."""
+        self.left = self.states if most is None else min(most, self.states)
         if time.monotonic() > self.until:
             self.left = 0
 
@@ -82,8 +87,6 @@ class Budget:
 
 
 Asks = frozenset[Asked]
-# Steps of the trace before, and those taken before their turn, as bits.
-Place = tuple[int, int]
 # The states that a run may be in, by place.
 Layer = dict[Place, set[int]]
 
@@ -116,15 +119,24 @@ class Aligner:
     def __post_init__(self) -> None:
         self.game.spend = lambda: self.budget.spend(_TURN)
 
-    def fits(self, trace: Trace) -> bool:
-        """Return whether the trace can be replayed as it is: every state is kept that the run may be in.
+    def fits(self, trace: Trace, share: int = 1) -> bool:
+        """Return whether the trace can be replayed as it is; only so large a share of the budget is for it.
+
+        All states that the run may be in go on together, which is quick for the next trace too; where they are too
+        many, one way after the other does.
 
         Raises
         ------
         BudgetSpentError
-            There are too many.
+            It is not known within the budget.
         """
-        self.budget.renew()
+        self.budget.renew(_TOGETHER)
+        with suppress(BudgetSpentError):
+            return self._fits_in_order(trace)
+        self.budget.renew(self.budget.states // share)
+        return follows(self.game, trace, self.budget)
+
+    def _fits_in_order(self, trace: Trace) -> bool:
         asked = trace.asked
         states = self.begin(asked=asked)
         for event in trace.events:
@@ -133,32 +145,46 @@ class Aligner:
                 return False
         return any(self.game.ends(state, trace.end) for state in states)
 
-    def align(self, trace: Trace) -> list[Deviation]:
-        """Return the fewest deviations that explain a trace.
+    def align(self, trace: Trace, *, below: int | None = None, share: int = 1) -> list[Deviation]:
+        """Return the fewest deviations that explain a trace, and fewer than a number where there is one.
 
         Raises
         ------
         BudgetSpentError
             They are not found within the budget; or there are none, since no run of the workflow ends so.
         """
-        if self.fits(trace):
-            return []
-        self.budget.renew()
+        self.budget.renew(self.budget.states // share)
         search = _Search(self, trace)
         layer: Layer = {(0, 0): set(self.begin(asked=trace.asked))}
-        while True:
+        while below is None or len(search.layers) < below:
             end = search.spread(layer)
             if end is not None:
                 return search.way_back(end)
             if not search.layers[-1]:
-                raise BudgetSpentError
+                break
             layer = search.deviated()
+        raise BudgetSpentError
 
     def shortest(self, end: End) -> int:
-        """Return the fewest steps that a run has which ends so."""
+        """Return the fewest steps that a run has which ends so.
+
+        Where there are too many ways to look at, open steps end in the order of their names.
+        """
         from orchkit.analysis.traces import Trace  # noqa: PLC0415 -- it is made of what is here
 
-        return len(self.align(Trace((), (), end)))
+        with suppress(BudgetSpentError):
+            return len(self.align(Trace((), (), end), share=_SHARE))
+        self.budget.renew()
+        count, states, seen = 0, set(self.begin(asked=frozenset())), set[int]()
+        while not any(self.game.ends(state, end) for state in states):
+            seen |= states
+            first = ((state, next(iter(self.game.within_reach(state)), None)) for state in states)
+            after = (self.go(state, name, Done(), asked=frozenset()) for state, name in first if name is not None)
+            states = set().union(*after) - seen
+            count += 1
+            if not states:
+                raise BudgetSpentError
+        return count
 
     # Moves of sets -------------------------------------------------------------
 
@@ -194,7 +220,7 @@ class Aligner:
         """Return the states after any step was skipped."""
         found = self._skips.get((state, asked))
         if found is None:
-            names = self.game.open_names(state)
+            names = self.game.within_reach(state)
             found = frozenset().union(*(self.go(state, name, Done(), asked=asked) for name in names))
             self._skips[state, asked] = found
         return found
@@ -232,7 +258,7 @@ class _Search:
         count = len(self.trace.events)
         steps: list[Layer] = [{} for _ in range(count + 1)]
         for place, states in layer.items():
-            steps[_taken(place)][place] = states
+            steps[taken_at(place)][place] = states
         kept: Layer = {}
         self.layers.append(kept)
         for done, places in enumerate(steps):
@@ -252,7 +278,7 @@ class _Search:
         """Let states take the next event, or one that is as likely to be the next."""
         position = place[0]
         event = self.trace.events[position]
-        target = following.setdefault(_beyond(place, position), set())
+        target = following.setdefault(beyond(place, position), set())
         known = self.aligner.after(*event, asked=self.trace.asked)
         for state in states:
             after = known.get(state)
@@ -261,7 +287,7 @@ class _Search:
             for state in states:
                 for index in self.candidates(place, state):
                     after = self.go(state, *self.trace.events[index])
-                    following.setdefault(_beyond(place, index), set()).update(after)
+                    following.setdefault(beyond(place, index), set()).update(after)
 
     def deviated(self) -> Layer:
         """Return where one more deviation leads from the last layer."""
@@ -271,29 +297,14 @@ class _Search:
             for state in states:
                 here |= self.aligner.skip(state, asked=self.trace.asked)
             if place[0] < len(self.trace.events):
-                found.setdefault(_beyond(place, place[0]), set()).update(states)
+                found.setdefault(beyond(place, place[0]), set()).update(states)
         return found
 
     def go(self, state: int, name: str, outcome: Outcome) -> frozenset[int]:
         return self.aligner.go(state, name, outcome, asked=self.trace.asked)
 
     def candidates(self, place: Place, state: int) -> Iterator[int]:
-        """Yield which events may be the next one.
-
-        Steps that ended at the same moment have no order of their own, if both were open.
-        """
-        position, taken = place
-        yield position
-        events, ties = self.trace.events, self.trace.ties
-        if position + 1 == len(events) or not ties[position + 1]:
-            return
-        names, waiting = self.aligner.game.open_names(state), [events[position][0]]
-        for index in range(position + 1, min(position + _TIED, len(events))):
-            if not ties[index] or waiting.count(waiting[-1]) > names.count(waiting[-1]):
-                return
-            if not taken >> (index - position) & 1:
-                yield index
-                waiting.append(events[index][0])
+        return candidates(self.aligner.game, self.trace, place, state)
 
     # The way that was found ----------------------------------------------------
 
@@ -316,21 +327,21 @@ class _Search:
         """Return the deviation that led to a state, if one did: a step skipped, or one inserted."""
         former = self.layers[cost - 1]
         for origin in sorted(former.get(place, ())):
-            for name in self.aligner.game.open_names(origin):
+            for name in self.aligner.game.within_reach(origin):
                 if state in self.go(origin, name, Done()):
                     return Deviation(place[0], name, DeviationKind.SKIPPED), place, origin
         for other, states in former.items():
-            if other[0] < len(self.trace.events) and _beyond(other, other[0]) == place and state in states:
+            if other[0] < len(self.trace.events) and beyond(other, other[0]) == place and state in states:
                 return Deviation(other[0], self.trace.events[other[0]][0], DeviationKind.INSERTED), other, state
         return None
 
     def step_before(self, cost: int, place: Place, state: int) -> tuple[Place, int]:
         """Return the place and the state from which a step of the trace led here."""
-        done = _taken(place) - 1
+        done = taken_at(place) - 1
         for other, states in self.layers[cost].items():
-            for origin in sorted(states) if _taken(other) == done else ():
+            for origin in sorted(states) if taken_at(other) == done else ():
                 for index in self.candidates(other, origin):
-                    if _beyond(other, index) == place and state in self.go(origin, *self.trace.events[index]):
+                    if beyond(other, index) == place and state in self.go(origin, *self.trace.events[index]):
                         return other, origin
         message = "no way leads to a state that was reached"
         raise AssertionError(message)
@@ -349,17 +360,3 @@ def aligned(trace: Trace, deviations: list[Deviation]) -> tuple[tuple[str, Outco
         if position < len(trace.events) and position not in inserted:
             events.append(trace.events[position])
     return tuple(events)
-
-
-def _taken(place: Place) -> int:
-    return place[0] + place[1].bit_count()
-
-
-def _beyond(place: Place, index: int) -> Place:
-    """Return the place in a trace after an event was taken."""
-    position, taken = place
-    taken |= 1 << (index - position)
-    while taken & 1:
-        taken >>= 1
-        position += 1
-    return position, taken

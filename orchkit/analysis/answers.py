@@ -17,7 +17,7 @@ from orchkit.decisions import Decide, Question, QuestionKind
 from orchkit.errors import ExpressionError
 from orchkit.model.nodes import FlowKind, ForEach, Gateway, GatewayKind
 
-__all__ = ["MAY_FAIL", "NEVER_FAILS", "every_answer"]
+__all__ = ["GOES_ON", "GOES_ON_OR_FAILS", "MAY_FAIL", "NEVER_FAILS", "every_answer"]
 
 T = TypeVar("T")
 
@@ -27,6 +27,9 @@ _NUMBERS = count()
 
 NEVER_FAILS, MAY_FAIL = "False", "0"
 """What stands for the conditions of a for-each, which are not evaluated: whether they may have no value."""
+
+GOES_ON, GOES_ON_OR_FAILS = "None", "0.0"
+"""The same for a loop whose end is not decided by its conditions."""
 
 
 class _NothingNewError(Exception):
@@ -93,8 +96,10 @@ class _Reading:
             case QuestionKind.SPLIT:
                 return self.split(question)
             case QuestionKind.ITEMS if isinstance(node, ForEach):
-                size, loop = self.or_fail(question, [*_sizes(node, self.most_items), _FAILS]), next(_NUMBERS)
+                size, loop = self.or_fail(question, [self.most_items, _FAILS]), next(_NUMBERS)
                 return [_Item(loop, place) for place in range(size)]
+            case QuestionKind.EXIT if isinstance(node, ForEach) and node.exit_when in (GOES_ON, GOES_ON_OR_FAILS):
+                return self.or_fail(question, [False] if node.exit_when == GOES_ON else [False, _FAILS])
             case QuestionKind.EXIT if isinstance(node, ForEach):
                 # A pass that ends at once leaves all as it was: no more begin than can be open at a time.
                 visit = (QuestionKind.EXIT, question.variables[node.item].loop)
@@ -156,16 +161,3 @@ def _ways(question: Question) -> list[Any]:
     if isinstance(node, Gateway):
         return [*some, *([place] for place in others), *fails]
     return [*some, [], *fails]
-
-
-def _sizes(node: ForEach, most: int) -> list[int]:
-    """Return how many items to try: as many as can be, for each number of failures that a share of them tolerates."""
-    allowed = node.tolerated_failures
-    if not isinstance(allowed, str):
-        return [most]
-    try:
-        share = float(allowed.strip().rstrip("%"))
-    except ValueError:
-        return [most]
-    largest = {int(share * size / 100 + 1e-9): size for size in range(most + 1)}
-    return list(largest.values())

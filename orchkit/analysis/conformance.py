@@ -5,19 +5,20 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from html import escape
-from math import isnan
+from math import isnan, nan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from orchkit.analysis.alignment import Aligner, Asks, Budget, BudgetSpentError, Deviation, DeviationKind, aligned
-from orchkit.analysis.game import Asked, End, Game
+from orchkit.analysis.alignment import Asks, Budget, BudgetSpentError, Deviation, DeviationKind, aligned
+from orchkit.analysis.deciding import Decider
+from orchkit.analysis.game import Asked
 from orchkit.analysis.precision import Events, precision_of
-from orchkit.analysis.skeleton import names_of
-from orchkit.analysis.traces import Trace, Variant, variants_of
+from orchkit.analysis.skeleton import names_of, waits_of
+from orchkit.analysis.traces import Variant, variants_of
 from orchkit.log import expect_log
 from orchkit.model.definition import Workflow, all_nodes, check_kind
 from orchkit.model.nodes import Task
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Conformance", "conformance"]
 
+_FOR_PRECISION = 300_000  # states
 _COLUMNS = ["case_id", "position", "activity", "kind", "row", "workflow", "replication"]
 
 
@@ -116,14 +118,16 @@ def conformance(
     Returns
     -------
     Conformance
-        Fitness and deviations; of several ways to explain a case, one with the fewest deviations.
+        Fitness and deviations; of several ways to explain a case, one with the fewest deviations. Runs in which an
+        expression has no value, or a scope takes too long, are tried as far as a fifth of the budget goes.
 
     Notes
     -----
     The machine itself is played (`orchkit.machine`), with every answer to what it asks about data: a log does not tell
     the variables. First the trace is replayed as it is; where it cannot, an optimal alignment (Adriansyah, 2014) is
     searched, at a cost of one for each step that is skipped or inserted, once for each variant. Steps that
-    ended at the same instant have no order, where both were open. A wait that the log never names passes unseen.
+    ended at the same instant have no order, where both were open. A wait that the log never names
+    passes unseen, unless an engine or a simulator wrote it, which name all.
 
     Examples
     --------
@@ -177,41 +181,31 @@ def _decide(workflow: Workflow, log: EventLog, chosen: NDArray[np.bool_], budget
     if not variants:
         return
     seen = frozenset(name for variant in variants for name, _ in variant.trace.events)
+    if _names_waits(log, chosen):
+        seen |= waits_of(workflow)
     inner = names_of(workflow, within=True) - names_of(workflow)
     longest = max(len(variant.trace.events) for variant in variants)
-    games = [
-        Game(workflow, seen, within=bool(inner & seen), most_items=longest + 1, replays=replays)
-        for replays in (False, True)
-    ]
-    aligner, replayer = (Aligner(game, budget) for game in games)
-    shortest: dict[End, int] = {}
+    decider = Decider(workflow, seen, bool(inner & seen), longest + 1, budget)
     followed: list[tuple[Events, Asks, int]] = []
     for variant in variants:
         trace = variant.trace
-        plain = replace(trace, asked=trace.asked - {Asked.REPLAY})
         try:
-            deviations = aligner.align(plain)
-            if trace.end not in shortest:
-                shortest[trace.end] = aligner.shortest(trace.end)
+            deviations = decider.deviations(trace)
+            shortest = decider.shortest(trace.end) if deviations else 0
         except BudgetSpentError:
             found.leave(variant)
             continue
-        if deviations and plain != trace and _fits(replayer, trace):
-            deviations = []
-        followed.append((aligned(trace, deviations), plain.asked, len(variant.members)))
-        found.add(variant, deviations, shortest[trace.end])
-    budget.renew()
-    careful = Game(workflow, seen, within=bool(inner & seen), most_items=longest + 1, may_fail=False)
-    allowed, taken = precision_of(Aligner(careful, budget), followed)
-    found.allowed += allowed
-    found.taken += taken
+        followed.append((aligned(trace, deviations), trace.asked - {Asked.REPLAY}, len(variant.members)))
+        found.add(variant, deviations, shortest)
+    budget.renew(_FOR_PRECISION)
+    found.weigh(precision_of(decider.plain, followed))
 
 
-def _fits(aligner: Aligner, trace: Trace) -> bool:
-    try:
-        return aligner.fits(trace)
-    except BudgetSpentError:
-        return False
+def _names_waits(log: EventLog, chosen: NDArray[np.bool_]) -> bool:
+    """Whether all steps are an engine's or a simulator's, which have a row for each wait that was visited."""
+    rows = chosen[log.case_codes]
+    written = log.steps["run_id"].notna() | log.steps["replication"].notna()
+    return bool(written.to_numpy()[rows].all())
 
 
 class _Found:
@@ -224,7 +218,7 @@ class _Found:
         self.counts: dict[int, int] = {}
         self.undecided: set[int] = set()
         self.steps: dict[str, Counter[str]] = {}
-        self.allowed = self.taken = 0
+        self.allowed = self.taken = 0.0
 
     def add(self, variant: Variant, deviations: list[Deviation], shortest: int) -> None:
         """Take in what explains a variant."""
@@ -250,6 +244,12 @@ class _Found:
     def leave(self, variant: Variant) -> None:
         """Note that a variant could not be decided."""
         self.undecided.update(case for case, _ in variant.members)
+
+    def weigh(self, counts: tuple[int, int] | None) -> None:
+        """Take in how many steps a workflow allowed, and how many were taken; unknown of one, it is so of all."""
+        allowed, taken = counts or (nan, nan)
+        self.allowed += allowed
+        self.taken += taken
 
     def conformance(self, workflow: Workflow) -> Conformance:
         """Return it all."""

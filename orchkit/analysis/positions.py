@@ -71,10 +71,11 @@ def leaves_of(run: Played) -> Iterator[Open]:
 
 @dataclass(slots=True)
 class Key:
-    """What tells runs apart that go on differently."""
+    """What tells runs apart that go on differently; no loop has more items than ``most_items``."""
 
     run: Played
     replays: bool
+    most_items: int
     steps: dict[int, list[Step]] = field(default_factory=dict)
     passes: dict[str | None, list[Instance]] = field(default_factory=dict)
 
@@ -124,9 +125,28 @@ class Key:
             step.kind.value,
             step.status.value,
             _about(step.failure),
-            None if step.loop is None else _progress(self.run.workflow.node(step.node), step),
+            None if step.loop is None else self.progress(self.run.workflow.node(step.node), step),
             tuple(sorted((self.of_pass(each) for each in self.passes.get(step.id, ())), key=repr)),
-            None if child is None else Key(child, self.replays).of_run(),
+            None if child is None else Key(child, self.replays, self.most_items).of_run(),
+        )
+
+    def progress(self, node: Node, step: Step) -> tuple[Any, ...]:
+        """Return what tells apart how far a loop has come."""
+        loop = step.loop
+        assert loop is not None  # noqa: S101 -- who asks has looked
+        counted = isinstance(node, While) and node.max_iterations <= COUNTED
+        # Of as many items as there can be, more are left than a case has steps.
+        few = (
+            isinstance(node, ForEach) and isinstance(node.tolerated_failures, str) and len(loop.items) < self.most_items
+        )
+        return (
+            loop.active,
+            loop.failed,
+            loop.closed,
+            loop.stopped,
+            _about(loop.first_failure),
+            loop.next if counted or few else None,
+            len(loop.items) if few else None,
         )
 
 
@@ -136,19 +156,3 @@ def _about(failure: Failure | None) -> tuple[str, bool, bool] | None:
 
 def _names(state: State, step_ids: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(state.steps[step_id].node for step_id in step_ids if step_id in state.steps)
-
-
-def _progress(node: Node, step: Step) -> tuple[Any, ...]:
-    loop = step.loop
-    assert loop is not None  # noqa: S101 -- who asks has looked
-    counted = isinstance(node, While) and node.max_iterations <= COUNTED
-    shared = isinstance(node, ForEach) and isinstance(node.tolerated_failures, str)
-    return (
-        loop.active,
-        loop.failed,
-        loop.closed,
-        loop.stopped,
-        _about(loop.first_failure),
-        loop.next if counted or shared else None,
-        len(loop.items) if shared else None,
-    )

@@ -21,8 +21,8 @@ __all__ = ["precision_of"]
 Events = tuple[tuple[str, "Outcome"], ...]
 
 
-def precision_of(aligner: Aligner, traces: Iterable[tuple[Events, Asks, int]]) -> tuple[int, int]:
-    """Return how many steps the workflow allowed, and how many of these were taken by some case.
+def precision_of(aligner: Aligner, traces: Iterable[tuple[Events, Asks, int]]) -> tuple[int, int] | None:
+    """Return how many steps the workflow allowed, and how many of these were taken by some case; None for unknown.
 
     Both are summed over every step of every case: in the state that it had come to, the activities that the workflow
     allows next, and those of them that a case did next which had come the same way.
@@ -59,9 +59,9 @@ def precision_of(aligner: Aligner, traces: Iterable[tuple[Events, Asks, int]]) -
                 children[place].add(event[0])
                 place = following
         for place, count in counts.items():
-            names = {name for state in states[place] for name in aligner.game.open_names(state)}
+            names = {name for state in states[place] for name in aligner.game.within_reach(state)}
             allowed += count * len(names | children[place])
             taken += count * len(children[place])
     except BudgetSpentError:
-        return 0, 0
+        return None
     return allowed, taken

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -97,12 +97,15 @@ class Trace:
         How the case ended.
     asked
         What somebody may have asked for.
+    given_up
+        Names of steps that were begun and not ended, in some case that went so.
     """
 
     events: tuple[tuple[str, Outcome], ...]
     ties: tuple[bool, ...]
     end: End
     asked: frozenset[Asked] = frozenset()
+    given_up: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +141,7 @@ def variants_of(log: EventLog, chosen: NDArray[np.bool_], attempts_of: Callable[
     status = log.cases["status"].astype("str").tolist()
     replayed, unsure = _failed_in(steps, is_run=True), _failed_in(steps, is_run=False)
     found: dict[Trace, list[tuple[int, tuple[int, ...]]]] = defaultdict(list)
-    several = _several_runs(cases, runs)
+    several, given_up = _several_runs(cases, runs), _given_up(log)
     bounds = np.searchsorted(cases, np.arange(len(log) + 1))
     shared: dict[tuple[str, Outcome], tuple[str, Outcome]] = {}
     events = [shared.setdefault(event, event) for event in zip(names, outcomes, strict=True)]
@@ -153,10 +156,20 @@ def variants_of(log: EventLog, chosen: NDArray[np.bool_], attempts_of: Callable[
                 asked |= {Asked.REPLAY}
             if any(unsure[place] for place in places):
                 end = End.OTHERWISE if end is End.COMPLETED else end
-            trace = Trace(tuple(events[place] for place in places), own, end, asked)
+            trace = Trace(tuple(events[place] for place in places), own, end, asked, given_up.get(case, ()))
             found[trace].append((case, tuple(rows[list(places)].tolist())))
     ordered = sorted(found.items(), key=lambda item: -len(item[1]))
     return [Variant(trace, tuple(members)) for trace, members in ordered]
+
+
+def _given_up(log: EventLog) -> dict[int, tuple[str, ...]]:
+    """Return the names of the steps without an outcome, by row of ``log.cases``."""
+    rows = np.flatnonzero(~_ended(log) & (log.steps["status"] != StepStatus.SKIPPED).to_numpy())
+    names = log.activities.to_numpy()[log.activity_codes[rows]]
+    found: dict[int, list[str]] = defaultdict(list)
+    for case, name in zip(log.case_codes[rows].tolist(), names.tolist(), strict=True):
+        found[case].append(str(name))
+    return {case: tuple(each) for case, each in found.items()}
 
 
 def _last_chances(

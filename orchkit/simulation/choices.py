@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from orchkit.analysis.alignment import Aligner, Budget, BudgetSpentError, aligned
-from orchkit.analysis.game import End, Game
+from orchkit.analysis.game import AT_ONCE, End, Game, Move
 from orchkit.analysis.skeleton import names_of
 from orchkit.analysis.traces import variants_of
 from orchkit.decisions import Decide, Question, QuestionKind
@@ -85,7 +85,7 @@ def _decisions(workflow: Workflow, log: EventLog) -> tuple[Counter[Decision], fl
     seen = frozenset(name for variant in variants for name, _ in variant.trace.events)
     inner = names_of(workflow, within=True) - names_of(workflow)
     longest = max((len(variant.trace.events) for variant in variants), default=0)
-    game = _Ledger(workflow, seen, within=bool(inner & seen), most_items=longest + 1, may_fail=False)
+    game = _Ledger(workflow, seen, within=bool(inner & seen), most_items=longest + 1, may_fail=False, one_by_one=False)
     budget = Budget(_STATES)
     aligner = Aligner(game, budget)
     found: Counter[Decision] = Counter()
@@ -94,7 +94,8 @@ def _decisions(workflow: Workflow, log: EventLog) -> tuple[Counter[Decision], fl
         if spent > _ALL_STATES:
             break
         try:
-            events = aligned(variant.trace, aligner.align(variant.trace))
+            deviations = [] if aligner.fits(variant.trace) else aligner.align(variant.trace)
+            events = aligned(variant.trace, deviations)
             way = game.way(events, variant.trace.end)
         except BudgetSpentError:
             way = None
@@ -117,11 +118,11 @@ class _Ledger(Game):
 
     def way(self, events: Iterable[tuple[str, Outcome]], end: End) -> list[Decision] | None:
         """Return the decisions on the way of a case that has so many of them least; None where it cannot be played."""
-        layers = [self._spread({state: (len(self._ways["begin", state]), -1, "begin") for state in self.begin()})]
+        layers = [self._spread({state: (len(self._ways["begin", state]), -1, None) for state in self.begin()})]
         for name, outcome in events:
             layer: _Layer = {}
             for state, (cost, _, _) in layers[-1].items():
-                self._reach(layer, state, cost, (state, name, outcome), self.after(state, name, outcome))
+                self._reach(layer, state, cost, (name, outcome))
             layers.append(self._spread(layer))
         last = [(cost, state) for state, (cost, _, _) in layers[-1].items() if self.ends(state, end)]
         if not last:
@@ -130,9 +131,9 @@ class _Ledger(Game):
         for layer in reversed(layers):
             is_unseen = True
             while is_unseen:
-                _, before, key = layer[state]
-                found += self._ways.get((key, state), ())
-                is_unseen = key == (before, None)
+                _, before, move = layer[state]
+                found += self._ways.get(("begin" if before < 0 else (before, move, AT_ONCE), state), ())
+                is_unseen = before >= 0 and move is None
                 state = before
         return found
 
@@ -141,16 +142,16 @@ class _Ledger(Game):
         todo = list(layer)
         while todo:
             state = todo.pop()
-            todo += self._reach(layer, state, layer[state][0], (state, None), self.unseen(state))
+            todo += self._reach(layer, state, layer[state][0], None)
         return layer
 
-    def _reach(self, layer: _Layer, state: int, cost: int, key: object, following: Iterable[int]) -> list[int]:
-        """Note how states are reached from one, where that takes fewer decisions than before; return these."""
+    def _reach(self, layer: _Layer, state: int, cost: int, move: Move) -> list[int]:
+        """Note which states a move reaches in fewer decisions than before; return these."""
         better = []
-        for other in following:
-            total = cost + len(self._ways.get((key, other), ()))
+        for other in self.at_once(state, move):
+            total = cost + len(self._ways.get(((state, move, AT_ONCE), other), ()))
             if other not in layer or total < layer[other][0]:
-                layer[other] = (total, state, key)
+                layer[other] = (total, state, move)
                 better.append(other)
         return better
 
@@ -158,12 +159,12 @@ class _Ledger(Game):
         self._at = key
         return super()._known(key, find)
 
-    def _turns(self, turn: Callable[[Decide], Played]) -> Iterator[int]:
+    def _turns(self, turn: Callable[[Decide], Played], keep: Callable[[Played], bool] | None = None) -> Iterator[int]:
         def told(decide: Decide) -> Played:
             self._told = []
             return turn(lambda question: self._heard(question, decide(question)))
 
-        for number in super()._turns(told):
+        for number in super()._turns(told, keep):
             way = (self._at, number)
             if way not in self._ways or len(self._told) < len(self._ways[way]):
                 self._ways[way] = tuple(self._told)
@@ -179,5 +180,5 @@ class _Ledger(Game):
         return answer
 
 
-_Layer = dict[int, tuple[int, int, object]]
-"""States, with the decisions so far, the state before, and the move from it."""
+_Layer = dict[int, tuple[int, int, Move]]
+"""States, with the decisions so far, the state before (-1: none), and the move from it."""

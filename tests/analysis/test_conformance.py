@@ -324,6 +324,30 @@ def test_what_ended_at_the_same_moment_has_no_order_where_both_were_open():
     assert ok.conformance(trip, ok.EventLog(later)).deviations["kind"].tolist() == ["out of order"]
 
 
+def test_what_passes_side_by_side_decide_is_not_all_decided_at_once():
+    inner = ok.for_each(
+        "parts",
+        [ok.choice(ok.when("part.new", ok.task("make")), ok.otherwise(ok.task("take"))), ok.task("pack")],
+        item="part",
+        name="parts",
+        concurrency=3,
+        tolerated_failures="50%",
+    )
+    many = ok.workflow("many", [ok.for_each("lines", [inner, ok.task("close")], concurrency=3), ok.task("bill")])
+    trace = ["make", "take", "pack", "close", "pack", "take", "pack", "close", "close", "bill"]
+
+    assert_followed(many, log_of(trace))
+
+
+def test_a_wait_that_is_not_there_passes_unseen_unless_who_wrote_the_log_names_waits():
+    order = ok.workflow("order", [ok.task("ask"), ok.wait_for(callback="answer"), ok.task("ship")])
+    log = log_of(["ask", "ship"])
+
+    assert ok.conformance(order, log).fitting == 1
+    written = ok.EventLog(log.steps.assign(run_id="r1"))
+    assert ok.conformance(order, written).deviations["activity"].tolist() == ["answer"]
+
+
 def test_a_workflow_of_too_many_states_is_given_up_in_time():
     wide = ok.workflow("wide", [ok.parallel(*([ok.task(f"a{n}"), ok.task(f"b{n}")] for n in range(14)))])
     trace = [f"b{n}" for n in range(14)] + [f"a{n}" for n in range(14)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import orchkit as ok
 from orchkit.simulation import simulate
 from orchkit.store import Batch, Store
@@ -34,7 +36,8 @@ def engine_log_of_table(case):
 
 def simulated_log(workflow, fails, seed, cases=20):
     """Return what the simulator writes of a workflow whose steps fail that often."""
-    return simulate(workflow, scenario_for(workflow, fails), cases=cases, seed=seed)
+    scenario = replace(scenario_for(workflow, fails), arrivals=ok.exponential("1 min"))
+    return simulate(workflow, scenario, cases=cases, seed=seed)
 
 
 def faulty_world(seed):
