@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from orchkit.analysis.spans import moments_s
+from orchkit.analysis.spans import moment_s, moments_s
 from orchkit.errors import ScenarioError
 from orchkit.events import Kind
 from orchkit.log import EventLog
 from orchkit.model.states import RunStatus
 from orchkit.simulation.load import overloads
+from orchkit.simulation.replay import replayed
 from orchkit.simulation.replications import simulate_quietly
 from orchkit.simulation.sources import in_flight
 from orchkit.units import Duration, format_duration, seconds
@@ -32,14 +33,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Forecast", "forecast"]
 
-_LOW, _HIGH = 0.025, 0.975
+_BEYOND = 0.025  # of the futures, on either side of an interval
 _MOMENTS = 97  # of a day: one every quarter of an hour
 _LEAVES = frozenset({Kind.TASK, Kind.WAIT, Kind.CALL, Kind.COMPENSATION})
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What becomes of the cases in flight. Intervals hold 95 % of the replications.
+    """What becomes of the cases in flight.
+
+    Intervals hold what happens with a probability of 95 %, if the scenario is so.
 
     Attributes
     ----------
@@ -85,7 +88,7 @@ class Forecast:
         return table_bundle(self.summary, caption, note=" ".join(self.notes), include=include, exclude=exclude)
 
 
-def forecast(
+def forecast(  # noqa: PLR0913 -- the words of a forecast
     source: Source,
     workflow: Workflow,
     scenario: Scenario,
@@ -93,6 +96,7 @@ def forecast(
     *,
     replications: int = 200,
     sla: Duration | None = None,
+    now: datetime | str | None = None,
     seed: int = 0,
     executor: Executor | None = None,
     progress: bool | None = None,
@@ -111,6 +115,9 @@ def forecast(
         As for `simulate`.
     sla
         Longest acceptable duration of a case; by default the scenario's, then the workflow's.
+    now
+        Of a log: until when it tells what happened. By default until the last thing that did; but where nothing has
+        happened since, that says something of what is still to come.
 
     Returns
     -------
@@ -141,7 +148,7 @@ def forecast(
     >>> bool(ahead.cases["done_share"].between(0, 1).all())
     True
     """
-    flight = in_flight(source, workflow)
+    flight = _flight(source, workflow, now)
     if not flight.cases and scenario.arrivals is None:
         message = f"forecast: no case of {workflow.name!r} is in flight, and the scenario has no arrivals."
         raise ScenarioError(message)
@@ -172,6 +179,15 @@ def forecast(
         log,
         notes,
     )
+
+
+def _flight(source: Source, workflow: Workflow, now: datetime | str | None) -> InFlight:
+    if now is None:
+        return in_flight(source, workflow)
+    if not isinstance(source, EventLog):
+        message = f"forecast: now is of a log; {type(source).__name__} knows what time it is. Leave it out."
+        raise ScenarioError(message)
+    return replayed(source, workflow, moment_s(now))
 
 
 class _Ends:
@@ -228,9 +244,20 @@ def _columns(backlog: dict[str, NDArray[np.float64]]) -> dict[str, NDArray[np.fl
     found: dict[str, NDArray[np.float64]] = {}
     for name, values in backlog.items():
         before = "" if name == "in_flight" else f"{name}_"
-        low, high = np.quantile(values, (_LOW, _HIGH), axis=0)
+        low, high = _interval(values)
         found |= {name: values.mean(axis=0), f"{before}low": low, f"{before}high": high}
     return found
+
+
+def _interval(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return two values between which another replication would lie with a probability of 95 %.
+
+    Of n values in order, another one comes before the k-th with a probability of k / (n + 1), and after the last but
+    k - 1 with the same, whatever their distribution is.
+    """
+    ordered = np.sort(values, axis=0)
+    place = max(1, int(_BEYOND * (len(values) + 1)))
+    return ordered[place - 1], ordered[-place]
 
 
 def _summary(ends: _Ends, backlog: dict[str, NDArray[np.float64]], sla_s: float | None, horizon: float) -> pd.DataFrame:
@@ -263,7 +290,7 @@ def _summary(ends: _Ends, backlog: dict[str, NDArray[np.float64]], sla_s: float 
 
 def _spread(values: NDArray[np.float64]) -> tuple[float, float, float]:
     """Return mean and interval; missing where they lie beyond the horizon."""
-    low, high = np.quantile(values, (_LOW, _HIGH), method="higher")
+    low, high = _interval(values)
     value = values.mean() if np.isfinite(values).all() else np.median(values)
     return tuple(float(one) if np.isfinite(one) else float("nan") for one in (value, low, high))  # type: ignore[return-value]  # three
 
@@ -285,8 +312,10 @@ def _cases(ends: _Ends, flight: InFlight, sla_s: float | None, horizon: float) -
             dtype="str",
         ),
     }
-    for name, share in (("low", _LOW), ("median", 0.5), ("high", _HIGH)):
-        data[f"completed_{name}"] = _moments(np.quantile(ends.own, share, axis=0, method="higher"))
+    low, high = _interval(ends.own)
+    middle = np.quantile(ends.own, 0.5, axis=0, method="higher")
+    for name, moments in (("low", low), ("median", middle), ("high", high)):
+        data[f"completed_{name}"] = _moments(moments)
     data["done_share"] = np.isfinite(ends.own).mean(axis=0)
     data["failed_share"] = ends.failed.mean(axis=0)
     if sla_s is not None:

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from orchkit.columns import CASE_COLUMNS, ENDED_CASES
+from orchkit.errors import ScenarioError
 from orchkit.events import Kind, State, StepStarted
 from orchkit.machine import advance, start
 from orchkit.model.states import StepStatus
@@ -31,7 +32,7 @@ __all__ = ["replayed"]
 _MOST_NAMED = 3
 
 
-def replayed(log: EventLog, workflow: Workflow) -> InFlight:
+def replayed(log: EventLog, workflow: Workflow, now_s: float | None = None) -> InFlight:
     """Return the open cases of a log at its last moment, each in the state that its steps have led to.
 
     Parameters
@@ -40,6 +41,13 @@ def replayed(log: EventLog, workflow: Workflow) -> InFlight:
         A case is open where its status says so; a step, where it has not completed.
     workflow
         Whose cases they are; cases of other workflows are passed over.
+    now_s
+        Until when the log tells what happened; by default until the last thing that did.
+
+    Raises
+    ------
+    ScenarioError
+        Something happened later.
 
     Notes
     -----
@@ -49,7 +57,14 @@ def replayed(log: EventLog, workflow: Workflow) -> InFlight:
     moments = [steps[name].max() for name in ("enabled", "started", "completed")]
     moments += [cases[name].max() for name in ("started", "completed")]
     known = [moment for moment in moments if not pd.isna(moment)]
-    now_s = max(known).timestamp() if known else 0.0
+    last_s = max(known).timestamp() if known else 0.0
+    now_s = last_s if now_s is None else now_s
+    if now_s < last_s:
+        message = (
+            f"forecast: now ({pd.Timestamp(now_s, unit='s')}) is before the last moment of the log "
+            f"({pd.Timestamp(last_s, unit='s')}): give a log that ends there, or a later moment."
+        )
+        raise ScenarioError(message)
     is_open = ~cases["status"].isin(ENDED_CASES)
     is_own = cases["workflow"].isna() | (cases["workflow"] == workflow.name)
     chosen = np.flatnonzero((is_open & is_own).to_numpy())

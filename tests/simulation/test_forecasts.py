@@ -322,3 +322,64 @@ def test_a_delay_that_had_begun_goes_on(delay, left):
     serve = found.steps[(found.steps["case_id"] == "a") & (found.steps["activity"] == "serve")]
     ahead = (serve["started"] - START).dt.total_seconds() / 60 - 30
     assert ahead.mean() == pytest.approx(left, abs=0 if ahead.std() < 1e-9 else 2.6 * ahead.std() / 20)
+
+
+def test_a_log_that_tells_that_nothing_has_happened_since_is_taken_at_its_word():
+    log = open_log([("a", "serve", 0, 0, None), ("b", "serve", 4, None, None)])
+    scenario = ok.Scenario(durations={"serve": "10 min"}, resources={"clerk": 1})
+
+    ahead = ok.forecast(log, SERVE, scenario, "1 h", replications=2, now="2025-03-03T09:07Z")
+
+    assert left_s(ahead) == [3, 13]
+    with pytest.raises(ok.ScenarioError, match="is before the last moment of the log"):
+        ok.forecast(log, SERVE, scenario, "1 h", now="2025-03-03T09:00Z")
+    with pytest.raises(ok.ScenarioError, match="now is of a log"), ok.Engine() as engine:
+        ok.forecast(engine, SERVE, scenario, "1 h", now="2025-03-03T09:00Z")
+
+
+QUEUE = ok.Scenario(ok.exponential("10 min"), {"serve": ok.exponential("7 min")}, {"clerk": 1})
+
+
+def holding(cuts, replications, scenario=QUEUE, workflow=SERVE):
+    """Return how often intervals held what happened: of each case's end, and of the cases in flight at the end."""
+    ends, backlog = [], []
+    for number in range(cuts):
+        now_h = 60 + 7.3 * (number % 11)
+        until_now, later = (
+            ok.simulate(workflow, scenario, until=f"{hours} h", seed=number, progress=False)
+            for hours in (now_h, now_h + 12)
+        )
+        now = pd.Timestamp(scenario.start) + pd.Timedelta(hours=now_h, seconds=1)
+        ahead = ok.forecast(
+            until_now, workflow, scenario, "12 h", replications=replications, seed=number, now=now, progress=False
+        )
+        happened = later.cases.assign(case_id=later.cases["case_id"].astype("int64")).set_index("case_id")["completed"]
+        beyond = now + pd.Timedelta("24 h")  # any moment after the horizon
+        own = happened[ahead.cases["case_id"].astype("int64")].fillna(beyond).to_numpy()
+        low, high = (ahead.cases[f"completed_{name}"].fillna(beyond) for name in ("low", "high"))
+        ends += ((low <= own) & (own <= high)).tolist()
+        at_end = ahead.summary.set_index("figure").loc["in_flight_at_end"]
+        backlog.append(at_end["low"] <= happened.isna().sum() <= at_end["high"])
+    return ends, backlog
+
+
+@pytest.mark.slow
+def test_intervals_hold_what_happens_in_95_of_100_forecasts():
+    office = ok.workflow("order", [ok.task("check", role="clerk"), ok.task("serve", role="clerk")])
+    waits = ok.Scenario(
+        ok.exponential("40 min"),
+        {"check": ok.gamma(2, "5 min"), "serve": ok.exponential("20 min")},
+        {"clerk": ok.Resource(2, calendar=ok.Calendar({"mon-sun": "06:00-22:00"}))},
+        delays={"serve": ok.exponential("4 h")},
+    )
+    for ends, backlog in (holding(100, 200), holding(60, 200, waits, office)):
+        # Cases of one forecast share its luck, so that they count as fewer.
+        assert np.mean(ends) == pytest.approx(0.95, abs=0.03)
+        assert np.mean(backlog) >= 0.95 - 2.6 * (0.95 * 0.05 / len(backlog)) ** 0.5
+
+
+def test_intervals_hold_what_happens():
+    ends, backlog = holding(12, 39)
+
+    assert np.mean(ends) > 0.8
+    assert np.mean(backlog) > 0.8
