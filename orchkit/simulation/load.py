@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchkit.model.nodes import Call, ForEach, Gateway, GatewayKind, Scope, Task, While
 from orchkit.simulation.distributions import Distribution
-from orchkit.simulation.pilot import Work, is_reckoned, needs, work_of
-from orchkit.simulation.scenario import Profile, Scenario
+from orchkit.simulation.pilot import Work, all_workflows, is_reckoned, needs, work_of
+from orchkit.simulation.scenario import Profile, Resource, Scenario
 from orchkit.tokens import has_choice, net_of
 
 if TYPE_CHECKING:
@@ -66,30 +66,51 @@ def overloads(workflow: Workflow, scenario: Scenario) -> list[Overload]:
     rate = rate_of(scenario)
     if rate is None or not scenario.resources:
         return []
-    found = []
-    for role, work in _work(workflow, scenario).items():
-        resource = scenario.resources[role]
-        if resource.queue_limit is not None:  # who finds it full does not wait
-            continue
-        calendars = list(resource.members.values()) or [None] * resource.count
-        available_h = sum(_hours(calendar or resource.calendar) for calendar in calendars)
-        per_week = rate * _WEEK_S / 3600
-        if work.least_s * per_week >= available_h * (1 - 1e-9):
-            found.append(Overload(role, work.mean_s * per_week, available_h))
-    return found
+    per_week = rate * _WEEK_S / 3600
+    available = {
+        role: _available_h(resource)
+        for role, resource in scenario.resources.items()
+        if resource.queue_limit is None  # who finds it full does not wait
+    }
+    limits = {role: hours / per_week for role, hours in available.items()}
+    return [
+        Overload(role, work.mean_s * per_week, available[role])
+        for role, work in _work(workflow, scenario, limits).items()
+        if role in available and work.least_s * per_week >= available[role] * (1 - 1e-9)
+    ]
 
 
-def _work(workflow: Workflow, scenario: Scenario) -> dict[str, Work]:
-    if not is_reckoned(workflow, scenario):
-        return work_of(workflow, scenario)
+def _available_h(resource: Resource) -> float:
+    calendars = list(resource.members.values()) or [None] * resource.count
+    return sum(_hours(calendar or resource.calendar) for calendar in calendars)
+
+
+def _work(workflow: Workflow, scenario: Scenario, limits: Mapping[str, float]) -> dict[str, Work]:
+    """Return the work of each role that a case makes; nothing where it is below the limits in any case."""
+    if is_reckoned(workflow, scenario):
+        return {role: Work(total, total) for role, total in _sums(workflow, scenario).items()}
+    is_bounded = not any(duration.family == "by_resource" for duration in scenario.durations.values())
+    if is_bounded and is_reckoned(workflow, replace(scenario, failures={})):  # at most, all attempts are made
+        most = _sums(workflow, scenario)
+        if all(total < limits.get(role, math.inf) for role, total in most.items()):
+            return {}
+    return work_of(workflow, scenario)
+
+
+def _sums(workflow: Workflow, scenario: Scenario) -> dict[str, float]:
+    """Return the work of each role that a case makes; where attempts fail, as many as there may be."""
+    attempts = max(one.retry.max_attempts for one in all_workflows(workflow))
     sums: dict[str, float] = {}
     for task, visits in _visits(workflow, scenario):
-        duration = scenario.durations.get(task.name)
+        duration, ways = scenario.durations.get(task.name), scenario.failures.get(task.name, ())
         if duration is None or duration.family == "by_resource":
             continue
+        work_s = max([duration.mean, *(way.after.mean for way in ways if way.after is not None)])
+        if ways:
+            work_s *= attempts if task.retry is None else task.retry.max_attempts
         for role, share in needs(scenario, task).items():
-            sums[role] = sums.get(role, 0.0) + visits * share * duration.mean
-    return {role: Work(total, total) for role, total in sums.items()}
+            sums[role] = sums.get(role, 0.0) + visits * share * work_s
+    return sums
 
 
 def warn_of_overload(workflow: Workflow, scenario: Scenario) -> None:

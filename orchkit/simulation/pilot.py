@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from orchkit.model.nodes import Flow, Node
     from orchkit.simulation.scenario import Scenario
 
-__all__ = ["Work", "is_reckoned", "needs", "work_of"]
+__all__ = ["Work", "all_workflows", "is_reckoned", "needs", "work_of"]
 
 _FIRST, _MOST, _STEPS = 8, 1_000, 40_000
 _SURE = 2.6  # standard errors, of 99 % on both sides
@@ -128,7 +128,7 @@ def work_of(workflow: Workflow, scenario: Scenario) -> dict[str, Work]:
     except ScenarioError:  # the simulation itself says what is wrong
         return {}
     lengths = np.nan_to_num(moments_s(log.steps["completed"]) - moments_s(log.steps["started"]))
-    tasks = {node.name: node for one in _all(workflow) for node in all_nodes(one) if isinstance(node, Task)}
+    tasks = {node.name: node for one in all_workflows(workflow) for node in all_nodes(one) if isinstance(node, Task)}
     by_role: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]] = {}
     for code, name in enumerate(log.activities):
         rows = log.activity_codes == code
@@ -161,7 +161,8 @@ def _least(duration: Distribution) -> Distribution:
     )
 
 
-def _all(workflow: Workflow) -> Iterator[Workflow]:
+def all_workflows(workflow: Workflow) -> Iterator[Workflow]:
+    """Yield a workflow, and those that it calls."""
     seen, waiting = set[str](), [workflow]
     while waiting:
         one = waiting.pop()
