@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["Rows", "room_for"]
 
 _FEW = 1 << 14
-_LEAP = 16
+_LEAP = 64
 _SMALL, _LARGE_PAGE = 1 << 17, 1 << 18  # integers
 _MOST_AT_ONCE = 1 << 22  # integers: the system moves an array of 32 MB without copying it
 
