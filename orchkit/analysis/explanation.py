@@ -173,7 +173,8 @@ def _factors(log: EventLog, kept: NDArray[np.bool_]) -> Iterator[_Factor]:
         for code, name in enumerate(names):
             seen = np.zeros(len(log), dtype=bool)
             seen[log.case_codes[order[bounds[code] : bounds[code + 1]]]] = True
-            yield _Factor(factor, kind, {str(name): seen[kept]}, seen[kept].astype(np.int8))
+            own = seen[kept]
+            yield _Factor(factor, kind, {str(name): own}, own.view(np.uint8))  # of 10,000 activities, on one memory
 
 
 def _answers(column: pd.Series) -> tuple[dict[str, NDArray[np.bool_]], NDArray[np.int64]] | None:

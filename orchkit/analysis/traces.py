@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from orchkit.analysis.game import Asked, Done, End, Failed
 from orchkit.columns import ENDED_CASES
@@ -134,30 +135,39 @@ def variants_of(log: EventLog, chosen: NDArray[np.bool_], attempts_of: Callable[
         _ended(log) & (~replaced | _last_chances(log, replaced, attempts_of)) & chosen[log.case_codes]
     )
     steps = log.steps.iloc[rows]
-    names, outcomes = _outcomes(steps, attempts_of, replaced[rows])
+    codes, events = _events(log, steps, log.activity_codes[rows], attempts_of, replaced[rows])
     cases = log.case_codes[rows]
     runs = steps["run_id"].astype("category").cat.codes.to_numpy().astype(np.int32)
     ties = (steps["completed"].diff() == pd.Timedelta(0)).to_numpy()
     status = log.cases["status"].astype("str").tolist()
     replayed, unsure = _failed_in(steps, is_run=True), _failed_in(steps, is_run=False)
-    found: dict[Trace, list[tuple[int, tuple[int, ...]]]] = defaultdict(list)
     several, given_up = _several_runs(cases, runs), _given_up(log)
     bounds = np.searchsorted(cases, np.arange(len(log) + 1))
-    shared: dict[tuple[str, Outcome], tuple[str, Outcome]] = {}
-    events = [shared.setdefault(event, event) for event in zip(names, outcomes, strict=True)]
+
+    def trace(case: int, places: Sequence[int]) -> Trace:
+        # A tie is one with the event before it, in the same run.
+        own = tuple(bool(ties[place]) and place > places[0] for place in places)
+        end, asked = _end(status[case], last_run=case not in several)
+        if any(replayed[place] for place in places):
+            asked |= {Asked.REPLAY}
+        if any(unsure[place] for place in places):
+            end = End.OTHERWISE if end is End.COMPLETED else end
+        return Trace(tuple(events[codes[place]] for place in places), own, end, asked, given_up.get(case, ()))
+
+    found: dict[Trace, list[tuple[int, tuple[int, ...]]]] = defaultdict(list)
+    alike: dict[int, list[tuple[int, tuple[int, ...]]]] = {}  # the trace of cases that are alike is made once
+    ways = _ways(codes << 3 | ties << 2 | replayed << 1 | unsure, cases, bounds, status).tolist()
+    all_rows, ends = rows.tolist(), bounds.tolist()
     for case in np.flatnonzero(chosen).tolist():
-        first, last = int(bounds[case]), int(bounds[case + 1])
-        own_runs: list[Sequence[int]] = _by_run(runs, first, last) if case in several else [range(first, last)]
-        for places in own_runs:
-            # A tie is one with the event before it, in the same run.
-            own = tuple(bool(ties[place]) and place > places[0] for place in places)
-            end, asked = _end(status[case], last_run=case not in several)
-            if any(replayed[place] for place in places):
-                asked |= {Asked.REPLAY}
-            if any(unsure[place] for place in places):
-                end = End.OTHERWISE if end is End.COMPLETED else end
-            trace = Trace(tuple(events[place] for place in places), own, end, asked, given_up.get(case, ()))
-            found[trace].append((case, tuple(rows[list(places)].tolist())))
+        first, last = ends[case], ends[case + 1]
+        if case in several or case in given_up:
+            own_runs: list[Sequence[int]] = _by_run(runs, first, last) if case in several else [range(first, last)]
+            for places in own_runs:
+                found[trace(case, places)].append((case, tuple(rows[list(places)].tolist())))
+            continue
+        if ways[case] not in alike:
+            alike[ways[case]] = found[trace(case, range(first, last))]
+        alike[ways[case]].append((case, tuple(all_rows[first:last])))
     ordered = sorted(found.items(), key=lambda item: -len(item[1]))
     return [Variant(trace, tuple(members)) for trace, members in ordered]
 
@@ -172,6 +182,21 @@ def _given_up(log: EventLog) -> dict[int, tuple[str, ...]]:
     return {case: tuple(each) for case, each in found.items()}
 
 
+def _ways(
+    signs: NDArray[np.int32], cases: NDArray[np.int32], bounds: NDArray[np.intp], status: list[str]
+) -> NDArray[np.int32]:
+    """Return for each case a number that those share which have the same status and the same signs in a row."""
+    count = len(status)
+    held = np.empty(len(signs) + count, dtype=np.int32)
+    held[np.arange(len(signs)) + cases + 1] = signs
+    begins = bounds + np.arange(count + 1)
+    held[begins[:-1]] = pd.factorize(np.array(status, dtype=object))[0]
+    offsets = pa.py_buffer((begins * held.itemsize).astype(np.int64))
+    texts = pa.Array.from_buffers(pa.large_binary(), count, [None, offsets, pa.py_buffer(held)])
+    numbers: NDArray[np.int32] = texts.dictionary_encode().indices.to_numpy()
+    return numbers
+
+
 def _last_chances(
     log: EventLog, replaced: NDArray[np.bool_], attempts_of: Callable[[str], int | None]
 ) -> NDArray[np.bool_]:
@@ -181,29 +206,39 @@ def _last_chances(
     return replaced & last
 
 
-def _failed_in(steps: pd.DataFrame, *, is_run: bool) -> list[bool]:
+def _failed_in(steps: pd.DataFrame, *, is_run: bool) -> NDArray[np.bool_]:
     """Tell which failures are of an engine's runs, or of neither an engine's nor a simulator's.
 
     The first may have been the end of a run that was replayed later. Of a case with one of the others it is not known
     how it ended: a log from elsewhere has no such status.
     """
     failed = (steps["status"] == StepStatus.FAILED) & (steps["run_id"].notna() == is_run)
-    return (failed & (is_run | steps["replication"].isna())).tolist()
+    found: NDArray[np.bool_] = (failed & (is_run | steps["replication"].isna())).to_numpy(dtype=bool)
+    return found
 
 
-def _outcomes(
-    steps: pd.DataFrame, attempts_of: Callable[[str], int | None], replaced: NDArray[np.bool_]
-) -> tuple[list[str], list[Outcome]]:
-    names = steps["activity"].astype("str").tolist()
-    outcomes: list[Outcome] = [Done()] * len(names)
-    failed = (steps["status"] == StepStatus.FAILED).to_numpy()
-    classes = steps["error_class"].astype("str").tolist()
-    attempts = steps["attempt"].tolist()
-    for place in np.flatnonzero(failed).tolist():
-        most = attempts_of(names[place])
-        perhaps_again = bool(replaced[place]) or (most is not None and attempts[place] < most)
-        outcomes[place] = _failure(classes[place], perhaps_again=perhaps_again and classes[place] not in _FOR_GOOD)
-    return names, outcomes
+def _events(
+    log: EventLog,
+    steps: pd.DataFrame,
+    activities: NDArray[np.int32],
+    attempts_of: Callable[[str], int | None],
+    replaced: NDArray[np.bool_],
+) -> tuple[NDArray[np.int32], list[tuple[str, Outcome]]]:
+    """Return what was done and what came of it: a number for each step, and what the numbers mean."""
+    events: list[tuple[str, Outcome]] = [(str(name), Done()) for name in log.activities]
+    codes = activities.copy()
+    known: dict[tuple[str, Outcome], int] = {}
+    failed = np.flatnonzero((steps["status"] == StepStatus.FAILED).to_numpy())
+    classes, attempts = (steps[name].iloc[failed].tolist() for name in ("error_class", "attempt"))
+    for place, error_class, attempt in zip(failed.tolist(), classes, attempts, strict=True):
+        name = events[activities[place]][0]
+        most = attempts_of(name)
+        perhaps_again = bool(replaced[place]) or (most is not None and attempt < most)
+        event = (name, _failure(error_class, perhaps_again=perhaps_again and error_class not in _FOR_GOOD))
+        codes[place] = known.setdefault(event, len(events))
+        if codes[place] == len(events):
+            events.append(event)
+    return codes, events
 
 
 def _failure(error_class: object, *, perhaps_again: bool) -> Failed:
