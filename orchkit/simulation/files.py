@@ -11,6 +11,7 @@ from typing import Any
 
 from orchkit.errors import ScenarioError, WorkflowFileError, nearest
 from orchkit.model.located import Located, locate
+from orchkit.model.retry import Retry
 from orchkit.model.yaml_text import Tall, to_yaml
 from orchkit.simulation.calendars import Calendar
 from orchkit.simulation.distributions import FAMILIES, Distribution, as_distribution, categorical
@@ -23,6 +24,7 @@ _DISTRIBUTED = ("durations", "delays", "patience", "setups", "priorities")
 _KINDS: dict[str, type] = {
     "resources": Resource,
     "failures": Failure,
+    "retries": Retry,
     "waits": Response,
     "loops": Loop,
     "batches": Batch,
@@ -294,7 +296,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 -- any part of a scenario
     match value:
         case Distribution():
             return _plain_distribution(value)
-        case Calendar() | Resource() | Failure() | Response() | Loop() | Batch() | Profile() | ArrivalTimes():
+        case Calendar() | Resource() | Failure() | Retry() | Response() | Loop() | Batch() | Profile() | ArrivalTimes():
             return _plain_record(value)
         case Mapping():
             return Tall({key: _plain(part) for key, part in value.items()})
@@ -316,7 +318,10 @@ def _plain_record(value: Any) -> Any:  # noqa: ANN401 -- a dataclass
         if not field.init or item == default or (field.name == "count" and getattr(value, "members", None)):
             continue
         record[field.name] = _plain(item)
-    return Tall(record or {"count": value.count})
+    if not record:  # all is as by default, and an empty mapping would be nothing
+        name = "max_attempts" if isinstance(value, Retry) else "count"
+        record[name] = getattr(value, name)
+    return Tall(record)
 
 
 def _plain_distribution(d: Distribution) -> Any:  # noqa: ANN401 -- a JSON value

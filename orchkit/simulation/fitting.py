@@ -31,7 +31,7 @@ from orchkit.simulation.loops import loops_of, responses_of
 from orchkit.simulation.lowering import lower
 from orchkit.simulation.presence import Crew, crew_of, roles_of
 from orchkit.simulation.rates import arrivals_in
-from orchkit.simulation.repeats import failures_of, retry_notes
+from orchkit.simulation.repeats import failures_of, retries_of
 from orchkit.simulation.replications import simulate_quietly
 from orchkit.simulation.scenario import Resource, Scenario
 from orchkit.simulation.starts import with_starts
@@ -119,7 +119,8 @@ def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0)
     which its resource was still at another; unless cycle times are clearly nearer to the log's where it is none: that
     is simulated. A loop goes around as often as its steps follow one another; a wait takes as long as it did. A
     branch's probability is its share where the cases are played through the workflow (see ``choices``); the failure
-    rate of a task is that of its attempts, by class. Attributes of the log's cases are drawn as whole rows; where a
+    rate of a task is that of its attempts, by class, and it is tried again as the workflow says, unless the log does
+    so otherwise (see ``repeats``). Attributes of the log's cases are drawn as whole rows; where a
     gateway's own conditions over them give the shares that were counted (to 5 %), the conditions decide. Tasks
     without a role in the workflow are given to teams, by who does them (see ``teams``). Where more work arrives than
     a role can do, it gets more people, if that brings cycle times nearer to the log's than a queue that grows. What
@@ -146,6 +147,7 @@ def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0)
     worked_s = _worked(seen, crews, calendars)
     families, borrowed = _families(workflow, known, seen, worked_s)
     durations, named = durations_of(seen, families, by_task, crews, worked_s)
+    retries, retried = retries_of(workflow, seen)
     scenario = Scenario(
         arrivals=arrivals_in(arrived_s(seen)),
         durations=durations,
@@ -154,6 +156,7 @@ def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0)
         branching=shares_of(workflow, seen),
         attributes=attributes_in(seen),
         failures=failures_of(workflow, seen),
+        retries=retries,
         loops=loops_of(workflow, seen),
         waits=responses_of(workflow, seen),
         start=_first(seen),
@@ -169,7 +172,7 @@ def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0)
         columns=["activity", "family", "mean_s", "distance_s", "count"],
     )
     goodness, short = goodness_of(workflow, scenario, seen, held_out, seed)
-    notes = (*starts, *passed_over, *borrowed, *raised, *retry_notes(workflow, seen), *short)
+    notes = (*starts, *passed_over, *borrowed, *raised, *retried, *short)
     return Fit(scenario, table, goodness, held_out, notes)
 
 

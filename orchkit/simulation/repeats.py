@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,18 +10,21 @@ import numpy as np
 from orchkit.analysis.spans import moments_s
 from orchkit.model.definition import all_nodes
 from orchkit.model.nodes import Task
+from orchkit.model.retry import Retry
 from orchkit.model.states import ErrorClass, StepStatus
 from orchkit.simulation.scenario import Failure
 from orchkit.units import seconds
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from orchkit.log import EventLog
     from orchkit.model.definition import Workflow
 
-__all__ = ["failures_of", "retry_notes"]
+__all__ = ["failures_of", "retries_of"]
 
 _ENOUGH = 10
-_APART = 2.0  # times the policy's delay, or the other way round, that are worth a word
+_APART = 2.0  # times the policy's delay, or the other way round, from which on it is another
 _LEAST_S = 1.0
 
 
@@ -42,35 +46,76 @@ def failures_of(workflow: Workflow, log: EventLog) -> dict[str, tuple[Failure, .
     return found
 
 
-def retry_notes(workflow: Workflow, log: EventLog) -> list[str]:
-    """Return a sentence for each task that the log tries again much sooner or later than its policy says.
+def retries_of(workflow: Workflow, log: EventLog) -> tuple[dict[str, Retry], list[str]]:
+    """Return the policy of each task that the log tries again otherwise than the workflow says, and a note of each.
 
-    A simulation retries as the workflow says, not as the log did: where the two differ, the workflow is to be mended.
+    Notes
+    -----
+    The log's delay is the mean of the shortest half of the gaps between an attempt's end and the next one's start, so
+    that waiting for a resource does not count. A task has a policy of its own where the first delay is half the
+    workflow's or less, or twice as long or more, or where the log has more attempts.
+
+    Examples
+    --------
+    >>> import orchkit as ok
+    >>> slow = ok.workflow("w", [ok.task("pay", retry=ok.Retry(max_attempts=4, initial_delay="1 h", max_delay="1 d"))])
+    >>> hasty = ok.workflow("w", [ok.task("pay", retry=ok.Retry(max_attempts=2, initial_delay="1 s"))])
+    >>> log = ok.simulate(slow, ok.Scenario("1 d", {"pay": "1 min"}, failures={"pay": 0.5}), cases=500, seed=3)
+    >>> found = retries_of(hasty, log)[0]["pay"]
+    >>> found.max_attempts, round(found.initial_delay / 3600), round(found.multiplier), retries_of(slow, log)[0]
+    (4, 1, 2, {})
     """
     steps = log.steps
-    begun = np.fmin(moments_s(steps["enabled"]), moments_s(steps["started"]))
-    begun = np.fmax(begun, moments_s(steps["started"]))
-    ended = moments_s(steps["completed"])
-    status = steps["status"].astype("str").to_numpy()
-    again = (
+    attempt, status = steps["attempt"].to_numpy(), steps["status"].astype("str").to_numpy()
+    is_again = (
         (np.diff(log.case_codes, prepend=-1) == 0)
         & (np.diff(log.activity_codes.astype(np.int64), prepend=-1) == 0)
-        & (steps["attempt"].to_numpy() == 2)  # noqa: PLR2004 -- the first retry, whose delay the policy gives at once
+        & (np.diff(attempt, prepend=0) == 1)
         & (np.roll(status, 1) == StepStatus.FAILED)
     )
-    gaps = begun - np.roll(ended, 1)
-    notes = []
+    gaps = moments_s(steps["started"]) - np.roll(moments_s(steps["completed"]), 1)
+    found, notes = dict[str, Retry](), []
     for node in all_nodes(workflow):
         if not isinstance(node, Task) or node.name not in log.activities:
             continue
-        mine = gaps[again & (log.activity_codes == list(log.activities).index(node.name)) & ~np.isnan(gaps)]
+        own = log.activity_codes == list(log.activities).index(node.name)
+        rows = own & is_again & ~np.isnan(gaps)
         policy = node.retry or workflow.retry
-        if len(mine) < _ENOUGH or policy.max_attempts < 2:  # noqa: PLR2004 -- no second attempt
+        delays: list[float] = []
+        while (rows & (attempt == len(delays) + 2)).sum() >= _ENOUGH:
+            delays.append(_shortest_half(gaps[rows & (attempt == len(delays) + 2)]))
+        most = int(attempt[own].max(initial=1))
+        if not delays or not (_is_apart(delays[0], seconds(policy.initial_delay)) or most > policy.max_attempts):
             continue
-        seen, said = float(np.median(mine)), seconds(policy.initial_delay)
-        if max(seen, _LEAST_S) > _APART * max(said, _LEAST_S) or max(said, _LEAST_S) > _APART * max(seen, _LEAST_S):
-            notes.append(
-                f"{node.name}: the log tries again after {seen:.4g} s (median), the workflow's policy after "
-                f"{said:.4g} s. Simulations follow the workflow."
-            )
-    return notes
+        found[node.name] = _policy(delays, max(most, policy.max_attempts), policy)
+        notes.append(
+            f"{node.name}: the log tries again after {delays[0]:.4g} s, {most} attempts at most; the workflow's "
+            f"policy says {seconds(policy.initial_delay):.4g} s and {policy.max_attempts}. The scenario's retries are "
+            "the log's."
+        )
+    return found, notes
+
+
+def _shortest_half(gaps: NDArray[np.float64]) -> float:
+    """Return the mean of the half that lies closest together."""
+    ordered, size = np.sort(np.maximum(gaps, 0.0)), (len(gaps) + 1) // 2
+    begin = int(np.argmin(ordered[size - 1 :] - ordered[: len(ordered) - size + 1]))
+    return float(ordered[begin : begin + size].mean())
+
+
+def _is_apart(seen_s: float, said_s: float) -> bool:
+    """Return whether two delays differ by so much that it matters."""
+    less, more = sorted((max(seen_s, _LEAST_S), max(said_s, _LEAST_S)))
+    return more > _APART * less
+
+
+def _policy(delays: list[float], attempts: int, policy: Retry) -> Retry:
+    """Return the policy that has such delays, one after the other."""
+    first = delays[0]
+    multiplier = max(1.0, delays[1] / first) if len(delays) > 1 and first > 0 else policy.multiplier
+    longest = first * multiplier ** max(attempts - 2, 0)
+    is_cut = len(delays) > 2 and delays[-1] < longest / _APART  # noqa: PLR2004 -- a third delay tells whether they grow
+    longest = delays[-1] if is_cut else max(longest, seconds(policy.max_delay))
+    return replace(
+        policy, max_attempts=attempts, initial_delay=first, max_delay=max(longest, first), multiplier=multiplier
+    )

@@ -17,6 +17,7 @@ import pandas as pd
 
 from orchkit.errors import ScenarioError, nearest
 from orchkit.log import EventLog
+from orchkit.model.retry import Retry
 from orchkit.model.states import ErrorClass
 from orchkit.simulation.arrivals import ArrivalTimes, Profile, arrivals_of
 from orchkit.simulation.attributes import as_attribute, attributes_of
@@ -265,6 +266,8 @@ class Scenario:
         items is enough.
     failures
         By task: a `Failure`, several, or a probability (transient).
+    retries
+        By task: a `Retry`, in place of the workflow's policy, where production does otherwise.
     waits
         By callback or event: a `Response`, or the time until it comes. By timer: its time, where the workflow has none.
     loops
@@ -309,6 +312,7 @@ class Scenario:
     branching: Mapping[str, Mapping[str, float]] = field(default_factory=dict, hash=False)
     attributes: Mapping[str, Distribution] = field(default_factory=dict, hash=False)
     failures: Mapping[str, tuple[Failure, ...]] = field(default_factory=dict, hash=False)
+    retries: Mapping[str, Retry] = field(default_factory=dict, hash=False)
     waits: Mapping[str, Response] = field(default_factory=dict, hash=False)
     loops: Mapping[str, Loop] = field(default_factory=dict, hash=False)
     delays: Mapping[str, Distribution] = field(default_factory=dict, hash=False)
@@ -340,6 +344,7 @@ class Scenario:
         keep(self, "priorities", _each(self.priorities, "priorities", _as_priority))
         keep(self, "resources", _each(self.resources, "resources", _as_resource))
         keep(self, "failures", _each(self.failures, "failures", _as_failures))
+        keep(self, "retries", _each(self.retries, "retries", _as_retry))
         keep(self, "waits", _each(self.waits, "waits", _as_response))
         keep(self, "loops", _each(self.loops, "loops", _as_loop))
         keep(self, "batches", _each(self.batches, "batches", _as_batch))
@@ -424,6 +429,13 @@ def _as_counts(value: Mapping[str, int] | Iterable[str], where: str) -> dict[str
 
 def _as_priority(value: Drawn, where: str) -> Distribution:
     return as_numbers(value, where, -math.inf)
+
+
+def _as_retry(value: Retry, where: str) -> Retry:
+    if not isinstance(value, Retry):
+        message = f"{where}: give an ok.Retry, such as ok.Retry(max_attempts=3, initial_delay='1 min'), not {value!r}."
+        raise ScenarioError(message)
+    return value
 
 
 def _as_response(value: Response | Drawn, where: str) -> Response:

@@ -181,15 +181,21 @@ def test_who_works_together_is_a_team_where_the_workflow_names_no_roles() -> Non
     assert found.goodness.set_index("distance")["value"]["cycle_time"] < 0.2
 
 
-def test_a_delay_of_retries_that_is_not_the_policys_is_told() -> None:
+def test_retries_that_are_not_the_policys_are_those_of_the_scenario() -> None:
     patient = ok.workflow("w", [ok.task("pay", retry=ok.Retry(max_attempts=3, initial_delay="2 h", max_delay="1 d"))])
     hasty = ok.workflow("w", [ok.task("pay", retry=ok.Retry(max_attempts=3, initial_delay="1 s"))])
     log = ok.simulate(patient, ok.Scenario("1 h", {"pay": "1 min"}, failures={"pay": 0.3}), cases=200, seed=3)
 
     assert fit(patient, log).notes == ()
-    (note,) = fit(hasty, log).notes
+    assert fit(patient, log).scenario.retries == {}
+    fitted = fit(hasty, log)
+    (note,) = fitted.notes
     assert note.startswith("pay: the log tries again after 7")
-    assert note.endswith("the workflow's policy after 1 s. Simulations follow the workflow.")
+    assert note.endswith("policy says 1 s and 3. The scenario's retries are the log's.")
+    assert fitted.scenario.retries["pay"].initial_delay == pytest.approx(7_200, rel=0.1)
+    again = ok.simulate(hasty, fitted.scenario, cases=200, seed=4)
+    hours = [ok.cycle_times(one)["cycle_s"].mean() / 3_600 for one in (log, again)]
+    assert hours[1] == pytest.approx(hours[0], rel=0.2)
 
 
 def test_people_who_work_in_different_hours_are_shifts_and_each_has_hours_and_pace() -> None:

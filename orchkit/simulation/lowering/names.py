@@ -24,6 +24,7 @@ def check_names(workflow: Workflow, scenario: Scenario, others: Iterable[Workflo
     wanted: dict[str, type | tuple[type, ...]] = {
         "durations": (Task, Wait),
         "failures": Task,
+        "retries": Task,
         "delays": Task,
         "patience": Task,
         "batches": Task,

@@ -50,7 +50,7 @@ class Work:
         """Fill the row of a task."""
         row[at.N_KIND] = at.TASK
         row[at.N_TIMEOUT], row[at.N_DEADLINE] = micros(task.timeout_s), micros(task.deadline_s)
-        policy = task.retry or workflow.retry
+        policy = self.scenario.retries.get(task.name) or task.retry or workflow.retry
         row[at.N_ATTEMPTS] = policy.max_attempts
         row[at.N_RETRY] = len(self.numbers.numbers)
         self.numbers.numbers += [float(policy.initial_delay), float(policy.max_delay), policy.multiplier, policy.jitter]  # type: ignore[arg-type]
