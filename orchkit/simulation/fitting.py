@@ -34,7 +34,7 @@ from orchkit.simulation.rates import arrivals_in
 from orchkit.simulation.repeats import failures_of, retries_of
 from orchkit.simulation.replications import simulate_quietly
 from orchkit.simulation.scenario import Resource, Scenario
-from orchkit.simulation.starts import with_starts
+from orchkit.simulation.starts import with_starts, without_starts
 from orchkit.simulation.teams import teams_of
 from orchkit.simulation.trial import arrived_s, goodness_of, split_by_time
 
@@ -136,13 +136,14 @@ def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0)
     ([['check', 'uniform']], 1)
     """
     check_kind(workflow, "fit")
-    log, starts = with_starts(one_replication(expect_log(log, "fit")))
+    guessed = without_starts(one_replication(expect_log(log, "fit")))
+    log, starts = with_starts(log)
     known, passed_over = known_steps(workflow, log)
     seen, _ = split_by_time(known, train)
     _, held_out = split_by_time(log, train)
     teams = teams_of(workflow, seen)
     by_task = {**_roles(workflow), **teams}
-    crews = {role: crew_of(seen, rows) for role, rows in roles_of(by_task, seen).items()}
+    crews = {role: crew_of(seen, rows, guessed) for role, rows in roles_of(by_task, seen).items()}
     calendars = {task: crews[role].calendar for task, role in by_task.items() if role in crews}
     worked_s = _worked(seen, crews, calendars)
     families, borrowed = _families(workflow, known, seen, worked_s)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -125,8 +125,8 @@ def roles_of(by_task: Mapping[str, str], log: EventLog) -> dict[str, NDArray[np.
     }
 
 
-def crew_of(log: EventLog, rows: NDArray[np.bool_]) -> Crew:
-    """Return who did some steps of a log, by shifts.
+def crew_of(log: EventLog, rows: NDArray[np.bool_], guessed: Container[str] = ()) -> Crew:
+    """Return who did some steps of a log, by shifts; the starts of some activities are no sights of anybody.
 
     Notes
     -----
@@ -138,7 +138,7 @@ def crew_of(log: EventLog, rows: NDArray[np.bool_]) -> Crew:
     A shift has as many people as are there at a time: the 95th percentile over the hours of duty with anybody, where
     each is there from the first to the last sight of him on a day; over weeks, of those who are always on duty.
     """
-    moments, people = _sights(log, rows)
+    moments, people = _sights(log, rows, guessed)
     first, last = float(moments.min()), float(moments.max())
 
     def shift_of(group: tuple[int, ...]) -> Shift:
@@ -163,13 +163,17 @@ def _same_hours(shifts: list[Shift]) -> tuple[int, int] | None:
     return None
 
 
-def _sights(log: EventLog, rows: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _sights(
+    log: EventLog, rows: NDArray[np.bool_], guessed: Container[str]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return when each person was seen to begin or end a step, and who."""
     moments, people = [], []
     # What ends when the hours do was done within them.
     for name, before_s in (("started", 0.0), ("completed", _INSTANT_S)):
         times = moments_s(log.steps[name]) - before_s
         there = rows & ~np.isnan(times)
+        if name == "started":
+            there &= np.array([activity not in guessed for activity in log.activities])[log.activity_codes]
         moments.append(times[there])
         people.append(log.resource_codes[there].astype(np.int64))
     return np.concatenate(moments), np.concatenate(people)

@@ -8,9 +8,20 @@ import pandas as pd
 from orchkit.analysis.spans import moments_s
 from orchkit.log import EventLog
 
-__all__ = ["with_starts"]
+__all__ = ["with_starts", "without_starts"]
 
 _NAMED = 5
+
+
+def without_starts(log: EventLog) -> frozenset[str]:
+    """Return the activities of which the log has ends, and no start."""
+    started, completed = (moments_s(log.steps[name]) for name in ("started", "completed"))
+    size = len(log.activities)
+    begun = np.bincount(log.activity_codes[~np.isnan(started)], minlength=size)
+    ended = np.bincount(log.activity_codes[~np.isnan(completed)], minlength=size)
+    return frozenset(
+        str(name) for name, once, done in zip(log.activities, begun, ended, strict=True) if done and not once
+    )
 
 
 def with_starts(log: EventLog) -> tuple[EventLog, tuple[str, ...]]:
@@ -31,9 +42,9 @@ def with_starts(log: EventLog) -> tuple[EventLog, tuple[str, ...]]:
     [0.0, 1200.0]
     """
     steps = log.steps
-    started, completed = moments_s(steps["started"]), moments_s(steps["completed"])
-    told = np.bincount(log.activity_codes[~np.isnan(started)], minlength=len(log.activities))
-    guessed = np.isnan(started) & ~np.isnan(completed) & (told[log.activity_codes] == 0)
+    completed = moments_s(steps["completed"])
+    unknown = np.isin(np.asarray(log.activities).astype(str), list(without_starts(log)))
+    guessed = ~np.isnan(completed) & unknown[log.activity_codes]
     if not guessed.any():
         return log, ()
     before = np.concatenate([[np.nan], completed[:-1]])
@@ -54,5 +65,5 @@ def with_starts(log: EventLog) -> tuple[EventLog, tuple[str, ...]]:
     )
     later = set(log.activity_codes[guessed & ~first].tolist())
     only_first = [name for code, name in enumerate(log.activities) if name in names and code not in later]
-    unknown = [f"Nothing is known of how long {name} takes: it always comes first." for name in only_first[:_NAMED]]
-    return EventLog(steps.assign(started=steps["started"].where(~guessed, moments)), log.cases), (note, *unknown)
+    told = [f"Nothing is known of how long {name} takes: it always comes first." for name in only_first[:_NAMED]]
+    return EventLog(steps.assign(started=steps["started"].where(~guessed, moments)), log.cases), (note, *told)

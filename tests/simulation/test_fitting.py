@@ -117,6 +117,21 @@ def test_a_log_with_ends_only_is_fitted_and_says_what_was_guessed() -> None:
     assert found.families.set_index("activity")["mean_s"]["close"] == pytest.approx(60, abs=1)
 
 
+def test_starts_that_were_guessed_are_no_sights_of_people_at_work() -> None:
+    # The machine works all the time; by its end a clerk could begin, and does so in office hours.
+    order = ok.workflow("order", [ok.task("bake"), ok.task("ship", role="clerk")])
+    hours = ok.Resource(2, calendar=ok.office_hours())
+    truth = ok.Scenario(ok.exponential("1 h"), {"bake": "1 h", "ship": "6 min"}, {"clerk": hours})
+    whole = ok.simulate(order, truth, cases=900, seed=8, progress=False)
+
+    found = fit(order, ok.EventLog(whole.steps[["case_id", "activity", "completed", "resource"]]))
+
+    spans = found.scenario.resources["clerk"].calendar.spans
+    assert [day for day, begin, end in spans if begin >= 9 * 60 and end <= 17 * 60] == [0, 1, 2, 3, 4]
+    assert len(spans) == 5
+    assert found.families.set_index("activity")["mean_s"]["ship"] == pytest.approx(360, rel=0.05)
+
+
 CLAIM = ok.read_workflow("""
 workflow: claim
 steps:
@@ -365,3 +380,57 @@ def test_what_is_odd_in_a_log_is_told() -> None:
     assert fit(SERVE, same).notes == (
         "No simulated step ended in the time of the cases held out: there is nothing to compare them to.",
     )
+
+
+DESK = ok.workflow(
+    "desk",
+    [
+        ok.task("a", role="clerk"),
+        ok.choice(ok.when("x", [ok.task("b", role="clerk")]), ok.otherwise([ok.task("c", role="boss")]), name="which"),
+        ok.repeat_while("y", [ok.task("d", role="clerk")], name="again"),
+    ],
+)
+WORK = {
+    "a": ok.lognormal("15 min", "10 min"),
+    "b": ok.gamma(2, "4 min"),
+    "c": ok.weibull(1.5, "12 min"),
+    "d": ok.exponential("6 min"),
+}
+LUNCH = ok.Calendar({"mon-fri": ["09:00-12:00", "13:00-17:00"]})
+EARLY, LATE = ok.Calendar({"mon-fri": "06:00-14:00"}), ok.Calendar({"mon-fri": "14:00-22:00"})
+RUSH = ok.Profile(tuple(3.0 if day < 5 and 9 <= hour < 12 else 0.4 for day in range(7) for hour in range(24)))
+BASE = ok.Scenario(
+    ok.exponential("75 min"),
+    WORK,
+    {"clerk": ok.Resource(3, calendar=LUNCH), "boss": ok.Resource(2, calendar=ok.office_hours())},
+    branching={"which": {"b": 0.7, "c": 0.3}},
+    loops={"again": ok.Loop(repeat=0.4)},
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"resources": {"clerk": 2, "boss": 1}, "arrivals": ok.exponential("20 min")},
+        {"resources": {"clerk": ok.Resource(members={"e": EARLY, "f": EARLY, "l": LATE}), "boss": 1}},
+        {"arrivals": RUSH, "resources": {"clerk": 4, "boss": 2}},
+        {"arrivals": "75 min"},
+        {"delays": {"c": ok.exponential("20 h"), "b": ok.uniform("1 h", "3 h")}},
+        {"failures": {"a": ok.Failure(0.2), "b": ok.Failure(0.05)}},
+    ],
+    ids=["lunch", "always", "shifts", "rush", "regular", "delays", "failures"],
+)
+def test_a_fitted_scenario_is_about_as_near_to_its_truth_as_another_year_of_it(changes) -> None:
+    truth = dataclasses.replace(BASE, **changes)
+    log, *others = (ok.simulate(DESK, truth, cases=2_500, seed=seed, progress=False) for seed in range(1, 6))
+
+    fitted = dataclasses.replace(fit(DESK, log).scenario, start=truth.start)
+    again = ok.simulate(DESK, fitted, cases=2_500, seed=9, progress=False)
+
+    away = ok.distances(others[0], again).set_index("distance")["value"]
+    chance = pd.concat([ok.distances(others[0], one).set_index("distance")["value"] for one in others[1:]], axis=1)
+    most = chance.max(axis=1)
+    for name, slack in (("ngram_2", 0.01), ("ngram_3", 0.02), ("cycle_time", 0.5), ("circadian_event", 0.2)):
+        assert away[name] <= 3 * most[name] + slack, name

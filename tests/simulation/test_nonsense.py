@@ -57,6 +57,7 @@ WHOLE = {
     "branching": {"which": {"approve": 0.3, "accept": 0.7}},
     "attributes": {"amount": {"lognormal": [9, 8]}, "country": {"categorical": [["US", 0.5], ["DE", 0.5]]}, "lines": 2},
     "failures": {"send": 0.1, "redo": [{"probability": 0.1, "error": "permanent", "after": 5}]},
+    "retries": {"send": {"max_attempts": 2, "initial_delay": 60}},
     "waits": {"confirm": {"after": {"exponential": "1 h"}, "never": 0.1, "fails": 0.1}},
     "loops": {"loop": {"repeat": 0.5}, "each": {"items": 2}},
     "delays": {"accept": {"by_previous": {"parts": {"check": {"erlang": [3, 60]}}}}},
