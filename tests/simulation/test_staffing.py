@@ -221,6 +221,31 @@ def test_who_gives_several_back_and_needs_them_again_comes_after_who_waits_for_t
     assert begun.groupby(log.steps["case_id"].astype("str")).agg(list).to_dict() == {"1": [0, 20], "2": [10, 30]}
 
 
+def test_who_is_served_past_one_that_needs_more_overtakes_those_behind():
+    def later(minutes, name):
+        return [ok.wait_for(timer=f"{minutes} min", name=f"until_{name}"), ok.task(name, role="a")]
+
+    log = run(
+        [
+            ok.parallel(
+                [ok.task("long", role="b")],
+                [ok.task("begun", role="a")],
+                later(1, "low"),
+                later(2, "mid"),
+                later(3, "both"),
+            )
+        ],
+        [0],
+        durations={"long": "50 min", "begun": "10 min", "low": "5 min", "mid": "5 min", "both": "5 min"},
+        resources={"a": ok.Resource(1, discipline="lifo"), "b": 1},
+        requires={"both": ["a", "b"]},
+    )
+
+    found = dict(zip(log.steps["activity"], waits(log), strict=True))
+    assert found["mid"] == {"contention": 8}
+    assert found["low"] == {"contention": 9, "priority": 5}
+
+
 def test_needs_in_opposite_orders_do_not_lock_each_other():
     tasks = [ok.parallel([ok.task("x")], [ok.task("y")])]
     log = run(

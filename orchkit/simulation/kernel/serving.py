@@ -196,10 +196,11 @@ def overtake(m, q, slot):
     other = m[q + Q_HEAD]
     while other >= 0:
         o = m[M_STEPS] + S_WIDTH * other
-        if m[o + S_SEQ] < seq and m[o + S_OVERTAKEN] < 0:
-            m[o + S_OVERTAKEN] = m[M_NOW]
-        elif m[q + Q_DISCIPLINE] == 1:  # the last comes first: who is behind one that was overtaken was so too
-            return
+        if m[o + S_SEQ] < seq:
+            if m[o + S_OVERTAKEN] < 0:
+                m[o + S_OVERTAKEN] = m[M_NOW]
+            elif m[q + Q_DISCIPLINE] == 1:  # the last comes first: who is behind one that was overtaken was so too
+                return
         other = m[o + S_Q_NEXT]
 
 
