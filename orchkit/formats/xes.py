@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 from collections import defaultdict
-from collections.abc import Iterable
 from pathlib import Path
 from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
@@ -12,11 +11,13 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from orchkit.columns import CASE_PREFIX, UTC, coded
 from orchkit.errors import LogError
 from orchkit.formats.bounded import chunks
+from orchkit.formats.delimited import joined_bytes, zoned_texts
 from orchkit.formats.moments import localized
 from orchkit.formats.prolog import not_xml, parser
 from orchkit.formats.segments import scan
@@ -25,7 +26,7 @@ from orchkit.log import EventLog
 __all__ = ["read_events", "write_events"]
 
 CASE, ACTIVITY, TIME = "case:concept:name", "concept:name", "time:timestamp"
-_LONGEST = 64 << 20
+_LONGEST, _ROWS = 64 << 20, 1 << 14
 _VALUES = frozenset({"string", "date", "int", "float", "boolean", "id"})
 _NESTED = frozenset({*_VALUES, "list", "container", "values"})
 
@@ -225,38 +226,59 @@ def write_events(log: EventLog, path: Path) -> None:
     own = [name for name in frame if not str(name).startswith(CASE_PREFIX)]
     of_case = [name for name in frame if str(name).startswith(CASE_PREFIX)]
     firsts = log.offsets[:-1][np.diff(log.offsets) > 0]
+    lasts = np.append(firsts[1:], len(frame)) - 1
     names = [_tags(frame[name].iloc[firsts], str(name).removeprefix(CASE_PREFIX)) for name in of_case]
-    events = ["".join(row) for row in zip(*(_tags(frame[name], str(name)) for name in own), strict=True)]
-    traces = ["".join(row) for row in zip(*names, strict=True)]
-    ends = [*firsts[1:].tolist(), len(events)]
+    traces = _joined_texts("<trace>\n", *names) if len(firsts) else pa.array([], type=pa.string())
     opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "wt", encoding="utf-8", newline="\n") as file:
-        file.write('<?xml version="1.0" encoding="UTF-8"?>\n')
-        file.write('<log xes.version="1849.2016" xes.features="" xmlns="http://www.xes-standard.org/">\n')
-        for trace, first, end in zip(traces, firsts.tolist(), ends, strict=True):
-            file.write(f"<trace>\n{trace}")
-            file.writelines(f"<event>\n{event}</event>\n" for event in events[first:end])
-            file.write("</trace>\n")
-        file.write("</log>\n")
+    with opened(path, "wb") as file:
+        file.write(b'<?xml version="1.0" encoding="UTF-8"?>\n')
+        file.write(b'<log xes.version="1849.2016" xes.features="" xmlns="http://www.xes-standard.org/">\n')
+        for begin in range(0, len(frame), _ROWS):
+            rows = frame.iloc[begin : begin + _ROWS]
+            heads = _at(traces, firsts - begin, len(rows))
+            tails = _at(pa.array(["</trace>\n"] * len(lasts)), lasts - begin, len(rows))
+            tags = [_tags(rows[name], str(name)) for name in own]
+            file.write(joined_bytes(_joined_texts(heads, "<event>\n", *tags, "</event>\n", tails)))
+        file.write(b"</log>\n")
 
 
-def _tags(column: pd.Series, key: str) -> Iterable[str]:
+def _joined_texts(*parts: pa.Array | str) -> pa.Array:
+    """Return the texts of each row one after the other, nothing for a missing one."""
+    return pc.binary_join_element_wise(*parts, "", null_handling="replace", null_replacement="")
+
+
+def _at(texts: pa.Array, rows: NDArray[np.int64], height: int) -> pa.Array:
+    """Return texts at their rows, those that lie within so many, and nothing elsewhere."""
+    within = np.flatnonzero((rows >= 0) & (rows < height))
+    places = np.full(height, -1)
+    places[rows[within]] = within
+    return texts.take(pa.array(places, mask=places < 0))
+
+
+def _tags(column: pd.Series, key: str) -> pa.Array:
+    """Return the tag of each value, missing where that is."""
     if isinstance(column.dtype, pd.CategoricalDtype):
-        tags = [*_tags(pd.Series(column.cat.categories), key), ""]
-        return [tags[code] for code in column.cat.codes]
+        codes = column.cat.codes.to_numpy()
+        return _tags(pd.Series(column.cat.categories), key).take(pa.array(codes, mask=codes < 0))
     kind = column.dtype.kind
     tag = {"M": "date", "i": "int", "u": "int", "f": "float", "b": "boolean"}.get(kind, "string")
-    quoted = quoteattr(key)
-    return [
-        "" if is_missing else f"<{tag} key={quoted} value={quoteattr(text)}/>\n"
-        for text, is_missing in zip(_texts(column, tag), column.isna(), strict=True)
-    ]
+    texts = _texts(column, tag)
+    begin, end = f'<{tag} key={quoteattr(key)} value="', '"/>\n'
+    if tag == "string":  # its quotes may be others, where it holds some
+        begin, end = begin[:-1], end[1:]
+    return pc.binary_join_element_wise(begin, texts, end, "")
 
 
-def _texts(column: pd.Series, tag: str) -> Iterable[str]:
+def _texts(column: pd.Series, tag: str) -> pa.Array:
     if tag == "date" and isinstance(column.dtype, pd.DatetimeTZDtype):
-        moments = pa.array(column.dt.tz_convert("UTC"), type=pa.timestamp("us", "UTC")).cast(pa.string())
-        return [str(text).replace(" ", "T") for text in moments.to_pylist()]
+        return pc.replace_substring(zoned_texts(column), " ", "T")
+    known = column.notna().to_numpy()
     if tag == "date":
-        return ["" if value is pd.NaT else value.isoformat() for value in column]
-    return (str(value).lower() if tag == "boolean" else str(value) for value in column)
+        texts = [value.isoformat() if there else None for value, there in zip(column, known, strict=True)]
+    elif tag == "boolean":
+        texts = [str(value).lower() if there else None for value, there in zip(column, known, strict=True)]
+    elif tag == "string":
+        texts = [quoteattr(str(value)) if there else None for value, there in zip(column, known, strict=True)]
+    else:
+        texts = [str(value) if there else None for value, there in zip(column, known, strict=True)]
+    return pa.array(texts, type=pa.string())
