@@ -6,9 +6,11 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from orchkit.columns import CASE_COLUMNS
+from orchkit.errors import ScenarioError
 from orchkit.log import expect_log
 from orchkit.simulation.distributions import Distribution
 
@@ -28,14 +30,24 @@ def as_attribute(value: Any, _: str = "") -> Distribution:  # noqa: ANN401 -- a 
     >>> as_attribute("US").values
     ('US',)
     """
-    is_drawn = isinstance(value, Distribution)
-    drawn: Distribution = value if is_drawn else Distribution("categorical", values=(value,), weights=(1.0,))
+    if isinstance(value, pd.Series | pd.DataFrame | pd.Index):
+        message = f"give one value, or a distribution such as ok.empirical(values), not a {type(value).__name__}."
+        raise ScenarioError(message)
+    plain = value.item() if isinstance(value, np.generic) else value
+    is_drawn = isinstance(plain, Distribution)
+    drawn: Distribution = plain if is_drawn else Distribution("categorical", values=(plain,), weights=(1.0,))
     # Whole numbers beyond those of a frame's columns are kept as the floats that the kernel has for them.
     return replace(drawn, values=tuple(map(_bounded, drawn.values)))
 
 
 def _bounded(value: object) -> object:
-    return float(value) if isinstance(value, int) and abs(value) >= _WHOLE else value
+    if not isinstance(value, int) or abs(value) < _WHOLE:
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        message = "a whole number of more than 300 digits is none that a simulation can reckon with."
+        raise ScenarioError(message) from None
 
 
 def attributes_of(table: pd.DataFrame | EventLog) -> dict[str, Distribution]:

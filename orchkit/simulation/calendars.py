@@ -54,6 +54,9 @@ class Calendar:
 
     def __post_init__(self) -> None:
         keep = object.__setattr__
+        if not isinstance(self.timezone, str):
+            message = f"calendar: timezone is a name such as 'Europe/Berlin', not {self.timezone!r}."
+            raise ScenarioError(message)
         try:
             zone = zoneinfo.ZoneInfo(self.timezone)
         except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):

@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from numbers import Real
-from typing import SupportsFloat
 
 from orchkit.errors import ScenarioError, nearest
 from orchkit.simulation.brief import listed, mapped
@@ -96,6 +95,14 @@ class Distribution:
     otherwise: Distribution | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.family, str) or not all(
+            isinstance(one, tuple | list) for one in (self.values, self.weights)
+        ):
+            message = f"A distribution has the name of a family, and tuples of values and weights, not {self.family!r}."
+            raise ScenarioError(message)
+        if not all(isinstance(weight, Real) for weight in self.weights):
+            message = f"{self.family}: weights are numbers, not {self.weights!r}."
+            raise ScenarioError(message)
         names = FAMILIES.get(self.family)
         if names is None:
             message = f"There is no distribution {self.family!r}.{nearest(self.family, FAMILIES)}"
@@ -319,7 +326,7 @@ def _seconds(value: Duration, where: str) -> float:
 
 
 def _number_of(value: float, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, SupportsFloat):
+    if isinstance(value, bool) or not isinstance(value, Real):
         message = f"{where} is a number, not {value!r}."
         raise ScenarioError(message)
     return float(value)

@@ -39,6 +39,7 @@ __all__ = [
     "arrivals_of",
 ]
 
+_INFINITE = 1e300  # what cannot be reckoned with
 _FOREVER_S = 1e11  # 3,000 years
 _FIRST_YEAR, _LAST_YEAR = 1970, 9900
 _MOST = 1_000_000  # people, or cases at once: more of a role is better left unlimited
@@ -107,7 +108,7 @@ class Resource:
         keep(self, "discipline", _member(Discipline, self.discipline, "resource: discipline"))
         for name in ("cost_per_hour", "cost_per_step"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or value < 0:
+            if isinstance(value, bool) or not isinstance(value, Real) or value < 0 or not value < _INFINITE:
                 message = f"resource: {name} must be finite and not negative, not {value!r}."
                 raise ScenarioError(message)
         if self.queue_limit is not None:
@@ -418,6 +419,7 @@ def _as_counts(value: Mapping[str, int] | Iterable[str], where: str) -> dict[str
     if isinstance(value, str) or not isinstance(value, Iterable):
         message = f"{where}: give the roles that are needed at once, {{'surgeon': 1, 'nurse': 2}}, not {value!r}."
         raise ScenarioError(message)
+    value = value if isinstance(value, Mapping) else tuple(value)
     if not all(isinstance(role, str) for role in value):
         message = f"{where}: a role has a name, not {next(role for role in value if not isinstance(role, str))!r}."
         raise ScenarioError(message)
@@ -460,7 +462,7 @@ def _whole(value: object, least: int, what: str) -> int:
 
 
 def _probability(value: object, where: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) <= 1:
+    if isinstance(value, bool) or not isinstance(value, Real) or value < 0 or not value <= 1:
         message = f"{where} is between 0 and 1, not {value!r}."
         raise ScenarioError(message)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import orchkit as ok
@@ -32,6 +33,23 @@ def test_work_that_takes_thousands_of_years_is_named(duration, resource):
 def test_a_time_that_makes_no_sense_is_named(more, says):
     with pytest.raises(ok.ScenarioError, match=says):
         ok.simulate(SERVE, ok.Scenario(10, {"serve": 1}), **more)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (
+            lambda: ok.Calendar({"mon": "09:00-17:00"}, timezone=None),
+            "timezone is a name such as 'Europe/Berlin', not None",
+        ),
+        (lambda: ok.Distribution(["exponential"], (5,)), "A distribution has the name of a family"),
+        (lambda: ok.Distribution("exponential", ("a",)), "exponential: parameters are numbers"),
+        (lambda: ok.categorical({"a": int}), "categorical: a is a number"),
+    ],
+)
+def test_what_is_no_number_and_no_name_is_refused_where_it_is_written(make, says):
+    with pytest.raises(ok.ScenarioError, match=says):
+        make()
 
 
 def test_a_warm_up_that_takes_all_is_a_warning():
@@ -89,6 +107,11 @@ def test_arrivals_that_take_thousands_of_years_end_or_are_none():
         ({"branching": {"serve": {"pack": 1}}}, "branching: serve: no flow leads from it to 'pack'"),
         ({"attributes": {"x": ok.by_attribute("x", {1: 2})}}, "attributes: x: it can only depend on"),
         ({"attributes": 5}, "attributes: give an entry a name, a table with a row a case, or a log, not 5"),
+        (
+            {"attributes": {"x": pd.Series([1, 2])}},
+            "attributes: x: give one value, or a distribution such as ok.empirical",
+        ),
+        ({"attributes": {"x": 10**400}}, "attributes: x: a whole number of more than 300 digits"),
         ({"start": "1969-12-31T00:00:00+00:00"}, "start: the year is between 1970 and 9900, not 1969"),
         ({"sla": ok.exponential(5)}, "sla is one duration, not a distribution [(]exponential[)]"),
     ],
