@@ -78,28 +78,37 @@ def _address(array: NDArray[Any], kind: type) -> ctypes.c_void_p:
 
 
 def _load(kernel: Kernel) -> Callable[..., int]:
+    places, stamp = _places(kernel), _stamp(kernel)
+    held = next((code for place in places if (code := _read(place, stamp)) is not None), None)
+    address = None if held is None else _placed(held)
+    if address is None:
+        address = _compiled(kernel, places, stamp)
+    return ctypes.CFUNCTYPE(ctypes.c_int32)(address)
+
+
+def _placed(held: bytes) -> int | None:
+    """Return where code from the disk now lies; None where this LLVM loads it otherwise, so that numba has to."""
     from llvmlite import binding  # noqa: PLC0415 -- heavy, for those who have much to count
 
-    binding.initialize_native_target()
-    binding.initialize_native_asmprinter()
-    processor = (binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten())
-    stamp = _stamp(kernel, (*processor, *map(str, binding.llvm_version_info)))
-    places = _places(kernel)
-    held = next((code for place in places if (code := _read(place, stamp)) is not None), None)
-    if held is None:
-        held = _compiled(kernel)
-        _keep(places, stamp + hashlib.sha256(held).digest() + held)
     symbol, _, code = held.partition(b"\n")
-    machine = binding.Target.from_default_triple().create_target_machine(jit=True)
-    engine = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
-    engine.add_object_file(binding.ObjectFileRef.from_data(code))
-    engine.finalize_object()
+    try:
+        binding.initialize_native_target()
+        binding.initialize_native_asmprinter()
+        machine = binding.Target.from_default_triple().create_target_machine(jit=True)
+        engine = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
+        engine.add_object_file(binding.ObjectFileRef.from_data(code))
+        engine.finalize_object()
+    except (AttributeError, RuntimeError):
+        return None
     _ENGINES.append(engine)
-    return ctypes.CFUNCTYPE(ctypes.c_int32)(engine.get_function_address(symbol.decode()))
+    return engine.get_function_address(symbol.decode()) or None
 
 
-def _stamp(kernel: Kernel, machine: Sequence[str]) -> bytes:
+def _stamp(kernel: Kernel) -> bytes:
     """Return what tells apart all that the code depends on."""
+    from llvmlite import binding  # noqa: PLC0415 -- heavy, for those who have much to count
+
+    machine = (binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten(), repr(binding.llvm_version_info))
     return hashlib.sha256(_source(kernel).read_bytes() + "\n".join([repr(kernel), *machine]).encode()).digest()
 
 
@@ -113,8 +122,8 @@ def _source(kernel: Kernel) -> Path:
 def _places(kernel: Kernel) -> list[Path]:
     """Return where the code may lie: beside Python's own, else with what the user's programs keep."""
     name = f"{kernel.module}.{kernel.name}.native"
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return [_source(kernel).parent / "__pycache__" / name, home / "orchkit" / name]
+    home = Path(os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache"))  # noqa: PTH111 -- stays as it is without a home
+    return [_source(kernel).parent / "__pycache__" / name, *([home / "orchkit" / name] if home.is_absolute() else [])]
 
 
 def _read(place: Path, stamp: bytes) -> bytes | None:
@@ -132,16 +141,17 @@ def _keep(places: list[Path], content: bytes) -> None:
     for place in places:
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=place.parent, delete=False) as file:
-                file.write(content)
-            Path(file.name).chmod(0o644)
-            Path(file.name).replace(place)
+            with tempfile.TemporaryDirectory(dir=place.parent) as folder:
+                made = Path(folder) / place.name
+                made.write_bytes(content)
+                made.replace(place)
         except OSError:
             continue
         return
 
 
-def _compiled(kernel: Kernel) -> bytes:
+def _compiled(kernel: Kernel, places: list[Path], stamp: bytes) -> int:
+    """Compile a kernel by numba, keep its code for other processes, and return where it lies in this one."""
     from numba import int64, njit, types  # noqa: PLC0415 -- heavy, for the first time only
     from numba.np.numpy_support import from_dtype  # noqa: PLC0415
 
@@ -152,5 +162,8 @@ def _compiled(kernel: Kernel) -> bytes:
     made: Any = njit(nogil=True, error_model="numpy", **options)(source.py_func)
     made.compile(int64(*signature))
     result = made.overloads[signature]
-    code: bytes = result.library.serialize_using_object_code()[2][0]
-    return str(result.fndesc.llvm_func_name).encode() + b"\n" + code
+    symbol = str(result.fndesc.llvm_func_name)
+    code = symbol.encode() + b"\n" + result.library.serialize_using_object_code()[2][0]
+    _keep(places, stamp + hashlib.sha256(code).digest() + code)
+    _ENGINES.append(result)
+    return int(result.library.get_pointer_to_function(symbol))
