@@ -69,8 +69,8 @@ class Resource:
         In the analyst's currency; hours are those of work.
     discipline
         ``fifo``, ``lifo``, ``priority``, ``preemptive`` (priority that interrupts) or ``shortest``. Priorities come
-        from the scenario's ``priorities``; the greater number goes first. What was interrupted goes on from there;
-        an attempt with a timeout is not, nor who is off duty.
+        from the scenario's ``priorities``; the greater number goes first. What was interrupted goes on from there,
+        and its timeout meanwhile; nobody is interrupted off duty.
     queue_limit
         How many may wait; who finds it full fails with ``QueueFull``. None for no limit.
     members

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -103,10 +104,19 @@ def test_nobody_begins_anything_in_overtime_not_even_what_is_urgent():
     assert times(log) == {"low": (0, 120), "urgent": (17 * 60, 18 * 60)}
 
 
-def test_an_attempt_with_a_timeout_is_not_interrupted():
-    tasks = {"low": (0, 30, 1, {"clerk": 1}), "urgent": (10, 5, 2, {"clerk": 1})}
+@pytest.mark.parametrize(
+    ("timeout", "ends", "status"),
+    [("40 min", 35, "COMPLETED"), ("33 min", 33, "FAILED"), ("12 min", 12, "FAILED"), ("10 min", 10, "FAILED")],
+)
+def test_the_timeout_of_an_attempt_goes_on_while_it_is_interrupted(timeout, ends, status):
+    tasks = {"low": (0, 30, 1, {"clerk": 1}), "urgent": (10, 5, 2, {"clerk": 1}), "last": (20, 1, 0, {"clerk": 1})}
 
-    assert times(play(tasks, {"clerk": 1}, timeouts={"low": "40 min"})) == {"low": (0, 30), "urgent": (30, 35)}
+    log = play(tasks, {"clerk": 1}, timeouts={"low": timeout})
+
+    steps = log.steps.set_index("activity")
+    assert (times(log)["low"], steps.loc["low", "status"]) == ((0, ends), status)
+    busy = {35: 30 + 5 + 1, 33: 28 + 5, 12: 10 + 5, 10: 10 + 5}[ends]
+    assert log.availability["busy_s"].tolist() == [60 * busy]
 
 
 # A plain model ----------------------------------------------------------------------

@@ -13,6 +13,7 @@ from orchkit.simulation.kernel.serving import (
     may_begin,
     on_duty,
     overtake,
+    pause,
     release,
     serve,
     wake_later,
@@ -159,8 +160,8 @@ def _gives_way(p, m, q, unit, priority):
         return False
     s = m[M_STEPS] + S_WIDTH * m[r + R_STEP]
     n = p[P_NODES] + N_WIDTH * m[s + S_NODE]
-    # A timeout of the attempt goes on while it is interrupted, so such an attempt is not; and it waits where it asked.
-    is_apt = p[n + N_TIMEOUT] < 0 and m[m[M_POOLS] + Q_WIDTH * p[n + N_POOL] + Q_DISCIPLINE] == PREEMPTIVE
+    # It will wait where it has asked, so that must be a queue by priority.
+    is_apt = m[m[M_POOLS] + Q_WIDTH * p[n + N_POOL] + Q_DISCIPLINE] == PREEMPTIVE
     return is_apt and m[s + S_PRIORITY] < priority and next_open(p, m[r + R_CALENDAR], m[M_NOW]) == m[M_NOW]
 
 
@@ -174,7 +175,5 @@ def _interrupt(p, m, d, slot):
     calendar = m[r + R_CALENDAR] if m[q + Q_PAUSE] else -1
     m[s + S_LEFT] -= open_between(p, calendar, m[r + R_BUSY], m[M_NOW])
     release(p, m, slot)
-    m[s + S_TOKEN] += 1
-    m[s + S_PAUSED] = m[M_NOW]
-    queue(p, m, d, slot, q, m[r + R_POOL])
+    pause(p, m, d, slot)
     return p[n + N_DEMAND_COUNT] > 0

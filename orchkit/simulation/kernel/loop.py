@@ -18,8 +18,8 @@ from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names 
 from orchkit.simulation.kernel.memory import add_case, command, look_at, note, pop_event, push, schedule, tell
 from orchkit.simulation.kernel.outcomes import child_ended, failed_for_good, out_of_time, step_done
 from orchkit.simulation.kernel.passes import become
-from orchkit.simulation.kernel.queues import leave_queue
-from orchkit.simulation.kernel.serving import leave_work, release
+from orchkit.simulation.kernel.queues import leave_queue, unqueue
+from orchkit.simulation.kernel.serving import leave_work, release, time_out
 from orchkit.simulation.kernel.turn import turn
 
 __all__ = ["begin", "run"]
@@ -183,6 +183,9 @@ def _take(p, m, d, code):
         if (m[s] * 64 + (m[s + S_TOKEN] & 63)) & 0x7FFFFFFF != gen or m[s + S_STATUS] != RUNNING:
             return
         node = m[s + S_NODE]
+        if m[s + S_QUEUED]:  # it was interrupted, and is out of time
+            unqueue(p, m, slot)
+            time_out(p, m, slot)
         freed = release(p, m, slot)
         outcome, follower = m[s + S_OUTCOME], m[s + S_BATCH_NEXT]
         m[s + S_BATCH_NEXT] = -1

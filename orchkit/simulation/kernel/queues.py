@@ -7,7 +7,7 @@ from orchkit.simulation.kernel.draws import micros, sample, stream
 from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
 from orchkit.simulation.kernel.memory import schedule
 
-__all__ = ["hand_on", "leave_queue", "lose_patience", "queue", "rank", "unqueue"]
+__all__ = ["clock_runs", "hand_on", "leave_queue", "lose_patience", "queue", "rank", "unqueue"]
 
 
 @compiled
@@ -30,6 +30,17 @@ def rank(p, m, d, slot, q):
     elif p[n + N_PRIORITY] >= 0:
         priority = micros(sample(p, d, p[n + N_PRIORITY], key, stream(key, node, 0, 0, U_PRIORITY), -1))
     m[s + S_PRIORITY] = priority
+
+
+@compiled
+def clock_runs(p, m, slot):
+    """Say when an attempt that is interrupted will be out of time."""
+    s = m[M_STEPS] + S_WIDTH * slot
+    timeout = p[p[P_NODES] + N_WIDTH * m[s + S_NODE] + N_TIMEOUT]
+    m[s + S_TOKEN] += 1
+    if timeout >= 0:
+        due = max(m[s + S_STARTED] + timeout, m[M_NOW])
+        schedule(m, due, E_DONE, slot, m[s] * 64 + (m[s + S_TOKEN] & 63))
 
 
 @compiled
@@ -139,6 +150,8 @@ def hand_on(p, m, slot):
     if m[s + S_QUEUED] == IN_QUEUE:
         _take_place(p, m, s, first)
     m[s + S_QUEUED], m[s + S_BATCH_NEXT], m[s + S_LEADER], m[f + S_LEADER] = 0, -1, first + 1, 0
+    if m[f + S_PAUSED] >= 0:
+        clock_runs(p, m, first)
     follower = m[f + S_BATCH_NEXT]
     while follower >= 0:
         m[m[M_STEPS] + S_WIDTH * follower + S_LEADER] = first + 1

@@ -15,7 +15,7 @@ from orchkit.simulation.kernel.duty import worked, working_until
 from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
 from orchkit.simulation.kernel.memory import schedule
 from orchkit.simulation.kernel.queues import queue
-from orchkit.simulation.kernel.serving import begin, dispatch, idle_unit, may_begin
+from orchkit.simulation.kernel.serving import begin, dispatch, idle_unit, may_begin, pause
 
 __all__ = ["ASK", "DEADLINE", "LATER", "LOOP", "OUTLASTED", "RETRY", "TIMEOUT", "TIMER", "WAITS", "WORK", "resume"]
 
@@ -94,16 +94,9 @@ def _work_on(p, m, d, slot, unit):
         m[q + Q_IDLE_COUNT] -= 1
     fits = _draw_rest(p, m, d, s, unit, calendar)
     if unit < 0 and pool >= 0:
-        m[s + S_PAUSED] = m[M_NOW]
-        queue(p, m, d, slot, m[M_POOLS] + Q_WIDTH * pool, pool)
+        pause(p, m, d, slot)
         return fits
     begin(p, m, d, slot, unit)
-    if p[n + N_TIMEOUT] >= 0:
-        due = max(m[M_NOW], m[s + S_STARTED] + p[n + N_TIMEOUT])
-        if working_until(p, calendar, m[M_NOW], m[s + S_LEFT]) > due:
-            m[s + S_OUTCOME] = p[n + N_TIMEOUT_CLASS] | (T_TIMEOUT << TYPE_SHIFT) | (m[s + S_NODE] << NODE_SHIFT)
-            m[s + S_TOKEN] += 1
-            schedule(m, due, E_DONE, slot, m[s] * 64 + (m[s + S_TOKEN] & 63))
     return fits
 
 

@@ -9,7 +9,7 @@ from orchkit.simulation.kernel.draws import draw, micros, sample, stream
 from orchkit.simulation.kernel.duty import next_open, open_between, working_until
 from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
 from orchkit.simulation.kernel.memory import note, schedule
-from orchkit.simulation.kernel.queues import hand_on, unqueue
+from orchkit.simulation.kernel.queues import clock_runs, hand_on, queue, unqueue
 
 __all__ = [
     "begin",
@@ -19,8 +19,10 @@ __all__ = [
     "may_begin",
     "on_duty",
     "overtake",
+    "pause",
     "release",
     "serve",
+    "time_out",
     "wake_later",
 ]
 
@@ -125,13 +127,38 @@ def begin(p, m, d, slot, unit):
             m[f + S_QUEUED], m[f + S_STATUS], m[f + S_STARTED], m[f + S_UNIT] = 0, RUNNING, now, unit
             note(p, m, m[f + S_KIND], RUNNING, node, m[f + S_ATTEMPT], 0)
             follower = m[f + S_BATCH_NEXT]
-        if p[n + N_TIMEOUT] >= 0 and working_until(p, calendar, now, work + setup) > now + p[n + N_TIMEOUT]:
-            m[s + S_OUTCOME] = p[n + N_TIMEOUT_CLASS] | (T_TIMEOUT << TYPE_SHIFT) | (node << NODE_SHIFT)
-            m[s + S_TOKEN] += 1
-            schedule(m, now + p[n + N_TIMEOUT], E_DONE, slot, m[s] * 64 + (m[s + S_TOKEN] & 63))
-            return
+    _will_end(p, m, slot, working_until(p, calendar, now, m[s + S_LEFT]))
+
+
+@compiled
+def _will_end(p, m, slot, ends):
+    """Say when an attempt will end, or time out before."""
+    s = m[M_STEPS] + S_WIDTH * slot
+    timeout = p[p[P_NODES] + N_WIDTH * m[s + S_NODE] + N_TIMEOUT]
+    if timeout >= 0 and ends > m[s + S_STARTED] + timeout:
+        ends = max(m[s + S_STARTED] + timeout, m[M_NOW])
+        time_out(p, m, slot)
     m[s + S_TOKEN] += 1
-    schedule(m, working_until(p, calendar, now, m[s + S_LEFT]), E_DONE, slot, m[s] * 64 + (m[s + S_TOKEN] & 63))
+    schedule(m, ends, E_DONE, slot, m[s] * 64 + (m[s + S_TOKEN] & 63))
+
+
+@compiled
+def time_out(p, m, slot):
+    """Let the outcome of an attempt be that it was not done in time."""
+    s = m[M_STEPS] + S_WIDTH * slot
+    node = m[s + S_NODE]
+    kind = p[p[P_NODES] + N_WIDTH * node + N_TIMEOUT_CLASS]
+    m[s + S_OUTCOME] = kind | (T_TIMEOUT << TYPE_SHIFT) | (node << NODE_SHIFT)
+
+
+@compiled
+def pause(p, m, d, slot):
+    """Let an attempt wait for its resources in the queue, while its timeout goes on."""
+    s = m[M_STEPS] + S_WIDTH * slot
+    n = p[P_NODES] + N_WIDTH * m[s + S_NODE]
+    m[s + S_PAUSED] = m[M_NOW]
+    queue(p, m, d, slot, m[M_POOLS] + Q_WIDTH * p[n + N_POOL], p[n + N_POOL])
+    clock_runs(p, m, slot)
 
 
 @compiled
@@ -312,11 +339,5 @@ def leave_work(p, m, slot):
         m[r + R_STEP] = first
         unit = m[r + R_ALSO]
     hand_on(p, m, slot)
-    f = m[M_STEPS] + S_WIDTH * first
-    ends = working_until(p, calendar, begun, m[f + S_LEFT])
-    timeout = p[p[P_NODES] + N_WIDTH * m[f + S_NODE] + N_TIMEOUT]
-    if timeout >= 0:
-        ends = min(ends, begun + timeout)
-    m[f + S_TOKEN] += 1
-    schedule(m, ends, E_DONE, first, m[f] * 64 + (m[f + S_TOKEN] & 63))
+    _will_end(p, m, first, working_until(p, calendar, begun, m[m[M_STEPS] + S_WIDTH * first + S_LEFT]))
     return -1
