@@ -26,6 +26,7 @@ from orchkit.simulation.decided import attributes_in, decided_by
 from orchkit.simulation.delays import delays_of, worked
 from orchkit.simulation.differences import durations_of
 from orchkit.simulation.families import Family, best_family
+from orchkit.simulation.gatherings import batches_of
 from orchkit.simulation.load import overloads
 from orchkit.simulation.loops import loops_of, responses_of
 from orchkit.simulation.lowering import lower
@@ -123,8 +124,9 @@ def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0)
     so otherwise (see ``repeats``). Attributes of the log's cases are drawn as whole rows; where a
     gateway's own conditions over them give the shares that were counted (to 5 %), the conditions decide. Tasks
     without a role in the workflow are given to teams, by who does them (see ``teams``). Where more work arrives than
-    a role can do, it gets more people, if that brings cycle times nearer to the log's than a queue that grows. What
-    one cannot see in a log (priorities, batches, patience) is not estimated.
+    a role can do, it gets more people, if that brings cycle times nearer to the log's than a queue that grows. Steps
+    that one resource begins and ends together are batches (see ``gatherings``). What one cannot see in a log (priorities,
+    patience) is not estimated.
 
     Examples
     --------
@@ -158,6 +160,7 @@ def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0)
         attributes=attributes_in(seen),
         failures=failures_of(workflow, seen),
         retries=retries,
+        batches=batches_of(workflow, seen),
         loops=loops_of(workflow, seen),
         waits=responses_of(workflow, seen),
         start=_first(seen),
@@ -209,6 +212,8 @@ def _nearest(
         delays_of(workflow, seen, calendars, less_busy=less_busy, until_enabled=until_enabled)
         for less_busy, until_enabled in ways
     ]
+    if not seen.steps["enabled"].notna().any():  # steps wait for each other, and nothing tells since when
+        delays = [{task: own for task, own in one.items() if task not in scenario.batches} for one in delays]
     resources, notes = _raised(workflow, scenario)
     tried = [replace(scenario, delays=one) for place, one in enumerate(delays) if one not in delays[:place]]
     if notes:

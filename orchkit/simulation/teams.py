@@ -81,6 +81,9 @@ def _at_once(log: EventLog, code: int) -> float:
     started, completed = moments_s(log.steps["started"]), moments_s(log.steps["completed"])
     rows = (log.activity_codes == code) & (log.resource_codes >= 0) & (completed > started)
     begins, ends, people = started[rows], completed[rows], log.resource_codes[rows]
+    # What is done together, from one moment to another, is one batch of work.
+    together = np.unique(np.stack([people.astype(np.float64), begins, ends]), axis=1)
+    people, begins, ends = together[0].astype(np.int64), together[1], together[2]
     order = np.lexsort((begins, people))
     at_work = 0.0
     until, who = -np.inf, -1

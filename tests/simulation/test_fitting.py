@@ -434,3 +434,25 @@ def test_a_fitted_scenario_is_about_as_near_to_its_truth_as_another_year_of_it(c
     most = chance.max(axis=1)
     for name, slack in (("ngram_2", 0.01), ("ngram_3", 0.02), ("cycle_time", 0.5), ("circadian_event", 0.2)):
         assert away[name] <= 3 * most[name] + slack, name
+
+
+def test_steps_that_are_begun_and_ended_together_are_batches() -> None:
+    bread = ok.workflow("bread", [ok.task("knead"), ok.task("bake")])
+    oven = {"bake": {"oven": 1}}
+    truth = ok.Scenario(
+        ok.exponential("20 min"),
+        {"knead": "5 min", "bake": ok.uniform("20 min", "40 min")},
+        {"oven": 2},
+        batches={"bake": ok.Batch(5, max_wait="1 h")},
+        requires=oven,
+    )
+    log = ok.simulate(bread, truth, cases=1_000, seed=3, progress=False)
+    log = ok.EventLog(log.steps.drop(columns="role"), log.cases)
+
+    fitted = fit(bread, log)
+
+    found = fitted.scenario.batches["bake"]
+    assert found.size == 5
+    assert found.max_wait == pytest.approx(3_600, rel=0.02)
+    assert fitted.scenario.requires["bake"] == {"team_1": 1}
+    assert fitted.goodness.set_index("distance")["value"]["cycle_time"] < 0.15
