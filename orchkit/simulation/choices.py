@@ -86,25 +86,35 @@ def _decisions(workflow: Workflow, log: EventLog) -> tuple[Counter[Decision], fl
     inner = names_of(workflow, within=True) - names_of(workflow)
     longest = max((len(variant.trace.events) for variant in variants), default=0)
     game = _Ledger(workflow, seen, within=bool(inner & seen), most_items=longest + 1, may_fail=False, one_by_one=False)
-    budget = Budget(_STATES)
+    budget = _Purse(_STATES)
     aligner = Aligner(game, budget)
     found: Counter[Decision] = Counter()
-    played = spent = 0
+    played = 0
     for variant in variants:
-        if spent > _ALL_STATES:
+        if budget.spent > _ALL_STATES:
             break
         try:
             deviations = [] if aligner.fits(variant.trace) else aligner.align(variant.trace)
             events = aligned(variant.trace, deviations)
+            budget.renew()
             way = game.way(events, variant.trace.end)
         except BudgetSpentError:
             way = None
-        spent += _STATES - budget.left
         if way is not None:
             played += len(variant.members)
             for decision in way:
                 found[decision] += len(variant.members)
     return found, played / max(1, sum(len(variant.members) for variant in variants))
+
+
+class _Purse(Budget):
+    """A budget that knows what all searches have spent."""
+
+    spent = 0
+
+    def spend(self, states: int = 1) -> None:
+        self.spent += states
+        super().spend(states)
 
 
 class _Ledger(Game):

@@ -125,8 +125,8 @@ def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0)
     gateway's own conditions over them give the shares that were counted (to 5 %), the conditions decide. Tasks
     without a role in the workflow are given to teams, by who does them (see ``teams``). Where more work arrives than
     a role can do, it gets more people, if that brings cycle times nearer to the log's than a queue that grows. Steps
-    that one resource begins and ends together are batches (see ``gatherings``). What one cannot see in a log (priorities,
-    patience) is not estimated.
+    that one resource begins and ends together are batches (see ``gatherings``). What one cannot see in a log
+    (priorities, patience) is not estimated.
 
     Examples
     --------

@@ -456,3 +456,26 @@ def test_steps_that_are_begun_and_ended_together_are_batches() -> None:
     assert found.max_wait == pytest.approx(3_600, rel=0.02)
     assert fitted.scenario.requires["bake"] == {"team_1": 1}
     assert fitted.goodness.set_index("distance")["value"]["cycle_time"] < 0.15
+
+
+def test_all_of_many_variants_are_counted() -> None:
+    optional = [
+        ok.choice(ok.when("x", [ok.task(f"task {number}")]), ok.otherwise([]), name=f"which {number}")
+        for number in range(8)
+    ]
+    names = [f"task {number}" for number in range(8)]
+    # 256 cases: each takes another set of the tasks, the n-th where the n-th bit of its number is set.
+    rows = [
+        (str(case), name)
+        for case in range(256)
+        for bit, name in enumerate(["open", *names])
+        if bit == 0 or case >> (bit - 1) & 1
+    ]
+    steps = pd.DataFrame(rows, columns=["case_id", "activity"])
+    steps["completed"] = pd.date_range("2024-05-06T09:00Z", periods=len(steps), freq="min")
+
+    found = shares_of(ok.workflow("many", [ok.task("open"), *optional]), ok.EventLog(steps))
+
+    assert {name: shares[name.replace("which", "task")] for name, shares in found.items()} == {
+        f"which {number}": 0.5 for number in range(8)
+    }
