@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -13,7 +13,7 @@ import pandas as pd
 from orchkit.analysis.health import LOST
 from orchkit.analysis.intervals import Spans, spans, sums_by
 from orchkit.analysis.limits import limits_s
-from orchkit.analysis.spans import ends_before_s, expect_hours, moments_s
+from orchkit.analysis.spans import ends_before_s, moments_s, work_between
 from orchkit.model.states import RunStatus, StepStatus
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def case_measures(log: EventLog, sla: Workflow | Duration | None, calendar: Work
     if not np.isnan(lengths).all():
         table |= {"processing_s": of_ended(lengths), "with_processing": ended.astype(float)}
         if calendar is not None:
-            table["working_s"] = of_ended(_working(calendar, started, completed))
+            table["working_s"] = of_ended(work_between(calendar, started, completed))
     if steps["cost"].notna().any():
         table |= {"cost": of_ended(steps["cost"].to_numpy()), "with_cost": ended.astype(float)}
     table["attempts"] = by_case(tried.astype(float))
@@ -201,19 +201,3 @@ def _causes(
     contention[known] = busy.within(groups[known], enabled[known], started[known])
     retry = np.where(is_retry, waits, 0.0)
     return dict(zip(_ESTIMATED, (contention, retry, waits - contention - retry), strict=True)), False
-
-
-def _working(
-    calendar: WorkingHours, started: NDArray[np.float64], completed: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    expect_hours(calendar)
-    begin = datetime.fromtimestamp(float(np.nanmin(started)), UTC)
-    end = datetime.fromtimestamp(float(np.nanmax(completed)) + 1, UTC)
-    on_duty = calendar.intervals(begin, end)
-    opens = np.array([moment.timestamp() for moment, _ in on_duty])
-    closes = np.array([moment.timestamp() for _, moment in on_duty])
-    duty = spans(np.zeros(len(opens), dtype=np.int64), opens, closes)
-    known = ~np.isnan(started) & ~np.isnan(completed)
-    worked = np.full(len(started), np.nan)
-    worked[known] = duty.within(np.zeros(known.sum(), dtype=np.int64), started[known], completed[known])
-    return worked

@@ -35,7 +35,7 @@ __all__ = [
 
 _MICROSECONDS = 1e6
 _PART = 1 << 15
-_DAY_S, _MOST_PERIODS = 86_400.0, 20_000_000
+_DAY_S, _MOST_PERIODS, _MOST_YEARS = 86_400.0, 20_000_000, 200
 
 
 class Hours(Protocol):
@@ -197,6 +197,13 @@ def work_between(calendar: Hours, begun: NDArray[np.float64], ended: NDArray[np.
     if not known.any():
         return work
     both = np.concatenate([begun[known], ended[known]])
+    if np.ptp(both) > _MOST_YEARS * 366 * _DAY_S:
+        first, last = (np.datetime64(int(moment), "s").astype(str)[:10] for moment in (both.min(), both.max()))
+        message = (
+            f"calendar: the log has times from {first} to {last}; hours are counted over {_MOST_YEARS} years at most. "
+            "Leave out what is not meant: ok.where(log, after='2000-01-01')."
+        )
+        raise LogError(message)
     span = (datetime.fromtimestamp(both.min() - 1, UTC), datetime.fromtimestamp(both.max() + 1, UTC))
     hours = np.array([(a.timestamp(), b.timestamp()) for a, b in calendar.intervals(*span)]).reshape(-1, 2)
     # Work done until a moment is a line that rises within hours and is flat between.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from orchkit.analysis.spans import moments_s
 from orchkit.columns import ENDED_CASES
 from orchkit.units import format_duration
 from orchkit.view.canvas import add, digits, draw_sign, finished, page, write
@@ -206,7 +207,7 @@ def _histogram(times: pd.Series) -> tuple[tuple[int, ...], str]:
     """Return how many times lie in each of some equal parts, such as hours or days, and how long one is."""
     if times.empty:
         return (), ""
-    since_s = (times - pd.Timestamp(0, tz="UTC")).dt.total_seconds().to_numpy()
+    since_s = moments_s(times)
     span_s = since_s.max() - since_s.min()
     part_s = next((each for each in _PARTS_S if span_s / each < _BINS), math.ceil(span_s / _BINS / _DAY_S) * _DAY_S)
     places = np.floor(since_s / part_s).astype(np.int64)

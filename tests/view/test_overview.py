@@ -7,6 +7,7 @@ from xml.etree import ElementTree as ET
 import pandas as pd
 import pytest
 
+import orchkit as ok
 from orchkit.log import EventLog
 from orchkit.view.overview import overview
 
@@ -70,3 +71,12 @@ def test_many_statuses_take_more_rows():
     assert len(signs) == 4
     assert max(x for x, _ in signs) < 330
     assert len({y for _, y in signs}) == 2
+
+
+def test_a_log_from_the_first_year_to_the_last_shows_itself():
+    times = ["0001-01-01T00:00Z", "9999-12-31T00:00Z"]
+    log = ok.EventLog(pd.DataFrame({"case_id": ["a", "b"], "activity": "check", "completed": times}))
+
+    assert "text/html" in log._repr_mimebundle_()
+    with pytest.raises(ok.LogError, match="hours are counted over 200 years at most"):
+        ok.waiting_times(ok.EventLog(log.steps.assign(case_id="a")), ok.office_hours())

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from orchkit.view.charts.chart import Chart
-from orchkit.view.text import clean, shorten
+from orchkit.view.text import clean, shorten, text_width
 from orchkit.view.theme import FONT, LIGHT
 
 __all__ = [
@@ -38,7 +38,7 @@ SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"
 
 _UNITS = (("s", 1.0), ("min", 60.0), ("h", 3600.0), ("days", 86400.0))
 _ENOUGH = 2.0  # of a unit, before it is used
-_LONGEST_NAME, _LONGEST_LINE = 60, 1_000
+_LONGEST_NAME, _LONGEST_LINE, _NARROWEST = 60, 1_000, 160.0
 
 _CONFIG: dict[str, Any] = {
     "background": LIGHT["page"],
@@ -110,7 +110,11 @@ def time_unit(longest_s: float) -> TimeUnit:
 
 def name_of(name: object) -> str:
     """Return a name out of data as it is drawn: on one line, not endless, without what no picture may hold."""
-    return shorten(clean(name), _LONGEST_NAME)
+    text = shorten(clean(name), _LONGEST_NAME)
+    # What is wider than an axis, Vega cuts, maybe in the middle of a character that takes two of its units.
+    while any(char > "\uffff" for char in text) and text_width(text, 12) > _NARROWEST:
+        text = f"{text.removesuffix('…')[:-1]}…"
+    return text
 
 
 def rows_of(frame: pd.DataFrame) -> alt.InlineData:

@@ -211,7 +211,7 @@ def _drawn(course: _Course, title: str, axis: str, unit: str, text: str, roles: 
         low, high = np.percentile(values, _BAND, axis=0)
         table = pd.DataFrame({"begin": begins, "end": ends, "mean": mean, "low": low, "high": high})
         table["says"] = [
-            f"{begin:%Y-%m-%d %H:%M}: {value:.0%}" if unit else f"{begin:%Y-%m-%d %H:%M}: {value:.3g}"
+            f"{str(begin)[:16]}: {value:.0%}" if unit else f"{str(begin)[:16]}: {value:.3g}"
             for begin, value in zip(begins, mean, strict=True)
         ]
         panels.append(

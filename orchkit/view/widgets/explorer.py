@@ -272,7 +272,7 @@ class LogExplorer(Widget, module="explorer"):
     def _period(self, log: EventLog) -> dict[str, Any]:
         if not self._edges:
             return {}
-        bounds = moments_s(pd.Series(pd.to_datetime(self._edges)))
+        bounds = moments_s(pd.Series(pd.to_datetime(self._edges, format="ISO8601")))
         kept = moments_s(log.cases["started"])
         counts = [np.histogram(times[~np.isnan(times)], bounds)[0].tolist() for times in (self._starts, kept)]
         return {"edges": [f"{edge[:10]} {edge[11:16]}" for edge in self._edges], "all": counts[0], "kept": counts[1]}
@@ -301,7 +301,7 @@ def _periods(log: EventLog) -> tuple[list[str], NDArray[np.float64]]:
         return [], starts
     first, last = np.floor(known.min()), np.floor(known.max()) + 1
     bounds = np.unique(np.floor(np.linspace(first, last, _BINS + 1)))
-    return [f"{pd.Timestamp(bound, unit='s'):%Y-%m-%dT%H:%M:%S}Z" for bound in bounds], starts
+    return [f"{moment}Z" for moment in bounds.astype("M8[s]").astype(str).tolist()], starts
 
 
 def _figures(log: EventLog, base: EventLog) -> list[dict[str, str]]:

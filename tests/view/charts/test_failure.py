@@ -83,3 +83,9 @@ def test_of_a_log_in_which_nothing_failed_the_chart_says_so():
 
     assert str(ok.charts.failures(log)) == "Failures: no step of the log has the status FAILED"
     assert "no step of the log has the status FAILED</text>" in ok.charts.failures(log).to_svg()
+
+
+def test_a_name_of_signs_that_take_two_units_is_drawn():
+    chart = ok.charts.failures(log_of("\N{GRINNING FACE}" * 60))
+
+    assert "\N{GRINNING FACE}…" in chart.to_svg()
