@@ -36,6 +36,7 @@ __all__ = [
 _MICROSECONDS = 1e6
 _PART = 1 << 15
 _DAY_S, _MOST_PERIODS, _MOST_YEARS = 86_400.0, 20_000_000, 200
+_FARTHEST_S = 1900 * 366 * _DAY_S  # from 1970: datetime ends at the years 1 and 9999
 
 
 class Hours(Protocol):
@@ -197,10 +198,11 @@ def work_between(calendar: Hours, begun: NDArray[np.float64], ended: NDArray[np.
     if not known.any():
         return work
     both = np.concatenate([begun[known], ended[known]])
-    if np.ptp(both) > _MOST_YEARS * 366 * _DAY_S:
+    if np.ptp(both) > _MOST_YEARS * 366 * _DAY_S or np.abs(both).max() > _FARTHEST_S:
         first, last = (np.datetime64(int(moment), "s").astype(str)[:10] for moment in (both.min(), both.max()))
         message = (
-            f"calendar: the log has times from {first} to {last}; hours are counted over {_MOST_YEARS} years at most. "
+            f"calendar: the log has times from {first} to {last}; hours are counted over {_MOST_YEARS} years at most, "
+            "and not at the ends of the calendar. "
             "Leave out what is not meant: ok.where(log, after='2000-01-01')."
         )
         raise LogError(message)

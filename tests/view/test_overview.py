@@ -80,3 +80,5 @@ def test_a_log_from_the_first_year_to_the_last_shows_itself():
     assert "text/html" in log._repr_mimebundle_()
     with pytest.raises(ok.LogError, match="hours are counted over 200 years at most"):
         ok.waiting_times(ok.EventLog(log.steps.assign(case_id="a")), ok.office_hours())
+    with pytest.raises(ok.LogError, match="not at the ends of the calendar"):
+        ok.cycle_times(ok.where(log, "case_id == 'a'"), ok.office_hours())
