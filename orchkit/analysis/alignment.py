@@ -34,6 +34,10 @@ class DeviationKind(StrEnum):
     SKIPPED = "skipped"
     INSERTED = "inserted"
     OUT_OF_ORDER = "out of order"
+    RETRIED_TOO_OFTEN = "retried too often"
+    RETRIED_TOO_EARLY = "retried too early"
+    RETRIED_FOR_NOTHING = "retried after a permanent error"
+    NOT_RETRIED = "not retried"
 
 
 @dataclass(frozen=True, slots=True)

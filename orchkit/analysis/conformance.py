@@ -17,8 +17,9 @@ from orchkit.analysis.alignment import Asks, Budget, BudgetSpentError, Deviation
 from orchkit.analysis.deciding import Decider
 from orchkit.analysis.game import Asked
 from orchkit.analysis.precision import Events, precision_of
+from orchkit.analysis.retrying import Misretry, misretries
 from orchkit.analysis.skeleton import names_of, waits_of
-from orchkit.analysis.traces import Variant, variants_of
+from orchkit.analysis.traces import Variant, variants_of, visits_of
 from orchkit.log import expect_log
 from orchkit.model.definition import Workflow, all_nodes, check_kind
 from orchkit.model.nodes import Task
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Conformance", "conformance"]
 
 _FOR_PRECISION = 300_000  # states
+_OF_STEPS = (DeviationKind.SKIPPED, DeviationKind.INSERTED, DeviationKind.OUT_OF_ORDER)
 _COLUMNS = ["case_id", "position", "activity", "kind", "row", "workflow", "replication"]
 
 
@@ -47,7 +49,8 @@ class Conformance:
         The definition.
     fitness
         From 0 to 1: one less the deviations of a case, over the most that there could be (all its steps inserted,
-        the shortest way through the workflow skipped); the mean of the cases that were decided.
+        the shortest way through the workflow skipped, the attempts that are against a policy); the mean of the cases
+        that were decided.
     precision
         From 0 to 1: of the activities that the workflow allows next, in each state that a case came to, the share that
         some case did next. Low where the workflow allows much that never happens; missing where the budget was spent.
@@ -56,8 +59,10 @@ class Conformance:
     deviations
         A row each: ``case_id``, ``position`` (the steps of the case that lie before it), ``activity``, ``kind``:
         ``skipped`` (the workflow asks for it), ``inserted`` (the workflow does not allow it there) or
-        ``out of order`` (both: it was done, elsewhere); ``row`` (in ``log.steps``; missing for what was skipped),
-        ``workflow`` and ``replication`` of the case.
+        ``out of order`` (both: it was done, elsewhere); or, of attempts, ``retried too often``, ``retried too early``,
+        ``retried after a permanent error`` (each at the attempt that should not be there yet, or at all) or ``not
+        retried`` (at the last one); ``row`` (in ``log.steps``; missing for what was skipped), ``workflow`` and
+        ``replication`` of the case.
     by_case
         A row a case: ``case_id, workflow, replication, fitness, deviations``; both missing where undecided.
     by_step
@@ -129,6 +134,10 @@ def conformance(
     ended at the same instant have no order, where both were open. A wait that the log never names
     passes unseen, unless an engine or a simulator wrote it, which name all.
 
+    The attempts of a step are held against its retry policy, where the log has statuses and error classes. A delay
+    may be shorter by the policy's jitter; an attempt that a replay gave (``replays`` in an engine's log) is none too
+    many. That a step was not tried again is only said where nothing in the log may have stopped it.
+
     Examples
     --------
     >>> import pandas as pd
@@ -186,18 +195,22 @@ def _decide(workflow: Workflow, log: EventLog, chosen: NDArray[np.bool_], budget
     inner = names_of(workflow, within=True) - names_of(workflow)
     longest = max(len(variant.trace.events) for variant in variants)
     decider = Decider(workflow, seen, bool(inner & seen), longest + 1, budget)
+    attempts = misretries(workflow, log, chosen)
+    faulty = {each.case for each in attempts}
     followed: list[tuple[Events, Asks, int]] = []
     for variant in variants:
         trace = variant.trace
         try:
             deviations = decider.deviations(trace)
-            shortest = decider.shortest(trace.end) if deviations else 0
+            weighs = bool(deviations) or any(case in faulty for case, _ in variant.members)
+            shortest = decider.shortest(trace.end) if weighs else 0
         except BudgetSpentError:
             found.leave(variant)
             continue
         followed.append((aligned(trace, deviations), trace.asked - {Asked.REPLAY}, len(variant.members)))
         found.add(variant, deviations, shortest)
     budget.renew(_FOR_PRECISION)
+    found.add_attempts(attempts)
     found.weigh(precision_of(decider.plain, followed))
 
 
@@ -216,6 +229,7 @@ class _Found:
         self.rows: list[tuple[int, int, str, str, int | None]] = []
         self.fits: dict[int, float] = {}
         self.counts: dict[int, int] = {}
+        self.shares: dict[int, tuple[int, int]] = {}
         self.undecided: set[int] = set()
         self.steps: dict[str, Counter[str]] = {}
         self.allowed = self.taken = 0.0
@@ -234,12 +248,29 @@ class _Found:
             counts["followed"] -= number if kind is not DeviationKind.SKIPPED else 0
         for case, rows in variant.members:
             # A case of several runs fits as well as its worst.
-            self.fits[case] = min(fit, self.fits.get(case, 1.0))
+            if fit <= self.fits.get(case, 1.0):
+                self.fits[case] = fit
+                self.shares[case] = (len(deviations), most)
             self.counts[case] = self.counts.get(case, 0) + len(named)
             self.rows.extend(
                 (case, position, name, kind.value, None if kind is DeviationKind.SKIPPED else rows[position])
                 for position, name, kind in named
             )
+
+    def add_attempts(self, found: list[Misretry]) -> None:
+        """Take in the attempts that are against a policy."""
+        if not found:
+            return
+        activities, visits = self.log.steps["activity"], visits_of(self.log)
+        before: NDArray[np.int64] = np.cumsum(visits) - visits
+        for each in found:
+            position = int(before[each.row] - before[np.searchsorted(self.log.case_codes, each.case)])
+            self.rows.append((each.case, position, str(activities.iloc[each.row]), each.kind.value, each.row))
+        for case, count in Counter(each.case for each in found).items():
+            if case in self.fits:
+                deviations, most = self.shares[case]
+                self.fits[case] = max(0.0, 1 - (deviations + count) / (most + count))
+                self.counts[case] += count
 
     def leave(self, variant: Variant) -> None:
         """Note that a variant could not be decided."""
@@ -266,7 +297,7 @@ class _Found:
             deviations[name] = pd.Series([row[place] for row in rows], dtype="int64" if place == 1 else "str")
         deviations["row"] = pd.array([row[4] for row in rows], dtype="Int64")
         fits = by_case["fitness"].dropna()
-        kinds = [kind.value for kind in DeviationKind]
+        kinds = [kind.value for kind in _OF_STEPS]
         by_step = pd.DataFrame(
             [[name, *(counts[kind] for kind in ("followed", *kinds))] for name, counts in sorted(self.steps.items())],
             columns=["activity", "followed", *(kind.replace(" ", "_") for kind in kinds)],

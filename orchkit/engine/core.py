@@ -279,6 +279,8 @@ class Core:
             self._now = then
             for command in transition.commands:
                 if isinstance(command, SetTimer | OpenWait) and command.step_id in active.state.steps:
+                    if _is_past(command, transition, active):
+                        continue
                     self._carry_out(active, command)
 
     def resume(self, run_ids: Iterable[str], now: float) -> Work:
@@ -415,6 +417,14 @@ class Core:
             else:
                 self._agenda.append((run_id, TimerFired(step_id, TimerPurpose(purpose))))
             self._drain()
+
+
+def _is_past(command: SetTimer | OpenWait, transition: Transition, active: Active) -> bool:
+    """Whether a timer was for a retry that has been: it would let the next one come before its time."""
+    if not isinstance(command, SetTimer) or command.purpose is not TimerPurpose.RETRY:
+        return False
+    then = transition.state.steps.get(command.step_id)
+    return then is None or then.attempt != active.state.steps[command.step_id].attempt
 
 
 def _child_id(run_id: str, step_id: str) -> str:

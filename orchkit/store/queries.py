@@ -173,6 +173,8 @@ def log_frames(
     steps = ask(STEPS, [workflow, run_id, since, since, kinds])
     if not steps["compensates"].notna().any():
         steps = steps.drop(columns="compensates")
+    if not steps["replays"].any():
+        steps = steps.drop(columns="replays")
     return LogFrames(steps, _with_attributes(ask(CASES, [workflow, run_id, since, since])))
 
 

@@ -201,11 +201,16 @@ STEPS = f"""
         FROM history AS h SEMI JOIN chosen USING (run_id)
         WHERE list_contains(?::VARCHAR[], h.kind) AND h.seq >= (SELECT min(seq) FROM chosen)
         GROUP BY run_id, step_id, attempt
+    ),
+    replayed AS MATERIALIZED (
+        SELECT run_id, h.seq FROM history AS h SEMI JOIN chosen USING (run_id)
+        WHERE h.kind = 'decision' AND h.status = 'REPLAYED' AND h.seq >= (SELECT min(seq) FROM chosen)
     )
     SELECT
         case_id, activity, enabled, started, completed, status, attempt, role, resource,
         error_class, error_type, error_message, run_id, step_id, workflow, version,
-        regexp_replace(undone, '#[0-9]+$', '') AS compensates
+        regexp_replace(undone, '#[0-9]+$', '') AS compensates,
+        (SELECT count(*) FROM replayed AS r WHERE r.run_id = attempts.run_id AND r.seq < attempts.seq) AS replays
     FROM attempts JOIN chosen USING (run_id)
     ORDER BY attempts.seq
 """

@@ -336,7 +336,8 @@ class Store:
         Returns
         -------
         LogFrames
-            ``steps``, a row an attempt, and ``cases``, a row a case and workflow, with a column for each scalar of the
+            ``steps``, a row an attempt (``replays``: how often the run had been replayed before it, where some run
+            was), and ``cases``, a row a case and workflow, with a column for each scalar of the
             inputs: ``customer``, ``order.country``. One that has the name of a column of the log is called
             ``inputs.status``, and the like.
         """
