@@ -283,9 +283,18 @@ def tokens(
                 event_cells[i] = _NAT
             at[_EVENTS] += 1
         if after == 2:
-            event_cells[(at[_EVENTS] - at[_FIRST_EVENT] - 1) * at[_EVENT_WIDTH] + columns[key]] = cell
+            place = (at[_EVENTS] - at[_FIRST_EVENT] - 1) * at[_EVENT_WIDTH] + columns[key]
+            is_second = event_cells[place] != _NAT
+            event_cells[place] = cell
         elif after == 1:
-            trace_cells[(at[_TRACES] - at[_FIRST_TRACE] - 1) * at[_TRACE_WIDTH] + columns[key]] = cell
+            place = (at[_TRACES] - at[_FIRST_TRACE] - 1) * at[_TRACE_WIDTH] + columns[key]
+            is_second = trace_cells[place] != _NAT
+            trace_cells[place] = cell
+        else:
+            is_second = False
+        if is_second:  # of one key: which is kept, and that one is dropped, the streaming reader says
+            reason = _STRANGE
+            break
         position, state, joint = end, after, found
     at[_POSITION], at[_STATE], at[_JOINT] = position, state, joint
     return reason

@@ -148,7 +148,10 @@ VALUE_TAGS = st.one_of(
     st.tuples(st.just("boolean"), st.just("paid"), st.sampled_from(["true", "false", "1", "yes"])),
     st.tuples(st.just("date"), st.just("due"), st.sampled_from(DATES)),
 )
-ODDITIES = ["", " ", '<!-- "a" "b" -->', "text", '<string key="outer" value="1"><int key="inner" value="2"/></string>']
+ODDITIES = [
+    *("", " ", '<!-- "a" "b" -->', "text", '<string key="concept:name" value="again"/>'),
+    '<string key="outer" value="1"><int key="inner" value="2"/></string>',
+]
 
 
 @st.composite
