@@ -234,17 +234,27 @@ def repeats(activities, resources, offsets, cases, size, latest, kinds):
     for activity in range(size):
         latest[activity] = -1
     for case in range(cases):
-        begin = 2 * offsets[case]
-        for i in range(offsets[case], offsets[case + 1]):
+        i, end = offsets[case], offsets[case + 1]
+        begin = 2 * i
+        while i < end:
             activity = np.int64(activities[i])
             before = latest[activity]
             again = before >= begin
             kind = 0
             if again:
-                who, whom = resources[i], resources[before >> 1]
-                known = who >= 0 and whom >= 0
-                kind = 1 | (1 - (before & 1)) << 1 | (before >> 1 == i - 1) << 2 | known << 3
-                kind |= (known and who == whom) << 4
-            latest[activity] = 2 * i + again
+                kind = 1 | (1 - (before & 1)) << 1 | _hands(resources[i], resources[before >> 1])
             kinds[32 * activity + kind] += 1
+            i += 1
+            # What is done several times at a stretch is not looked up each time.
+            while i < end and activities[i] == activity:
+                kinds[32 * activity + (5 | (1 - again) << 1 | _hands(resources[i], resources[i - 1]))] += 1
+                again = True
+                i += 1
+            latest[activity] = 2 * (i - 1) + again
     return 0
+
+
+@njit(nogil=True, error_model="numpy")
+def _hands(who, whom):
+    known = who >= 0 and whom >= 0
+    return known << 3 | (known and who == whom) << 4
