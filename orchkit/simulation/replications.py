@@ -431,7 +431,7 @@ class Memory:
             at.M_CASES: (at.K_VISITS + nodes, at.M_CASE_SIZE, at.M_CASE_COUNT),
         }
         sizes = dict.fromkeys(self.widths, 2 * margin + room)
-        sizes[at.M_CASES] = 1_024 + room
+        sizes[at.M_CASES] = 2 * _CHUNK + room
         self.fixed = {
             at.M_STACK: 4 * 4 * margin,
             at.M_AGENDA: 3 * 4 * margin,
