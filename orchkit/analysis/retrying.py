@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,8 @@ import pandas as pd
 from orchkit.analysis.alignment import DeviationKind
 from orchkit.columns import ENDED_CASES
 from orchkit.model.definition import all_nodes
-from orchkit.model.nodes import Activity, End, Scope, Task
+from orchkit.model.nodes import End, Scope, Task
 from orchkit.model.states import ErrorClass, RunStatus, StepStatus
-from orchkit.units import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -133,9 +132,7 @@ class _Rules:
     def delay_s(self, name: str, attempt: int) -> tuple[float, float]:
         """Return the least and the most that the policy waits after an attempt."""
         policy = self.policy(name)
-        delay_s = min(
-            seconds(policy.initial_delay) * policy.multiplier ** min(attempt - 1, 64), seconds(policy.max_delay)
-        )
+        delay_s = replace(policy, jitter=0.0).delay_s(attempt)
         return delay_s * (1 - policy.jitter), delay_s * (1 + policy.jitter)
 
     def ends_unseen(self) -> bool:
@@ -144,7 +141,7 @@ class _Rules:
         return any(
             (isinstance(node, Scope) and node.timeout_s is not None)
             or (isinstance(node, End) and (node.terminate or node.error is not None))
-            or (isinstance(node, Activity) and isinstance(node, Task) and node.deadline_s is not None)
+            or (isinstance(node, Task) and node.deadline_s is not None)
             for node in nodes
         )
 

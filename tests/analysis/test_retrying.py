@@ -65,6 +65,16 @@ def test_an_attempt_before_its_delay_is_said():
     assert deviations(PAY, paid((0, 1, "transient"), (11, 12, "transient"), (30.5, 31, None))) == []
 
 
+def test_delays_beyond_all_numbers_end_at_the_longest():
+    # The 29th delay would be 1e12 ** 28 seconds, which no float is.
+    steep = ok.Retry(max_attempts=30, initial_delay="1s", multiplier=1e12, max_delay="2s", jitter=0)
+    workflow = ok.workflow("pay", [ok.task("charge", retry=steep), ok.task("receipt")])
+    failed = [(3 * number, 3 * number + 1, "transient") for number in range(29)]
+
+    assert deviations(workflow, paid(*failed, (87, 88, None))) == []
+    assert deviations(workflow, paid(*failed, (86.5, 88, None))) == [[0, "charge", "retried too early", 29]]
+
+
 def test_a_step_that_is_given_up_though_the_policy_has_more_attempts_is_said():
     mended = ok.workflow("pay", [ok.task("charge", on_error=[ok.task("call")]), ok.task("receipt")])
     steps = paid((0, 1, "transient")).steps
