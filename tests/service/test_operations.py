@@ -99,9 +99,10 @@ def test_an_item_is_released_and_rejected_and_listed_by_who_has_it(served, opera
 
 
 def test_dead_letters_are_listed_mended_and_discarded(served, operate):
-    runs = [started(operate, "order", f"L-{number}", address="?") for number in range(4)]
-    for run_id in runs:
-        served.engine.wait(run_id, "30 s")
+    runs = []
+    for number in range(4):  # one after the other: the letters stand in the order in which they came
+        runs.append(started(operate, "order", f"L-{number}", address="?"))
+        served.engine.wait(runs[-1], "30 s")
 
     listed = operate.get("/v1/dead-letters").json()
     one = operate.post(f"/v1/dead-letters/{runs[0]}/retry", json={"variables": {"address": "Rome"}, "by": "Ada"})
