@@ -185,7 +185,8 @@ def _completed(turn: Turn, step: Step, output: object) -> None:
 
 def _attempt_failed(turn: Turn, step: Step, failure: Failure) -> None:
     task = expect(turn.workflow.node(step.node), Task)
-    failure = replace(failure, error_class=_class_for(task, failure), node=step.node)
+    error_class = task.error_class_for(failure.type) or _own_class(failure)
+    failure = replace(failure, error_class=error_class, node=step.node)
     policy = task.retry or turn.workflow.retry
     retryable = failure.error_class in _RETRYABLE
     wanted = step.kind is Kind.COMPENSATION or turn.state.instances[step.instance].mode is Mode.RUNNING
@@ -218,15 +219,6 @@ def _failed_for_good(turn: Turn, step: Step, failure: Failure) -> None:
         undone(turn, step, failure)
     else:
         fail(turn, step, failure)
-
-
-def _class_for(task: Task, failure: Failure) -> ErrorClass:
-    """Apply a task's own ``fail_on`` and ``retry_on`` to an error's class."""
-    if failure.type in task.fail_on:
-        return ErrorClass.PERMANENT
-    if failure.type in task.retry_on:
-        return ErrorClass.TRANSIENT
-    return _own_class(failure)
 
 
 def _own_class(failure: Failure) -> ErrorClass:

@@ -124,10 +124,7 @@ class _Rules:
         return self.tasks[name].retry or self.workflow.retry
 
     def error_class(self, name: str, error: str, kind: str) -> str:
-        task = self.tasks[name]
-        if kind and kind in task.fail_on:
-            return ErrorClass.PERMANENT.value
-        return ErrorClass.TRANSIENT.value if kind and kind in task.retry_on else error
+        return self.tasks[name].error_class_for(kind) or error
 
     def delay_s(self, name: str, attempt: int) -> tuple[float, float]:
         """Return the least and the most that the policy waits after an attempt."""

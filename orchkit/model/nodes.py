@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from orchkit.model.retry import Retry
+from orchkit.model.states import ErrorClass
 
 __all__ = [
     "Activity",
@@ -204,6 +205,19 @@ class Task(Activity):
     retry_on: tuple[str, ...] = ()
     fail_on: tuple[str, ...] = ()
     idempotency_key: str | None = None
+
+    def error_class_for(self, error_type: str) -> ErrorClass | None:
+        """Return the class that ``fail_on`` and ``retry_on`` give to a type of error; None where neither names it.
+
+        Examples
+        --------
+        >>> task = Task(name="ship", retry_on=("404",), fail_on=("Timeout",))
+        >>> [task.error_class_for(error_type) for error_type in ("404", "Timeout", "500")]
+        [<ErrorClass.TRANSIENT: 'transient'>, <ErrorClass.PERMANENT: 'permanent'>, None]
+        """
+        if error_type in self.fail_on:
+            return ErrorClass.PERMANENT
+        return ErrorClass.TRANSIENT if error_type in self.retry_on else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

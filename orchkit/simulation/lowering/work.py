@@ -76,10 +76,11 @@ class Work:
         ways = self.scenario.failures.get(task.name, ())
         row[at.N_FAILURES], row[at.N_FAILURE_COUNT] = len(self.failures), len(ways)
         for way in ways:
-            code = _class_of(task, way.type, _CLASSES[way.error]) | (self._type_code(way.type) << at.TYPE_SHIFT)
+            error = _CLASSES[task.error_class_for(way.type) or way.error]
+            code = error | (self._type_code(way.type) << at.TYPE_SHIFT)
             after = -1 if way.after is None else self.numbers.distribution(way.after, f"failures: {task.name}")
             self.failures.append([code, after, self.numbers.number(way.probability)])
-        row[at.N_TIMEOUT_CLASS] = _class_of(task, "Timeout", at.TIMED_OUT)
+        row[at.N_TIMEOUT_CLASS] = _CLASSES[task.error_class_for("Timeout") or ErrorClass.TIMEOUT]
 
     def _check_people(self, task: Task, work: Distribution, pool: int) -> None:
         """Refuse a duration by resource that says nothing of somebody who may do the task."""
@@ -129,13 +130,6 @@ class Work:
         if name not in self.types:
             self.types.append(name)
         return self.types.index(name)
-
-
-def _class_of(task: Task, kind: str, given: int) -> int:
-    """Return the class of a failure by the task's own ``fail_on`` and ``retry_on``."""
-    if kind in task.fail_on:
-        return at.PERMANENT
-    return at.TRANSIENT if kind in task.retry_on else given
 
 
 def micros(duration_s: float | None) -> int:
