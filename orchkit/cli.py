@@ -46,7 +46,7 @@ _PAIR = 2
 WorkflowFile = Annotated[Path, typer.Argument(help="A workflow, YAML.", exists=True, dir_okay=False)]
 
 StoreFile = Annotated[Path, typer.Argument(help="A store, DuckDB.", exists=True, dir_okay=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="A line of JSON a row.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per row.")]
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 -- typer gives it so
@@ -132,7 +132,7 @@ def runs(
 def show(
     store: StoreFile, run: Annotated[str, typer.Argument(help="A run's id, or its case.")], *, as_json: AsJson = False
 ) -> None:
-    """Show the steps of a run, a row an attempt."""
+    """Show the steps of a run, one row per attempt."""
     with Store(store) as opened:
         found = opened.runs()
         found = found[(found["run_id"] == run) | (found["case_id"] == run)]

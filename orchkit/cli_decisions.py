@@ -16,11 +16,11 @@ from orchkit.model import read_workflow
 __all__ = ["add_decisions"]
 
 StoreFile = Annotated[Path, typer.Argument(help="A store, DuckDB.", exists=True, dir_okay=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="A line of JSON a row.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per row.")]
 Handlers = Annotated[str | None, typer.Option(help="The functions of Python tasks: a .py file, or a module's name.")]
 Item = Annotated[str, typer.Argument(metavar="ITEM", help="A work item's id, as list shows it.")]
 Person = Annotated[str, typer.Option("--by", help="Who does it.")]
-Decider = Annotated[str | None, typer.Option(help="Who decides; the user of this machine where nobody is named.")]
+Decider = Annotated[str | None, typer.Option(help="Who decides; by default the user of this machine.")]
 Name = Annotated[str, typer.Argument(metavar="SCHEDULE", help="A schedule's name.")]
 Letter = Annotated[str, typer.Argument(metavar="MESSAGE", help="A message's id, as list shows it.")]
 
@@ -113,10 +113,10 @@ def list_schedules(store: StoreFile, *, as_json: AsJson = False) -> None:
 
 @schedules.command("add")
 def add_schedule(
-    store: Annotated[Path, typer.Argument(help="The store, made where there is none.", dir_okay=False)],
+    store: Annotated[Path, typer.Argument(help="The store, created if it does not exist.", dir_okay=False)],
     file: Annotated[Path, typer.Argument(help="A workflow, YAML.", exists=True, dir_okay=False)],
     *,
-    name: Annotated[str | None, typer.Option(help="Its name, the workflow's where none is given.")] = None,
+    name: Annotated[str | None, typer.Option(help="Its name, the workflow's if none is given.")] = None,
     set_: Annotated[
         list[str], typer.Option("--set", help='As in a file: cron="30 2 * * *", every="5 min", overlap=queue.')
     ] = [],
@@ -138,9 +138,9 @@ def _schedule_command(verb: str, method: str, told: str, help_: str) -> None:
     schedules.command(verb, help=help_)(command)
 
 
-_schedule_command("pause", "pause_schedule", "is paused", "Start nothing by a schedule until it is resumed.")
-_schedule_command("resume", "resume_schedule", "goes on", "Let a schedule go on from now.")
-_schedule_command("delete", "unschedule", "is deleted", "Delete a schedule; its runs go on.")
+_schedule_command("pause", "pause_schedule", "is paused", "Pause a schedule: it starts no runs until it is resumed.")
+_schedule_command("resume", "resume_schedule", "goes on", "Resume a schedule from now on.")
+_schedule_command("delete", "unschedule", "is deleted", "Delete a schedule; runs that it started continue.")
 _schedule_command("trigger", "trigger", "has started a run", "Start a run of a schedule now.")
 
 

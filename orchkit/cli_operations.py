@@ -22,11 +22,11 @@ from orchkit.store import Store
 __all__ = ["add_commands"]
 
 StoreFile = Annotated[Path, typer.Argument(help="A store, DuckDB.", exists=True, dir_okay=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="A line of JSON a row.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per row.")]
 Handlers = Annotated[str | None, typer.Option(help="The functions of Python tasks: a .py file, or a module's name.")]
 Assigned = Annotated[list[str], typer.Option("--set", help="A variable and its value, JSON or text: amount=7.")]
 Patience = Annotated[str, typer.Option(help="How long to wait for the end of the run.")]
-Decider = Annotated[str | None, typer.Option(help="Who decides; the user of this machine where nobody is named.")]
+Decider = Annotated[str | None, typer.Option(help="Who decides; by default the user of this machine.")]
 
 _COLUMNS = ["activity", "attempt", "status", "started", "completed", "error_class", "error_message"]
 
@@ -34,7 +34,9 @@ _COLUMNS = ["activity", "attempt", "status", "started", "completed", "error_clas
 def run(
     file: Annotated[Path, typer.Argument(help="A workflow, YAML.", exists=True, dir_okay=False)],
     *,
-    store: Annotated[Path | None, typer.Option(help="The store, made where there is none; without it, memory.")] = None,
+    store: Annotated[
+        Path | None, typer.Option(help="The store, created if it does not exist; by default in memory.")
+    ] = None,
     case: Annotated[str | None, typer.Option(help="The case; the same case is not run twice.")] = None,
     set_: Assigned = [],
     inputs: Annotated[Path | None, typer.Option(help="A JSON file with the inputs.", exists=True)] = None,

@@ -24,14 +24,14 @@ from orchkit.store import Store
 __all__ = ["add_service_commands"]
 
 StoreFile = Annotated[Path, typer.Argument(help="A store, DuckDB.", exists=True, dir_okay=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="A line of JSON a row.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per row.")]
 Pairs = Annotated[list[str], typer.Option()]
 
 tokens = typer.Typer(help="Who may ask the service of a store.", no_args_is_help=True)
 
 
 def serve(  # noqa: PLR0913 -- an option each
-    store: Annotated[Path, typer.Argument(help="The store, DuckDB; made where there is none.", dir_okay=False)],
+    store: Annotated[Path, typer.Argument(help="The store, DuckDB; created if it does not exist.", dir_okay=False)],
     workflows: Annotated[
         Path | None, typer.Argument(help="A folder: its *.yaml are deployed, its handlers.py has their functions.")
     ] = None,

@@ -114,7 +114,7 @@ class OrchkitError(Exception):
 
 
 class WorkflowError(OrchkitError, ValueError):
-    """A definition that makes no sense; ``node`` names the place where there is one."""
+    """A definition makes no sense; ``node`` names the place, if there is one."""
 
     def __init__(self, message: str, *, node: str | None = None) -> None:
         super().__init__(message)
@@ -139,7 +139,7 @@ class WorkflowFileError(WorkflowError):
 
 
 class ExpressionError(WorkflowError):
-    """An expression that cannot be parsed, or evaluated; ``offset`` is where in its text, from 0, if known."""
+    """An expression cannot be parsed or evaluated; ``offset`` is the position in its text, from 0, if known."""
 
     def __init__(self, message: str, *, node: str | None = None, offset: int | None = None) -> None:
         super().__init__(message, node=node)
@@ -147,7 +147,7 @@ class ExpressionError(WorkflowError):
 
 
 class InputError(WorkflowError):
-    """The inputs of a run are not what the workflow wants."""
+    """An input does not fit, such as that of a run to its workflow."""
 
 
 class UnsafeWorkflowError(OrchkitError, RuntimeError):
@@ -159,7 +159,7 @@ class InvalidTransitionError(OrchkitError, RuntimeError):
 
 
 class CheckError(OrchkitError, ValueError):
-    """A report holds errors; its text lists them."""
+    """The check of a workflow found errors; the message lists them."""
 
 
 class TaskError(OrchkitError):
@@ -175,7 +175,7 @@ class TransientError(TaskError):
 
 
 class PermanentError(TaskError):
-    """No attempt will help: fail at once."""
+    """Another attempt will not help: fail at once."""
 
 
 class PartialError(TaskError):
@@ -187,7 +187,7 @@ class PartialError(TaskError):
 
 
 class RunError(OrchkitError, RuntimeError):
-    """A run that cannot do what was asked of it."""
+    """A run cannot do what was asked of it."""
 
     def __init__(self, message: str, *, run_id: str | None = None) -> None:
         super().__init__(message)
@@ -195,7 +195,7 @@ class RunError(OrchkitError, RuntimeError):
 
 
 class RunNotFound(RunError, KeyError):
-    """No run of that id."""
+    """There is no run with that id."""
 
 
 class RunFailed(RunError):
@@ -203,19 +203,19 @@ class RunFailed(RunError):
 
 
 class WaitNotFound(RunError, KeyError):
-    """No open callback of that name."""
+    """There is no open callback with that name."""
 
 
 class ScheduleNotFound(RunError, KeyError):
-    """No schedule of that name."""
+    """There is no schedule with that name."""
 
 
 class MessageNotFound(RunError, KeyError):
-    """No message of that id is among the dead letters."""
+    """There is no dead message with that id."""
 
 
 class WorkItemNotFound(RunError, KeyError):
-    """No open work item of that id."""
+    """There is no open work item with that id."""
 
 
 class WorkItemTaken(RunError):
@@ -223,7 +223,7 @@ class WorkItemTaken(RunError):
 
 
 class HandlerNotFound(OrchkitError, KeyError):
-    """A Python task without its function."""
+    """A Python task has no function."""
 
 
 class EngineClosed(OrchkitError, RuntimeError):
@@ -231,11 +231,11 @@ class EngineClosed(OrchkitError, RuntimeError):
 
 
 class LogError(OrchkitError, ValueError):
-    """A frame that is not an event log."""
+    """Data is not an event log, or a log cannot answer what it was asked."""
 
 
 class ScenarioError(OrchkitError, ValueError):
-    """Assumptions that make no sense, or do not fit the workflow; ``node`` names the place where there is one."""
+    """Assumptions make no sense, or do not fit the workflow; ``node`` names the place, if there is one."""
 
     def __init__(self, message: str, *, node: str | None = None) -> None:
         super().__init__(message)
@@ -267,7 +267,7 @@ class StoreTooNew(StoreError):
 
 
 class ServiceError(OrchkitError, ConnectionError):
-    """A service that cannot be reached, or refuses who asks; ``status`` is HTTP's, ``kind`` the problem's."""
+    """A service cannot be reached, or refuses a request; ``status`` is HTTP's, ``kind`` the type of problem."""
 
     def __init__(self, message: str, *, status: int | None = None, kind: str | None = None) -> None:
         super().__init__(message)
@@ -275,7 +275,7 @@ class ServiceError(OrchkitError, ConnectionError):
 
 
 class QueryError(OrchkitError, ValueError):
-    """SQL that is refused because it would change something, or that DuckDB cannot answer."""
+    """A query is refused because it would change something, or DuckDB cannot answer it."""
 
 
 class SecretError(OrchkitError, ValueError):

@@ -1,4 +1,4 @@
-"""How a log lies in memory: rows sorted by case and time, and a row a case derived from its steps."""
+"""How a log lies in memory: rows sorted by case and time, and one row per case derived from its steps."""
 
 from __future__ import annotations
 

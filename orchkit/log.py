@@ -80,25 +80,24 @@ _LIFECYCLES = {
 
 @dataclass(frozen=True, slots=True, init=False, repr=False, eq=False)
 class EventLog:
-    """Cases and their steps, sorted and coded once.
+    """An event log: cases and their steps, sorted and coded once, on construction.
 
     Parameters
     ----------
     steps
-        A row an attempt. ``case_id``, ``activity`` and ``completed`` are required; ``completed`` is missing
-        where a step is still open, and then ``started`` or ``enabled`` must be there. The other columns of
-        ``STEP_COLUMNS`` are filled: ``attempt`` with 1, ``status`` with COMPLETED, RUNNING or PENDING by the
-        times that are there, the rest with missing values of their type. All other columns are attributes,
-        kept at the end. XES's names (``case:concept:name``, ``concept:name``, ``time:timestamp``,
-        ``start_timestamp``, ``org:resource``, ``org:role``, ``cost:total``) are recognized, and the other
-        columns that begin with ``case:`` go to the cases, unless ``cases`` is given.
+        One row per attempt. ``case_id``, ``activity`` and ``completed`` are required; ``completed`` is missing if a
+        step is still open, and then ``started`` or ``enabled`` is required. The other columns of ``STEP_COLUMNS`` are
+        added if they are missing: ``attempt`` is 1, ``status`` is COMPLETED, RUNNING or PENDING by the times that are
+        given, the rest are missing values of their type. All other columns are attributes, kept at the end. XES's names
+        (``case:concept:name``, ``concept:name``, ``time:timestamp``, ``start_timestamp``, ``org:resource``,
+        ``org:role``, ``cost:total``) are recognized, and the other columns that begin with ``case:`` go to the cases,
+        unless ``cases`` is given.
     cases
-        A row a case: ``case_id`` is required, and ``workflow`` where a ``case_id`` went through several. What
-        is missing is derived from the steps; other columns are attributes of the case. Cases without steps
-        are kept.
+        One row per case: ``case_id`` is required, and ``workflow`` if a ``case_id`` went through several. Missing
+        columns are derived from the steps; other columns are attributes of the case. Cases without steps are kept.
     availability
-        Who was there: a row a resource and replication, as a simulation writes it (see `orchkit.simulation`). A log
-        of anything else has none, and the frame is empty.
+        When resources were on duty: one row per resource and replication, as a simulation writes it (see
+        `orchkit.simulation`). Empty for other logs.
 
     Attributes
     ----------
@@ -109,7 +108,7 @@ class EventLog:
         One more than there are cases: the steps of case ``i`` are the rows ``offsets[i]`` to
         ``offsets[i + 1]``.
     notes
-        What a reader guessed, repaired or dropped, a sentence each.
+        What a reader guessed, repaired or dropped, one sentence each.
 
     Raises
     ------
@@ -119,10 +118,10 @@ class EventLog:
 
     Notes
     -----
-    A case is told apart by ``case_id``, ``workflow`` and ``replication`` together: an order may go through two
-    workflows, and each replication of a simulation counts its cases anew. Cases are sorted by these; steps by
-    case, then ``completed`` (open ones last), then ``started``. Steps of a case at the same instant keep the
-    order in which they were given. ``len(log)`` is the number of cases.
+    A case is identified by ``case_id``, ``workflow`` and ``replication`` together: an order may go through two
+    workflows, and each replication of a simulation counts its cases anew. Cases are sorted by these; steps by case,
+    then ``completed`` (open ones last), then ``started``. Steps of a case at the same instant keep the order in which
+    they were given. ``len(log)`` is the number of cases.
 
     Timestamps must have a time zone or an offset, and are held in UTC, in microseconds. Identifiers and names
     become text; in ``steps``, text that repeats is held as categoricals. A case whose status is not given is
@@ -189,9 +188,9 @@ class EventLog:
         offsets: NDArray[np.int64],
         availability: pd.DataFrame | None = None,
     ) -> EventLog:
-        """Return the log of frames that already are as this class holds them: typed, coded, sorted.
+        """Return a log from frames that are already in the form of this class: typed, coded, sorted.
 
-        Nothing is checked, parsed or copied: for who wrote the columns, such as the simulator.
+        Nothing is checked, parsed or copied: this is for code that makes such columns, like the simulator.
 
         Parameters
         ----------
@@ -215,7 +214,7 @@ class EventLog:
         cases: Callable[[], pd.DataFrame],
         availability: Callable[[], pd.DataFrame],
     ) -> EventLog:
-        """Return the log of columns that are there, whose frames are made when somebody asks for them.
+        """Return a log from its codes; its frames are made when somebody asks for them.
 
         Parameters
         ----------
@@ -224,21 +223,22 @@ class EventLog:
         offsets
             As in `from_coded`.
         steps, cases, availability
-            What makes the frames, as `from_coded` takes them. Each is called once at most, by whichever thread.
+            Functions that make the frames, in the form that `from_coded` takes. Each is called once at most, in any
+            thread.
         """
         log = object.__new__(cls)
         _put(log, codes, offsets, Held(steps), Held(cases), Held(availability))
         return log
 
     def with_notes(self, notes: Iterable[str]) -> EventLog:
-        """Return the same log, on the same memory, with other ``notes``."""
+        """Return the same log, sharing its memory, with other ``notes``."""
         log = copy(self)
         object.__setattr__(log, "notes", tuple(notes))
         return log
 
     @property
     def steps(self) -> pd.DataFrame:
-        """The steps, a row an attempt; changing the frame does not change the log."""
+        """The steps, one row per attempt; changing the frame does not change the log."""
         return self._steps.get().copy(deep=False)
 
     @property
@@ -248,7 +248,7 @@ class EventLog:
 
     @property
     def availability(self) -> pd.DataFrame:
-        """Who was there; empty where nothing is known. Changing the frame does not change the log."""
+        """When resources were on duty; empty if nothing is known. Changing the frame does not change the log."""
         known = self._availability.get()
         if known is None:
             return pd.DataFrame({name: [] for name in AVAILABILITY_COLUMNS})
@@ -265,10 +265,10 @@ class EventLog:
         return self._steps.get()["resource"].cat.categories
 
     def sql(self, query: str) -> pd.DataFrame:
-        """Return what DuckDB answers on the tables ``steps`` and ``cases``, read in the log's own memory.
+        """Return DuckDB's answer to a query on the tables ``steps`` and ``cases``, read in the log's own memory.
 
-        Nothing can be changed: no file is opened or written, and the log's tables are views. Names and texts are text,
-        sums of whole numbers whole numbers, and what lies between two times is a timedelta.
+        A query can change nothing: no file is opened or written, and the log's tables are views. In the answer, names
+        are text, sums of whole numbers are whole numbers, and the difference of two times is a timedelta.
 
         Raises
         ------

@@ -39,8 +39,8 @@ def failure_outcomes(log: EventLog) -> pd.DataFrame:
     Parameters
     ----------
     log
-        Of any origin. Compensations are known by the column ``compensates`` of the steps, which engines and
-        simulations write; ``cost`` is the column of the steps.
+        Any event log: of an engine, a simulation or a file. Compensations are known by the column ``compensates`` of
+        the steps, which engines and simulations write; ``cost`` is the column of the steps.
 
     Returns
     -------
@@ -145,7 +145,7 @@ def _blame(
 
 
 def _delays_s(log: EventLog) -> NDArray[np.float64]:
-    """Return the seconds from each attempt to the start of the next one of its step, 0 where there is none."""
+    """Return the seconds from each attempt to the start of the next one of its step, 0 if there is none."""
     chains = attempt_chains(log)
     order = np.argsort(chains, kind="stable")
     completed, begun = moments_s(log.steps["completed"])[order], begins_s(log)[order]

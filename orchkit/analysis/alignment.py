@@ -29,7 +29,7 @@ _SHARE = 5
 
 
 class DeviationKind(StrEnum):
-    """How a case leaves the workflow."""
+    """How a case deviates from the workflow."""
 
     SKIPPED = "skipped"
     INSERTED = "inserted"
@@ -150,7 +150,7 @@ class Aligner:
         return any(self.game.ends(state, trace.end) for state in states)
 
     def align(self, trace: Trace, *, below: int | None = None, share: int = 1) -> list[Deviation]:
-        """Return the fewest deviations that explain a trace, and fewer than a number where there is one.
+        """Return the fewest deviations that explain a trace, and fewer than a number if there is one.
 
         Raises
         ------

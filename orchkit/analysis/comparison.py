@@ -411,7 +411,7 @@ def _without_noise(
 
 
 def _effect(difference: float, spread: float) -> float:
-    """Return a difference in standard deviations; 0 where there is none, missing where nothing varies."""
+    """Return a difference in standard deviations; 0 if there is none, missing where nothing varies."""
     if difference == 0:
         return 0.0
     return float(difference / spread) if spread > 0 else np.nan

@@ -48,27 +48,27 @@ class Conformance:
     workflow
         The definition.
     fitness
-        From 0 to 1: one less the deviations of a case, over the most that there could be (all its steps inserted,
-        the shortest way through the workflow skipped, the attempts that are against a policy); the mean of the cases
-        that were decided.
+        From 0 to 1: for each case, 1 minus its deviations divided by the most that there could be (all its steps
+        inserted, the shortest way through the workflow skipped, the attempts that are against a policy); the mean of
+        the cases that were decided.
     precision
-        From 0 to 1: of the activities that the workflow allows next, in each state that a case came to, the share that
-        some case did next. Low where the workflow allows much that never happens; missing where the budget was spent.
+        From 0 to 1: of the activities that the workflow allows next, in all states that cases came to, the share that
+        some case did next. Low if the workflow allows much that never happens; missing if the budget ran out.
     cases, fitting
-        Cases that were decided, and those without a deviation.
+        How many cases were decided, and how many of them have no deviation.
     deviations
-        A row each: ``case_id``, ``position`` (the steps of the case that lie before it), ``activity``, ``kind``:
-        ``skipped`` (the workflow asks for it), ``inserted`` (the workflow does not allow it there) or
-        ``out of order`` (both: it was done, elsewhere); or, of attempts, ``retried too often``, ``retried too early``,
-        ``retried after a permanent error`` (each at the attempt that should not be there yet, or at all) or ``not
-        retried`` (at the last one); ``row`` (in ``log.steps``; missing for what was skipped), ``workflow`` and
-        ``replication`` of the case.
+        One row per deviation: ``case_id``, ``position`` (how many steps of the case come before it), ``activity``,
+        ``kind``, ``row`` (in ``log.steps``; missing for a step that was skipped), ``workflow`` and ``replication`` of
+        the case. A kind is ``skipped`` (the workflow requires the step), ``inserted`` (the workflow does not allow it
+        there) or ``out of order`` (both: it was done, but elsewhere); or, of attempts, ``retried too often``,
+        ``retried too early``, ``retried after a permanent error`` (each at the attempt that should not be there yet, or
+        at all) or ``not retried`` (at the last attempt).
     by_case
-        A row a case: ``case_id, workflow, replication, fitness, deviations``; both missing where undecided.
+        One row per case: ``case_id, workflow, replication, fitness, deviations``; missing if undecided.
     by_step
-        A row an activity: ``activity, followed, skipped, inserted, out_of_order``, counts of visits.
+        One row per activity: ``activity, followed, skipped, inserted, out_of_order``, counts of visits.
     undecided
-        ``case_id`` of the cases for which the budget was spent.
+        ``case_id`` of the cases that were not decided within the budget.
     """
 
     workflow: Workflow
@@ -109,12 +109,12 @@ def conformance(
     Parameters
     ----------
     workflow
-        Any: scopes, loops, sagas, calls, error and timeout paths, all gateways.
+        Any workflow: scopes, loops, sagas, calls, error and timeout paths, all gateways.
     log
-        Of any origin. Where it has cases of this workflow, by name, only these are looked at, and those of the
-        workflows that it calls; else all. The attempts of a step count once; what was cancelled or is open does not.
-        A case that failed, was cancelled or is open need not have come to the workflow's end, but what a failure
-        brings about (an error path, a compensation) has to be there.
+        Any event log. If it has cases of this workflow, by name, only these are checked, with those of the workflows
+        that it calls; else all are. The attempts of a step count once; what was cancelled or is open does not. A case
+        that failed, was cancelled or is open need not have come to the workflow's end, but what a failure brings about
+        (an error path, a compensation) has to be there.
     budget
         States that the search may look at for each variant; cases of a variant that needs more are undecided.
     time_limit

@@ -52,7 +52,7 @@ class Suspect:
 
 
 def chance_given(with_it: NDArray[np.bool_], has: NDArray[np.bool_], kinds: NDArray[np.integer[Any]]) -> float:
-    """Return the chance of such a difference, within kinds of cases, where there is none in any of them.
+    """Return the chance of such a difference, within kinds of cases, if there is none in any of them.
 
     The test of Cochran (1954), Mantel and Haenszel (1959), with their correction for continuity.
 

@@ -32,7 +32,7 @@ _REPEATS = Kernel("orchkit.analysis.kernel", "repeats", (np.int32, np.int32, np.
 
 
 def variants(log: EventLog) -> pd.DataFrame:
-    """Return the ways that cases took, the most frequent first, those that are as frequent as they first come.
+    """Return the variants, the different ways that cases took: the most frequent first, ties as they first appear.
 
     Returns
     -------
@@ -123,15 +123,15 @@ def directly_follows(log: EventLog, calendar: Hours | None = None) -> pd.DataFra
     Parameters
     ----------
     log
-        Of any origin.
+        Any event log: of an engine, a simulation or a file.
     calendar
-        Adds ``working_mean_s``: of the time between, what lay in its hours.
+        Adds ``working_mean_s``: the mean of the time between that lies within its hours.
 
     Returns
     -------
     DataFrame
         ``source``, ``target``, ``count``, and ``mean_s``, ``median_s``, ``p95_s`` of the seconds from the completion
-        of the source to the start of the target (its completion, where no start is known). The most frequent first.
+        of the source to the start of the target (its completion, if no start is known). The most frequent first.
         A target that starts before its source ends gives negative seconds: they overlap.
 
     Examples

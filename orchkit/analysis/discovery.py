@@ -28,8 +28,8 @@ def discover(log: EventLog, noise: float = 0.0) -> Workflow:
     Parameters
     ----------
     log
-        Of any origin. Attempts that a later one replaced count once; steps that were skipped or are not done
-        count not at all.
+        Any event log: of an engine, a simulation or a file. The attempts of a step count once; steps that were skipped
+        or are not done do not count.
     noise
         From 0 to 1. With 0 every case of the log can be replayed; with 0.2 what is rarer than a fifth of its most
         frequent alternative may be left out, and the model says less and shows more.

@@ -31,12 +31,12 @@ def distances(log: EventLog, other: EventLog) -> pd.DataFrame:
     Parameters
     ----------
     log, other
-        Of any origin. Replications are pooled.
+        Any event log: of an engine, a simulation or a file. Replications are pooled.
 
     Returns
     -------
     DataFrame
-        A row a distance: ``distance, value, unit``. All are 0 for the same log, and symmetric. A value is missing
+        One row per distance: ``distance, value, unit``. All are 0 for the same log, and symmetric. A value is missing
         where a log has nothing to compare: no resource, no case that ended.
 
         ======================= ===== ===================================================================
@@ -184,13 +184,13 @@ def _moved(values: NDArray[np.float64], others: NDArray[np.float64]) -> float:
 
 
 def _by_hour(hours: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how many events each hour of the week has, a row a weekday."""
+    """Return how many events each hour of the week has, one row per weekday."""
     counts = np.bincount((hours.astype(np.int64) + _EPOCH_H) % _WEEK_H, minlength=_WEEK_H)
     return counts.astype(np.float64).reshape(7, _DAY_H)
 
 
 def _workforce(log: EventLog) -> NDArray[np.float64]:
-    """Return how many resources are at work in each hour of the week, a row a weekday."""
+    """Return how many resources are at work in each hour of the week, one row per weekday."""
     begin = np.floor(_first_time(log) / _HOUR_S)
     end = np.maximum(np.floor(moments_s(log.steps["completed"]) / _HOUR_S), begin)
     known = (log.resource_codes >= 0) & ~np.isnan(begin) & ~np.isnan(end)
@@ -211,7 +211,7 @@ def _workforce(log: EventLog) -> NDArray[np.float64]:
 
 
 def _spread(first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return how often each hour of the week lies in stretches of hours, a row a weekday."""
+    """Return how often each hour of the week lies in stretches of hours, one row per weekday."""
     counts = np.zeros(2 * _WEEK_H + 1)
     begin, length = (first + _EPOCH_H) % _WEEK_H, last - first + 1
     whole, rest = np.divmod(length, _WEEK_H)

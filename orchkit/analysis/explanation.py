@@ -60,12 +60,12 @@ class _Factor:
 
 
 def explain(log: EventLog, outcome: str | pd.Series = "lost") -> pd.DataFrame:
-    """Return what goes with an outcome of cases, the strongest first.
+    """Return what goes along with an outcome of cases (attributes, activities, resources), the strongest first.
 
     Parameters
     ----------
     log
-        Of any origin. Cases that have not ended are left out.
+        Any event log: of an engine, a simulation or a file. Cases that have not ended are left out.
     outcome
         ``"lost"`` (FAILED, DEAD_LETTERED or COMPENSATED), a status of a case, or a Boolean for each row of
         ``log.cases``.
@@ -95,7 +95,7 @@ def explain(log: EventLog, outcome: str | pd.Series = "lost") -> pd.DataFrame:
     Raises
     ------
     LogError
-        The outcome is not a status, or is no Boolean a case.
+        The outcome is not a status, or does not give a Boolean per case.
 
     Notes
     -----

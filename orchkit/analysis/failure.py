@@ -58,7 +58,7 @@ def failures(log: EventLog, by: Sequence[str] = _BY) -> pd.DataFrame:
     Parameters
     ----------
     log
-        Of any origin. A failed attempt is a step with the status FAILED.
+        Any event log: of an engine, a simulation or a file. A failed attempt is a step with the status FAILED.
     by
         What tells kinds apart: columns of ``log.steps`` or ``log.cases`` (``version``, ``resource``, an attribute), and
         ``hour`` (0 to 23) and ``weekday`` (Monday is 0) of the failure, in UTC.
@@ -157,13 +157,11 @@ def retries(log: EventLog) -> pd.DataFrame:
         A row for each ``activity``, ``error_class`` and ``error_type`` of a step's first failure, the most steps first:
 
         ================= ===========================================================================
-        ``steps``         steps that failed at least once
-        ``retried``       these with a further attempt
-        ``saved``         these that completed in the end
-        ``share_saved``   these, of those retried
-        ``attempts_mean`` attempts until success, of those saved; ``attempts_max`` the most
-        ``delay_mean_s``  seconds from the first failure to the success, of those saved; ``delay_p95_s``
-        ``cases_saved``   cases that ended COMPLETED with such a step: without the retry they had not
+        ``steps``         steps that failed at least once ``retried``       these with a further attempt ``saved``
+        these that completed in the end ``share_saved``   these, of those retried ``attempts_mean`` attempts until
+        success, of those saved; ``attempts_max`` the most ``delay_mean_s``  seconds from the first failure to the
+        success, of those saved; ``delay_p95_s`` ``cases_saved``   cases that ended COMPLETED with such a step: without
+        the retry they would not have
         ================= ===========================================================================
 
     Examples

@@ -45,39 +45,39 @@ def where(  # noqa: PLR0913 -- each question is one word
     longer_than: Duration | None = None,
     shorter_than: Duration | None = None,
 ) -> EventLog:
-    """Return the log of those cases, whole, for which all that is asked holds.
+    """Return the log of the cases, with all their steps, that meet all given conditions.
 
-    `without` gives the others, and `only` selects steps instead of cases. Each returns a log, so that one may be
-    asked after the other.
+    `without` gives the others, and `only` selects steps instead of cases. Each returns a log, so that they can be
+    chained.
 
     Parameters
     ----------
     log
-        Of any origin; it is not changed.
+        Any event log; it is not changed.
     expression
         On ``log.cases``: text for ``DataFrame.eval`` (``"amount > 1000 and country == 'US'"``; a name that is no
         Python name stands in backquotes, a time has its zone: ``"started >= '2024-05-06T00:00Z'"``), a function of the
-        frame that gives a Boolean a case, or these Booleans.
+        frame that gives a Boolean per case, or these Booleans.
     activity, resource
-        One of them occurs in the case, did a step of it.
+        The case has a step of one of these activities; a step done by one of these resources.
     starts_with, ends_with
-        The first, the last activity is one of them.
+        The first activity is one of these; the last activity is one of these.
     path
         These activities follow one another directly somewhere in the case.
     eventually
         These activities follow one another in the case, with anything between them.
     variant
-        The whole way, as `variants` writes it.
+        The whole way of the case is one of these, as `variants` writes them.
     status
         The case's status: its outcome.
     repeats
-        One of them occurs twice or more.
+        One of these activities occurs twice or more.
     after, before
-        The case started at or after, before that time (UTC, where it has no zone).
+        The case started at or after this time, or before it. UTC, if the time has no zone.
     during
-        From and until: the case was open at some time between.
+        A pair of times: the case was open at some time between them.
     longer_than, shorter_than
-        The case ended, and took at least, less than that long.
+        The case has ended, and took at least this long, or less than this long.
 
     Raises
     ------
@@ -117,12 +117,12 @@ def where(  # noqa: PLR0913 -- each question is one word
 
 
 def without(log: EventLog, expression: Expression | None = None, **asked: Any) -> EventLog:  # noqa: ANN401 -- as `where`
-    """Return the log of the other cases: those for which not all that is asked holds.
+    """Return the log of the other cases: those that `where` would leave out.
 
     Parameters
     ----------
     log, expression, asked
-        As `where` has them.
+        As for `where`.
 
     Examples
     --------
@@ -156,21 +156,23 @@ def only(
     before: Moment | None = None,
     times: Literal["keep", "anew"] = "keep",
 ) -> EventLog:
-    """Return the log of those steps for which all that is asked holds, and of the cases that have such steps.
+    """Return the log of the steps that meet all given conditions, and of the cases that have such steps.
 
     Parameters
     ----------
     log
-        Of any origin; it is not changed.
+        Any event log; it is not changed.
     expression
         On ``log.steps``: text for ``DataFrame.eval`` (``"attempt > 1 or cost > 100"``), or a function of the frame
-        that gives a Boolean a step, or these Booleans.
+        that gives a Boolean per step, or these Booleans.
     activity, resource, role, status
-        Of the step: one of these.
+        The step has one of these.
     after, before
-        The step started (completed, where no start is known) at or after, before that time (UTC, without a zone).
+        The step started at or after this time, or before it (completed, if no start is known). UTC, if the time has no
+        zone.
     times
-        ``"keep"``: the cases start and end as they did. ``"anew"``: with the first and last step that are left.
+        ``"keep"``: the cases keep their start and end. ``"anew"``: they start and end with the first and last step that
+        are left.
 
     Examples
     --------

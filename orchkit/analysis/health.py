@@ -45,12 +45,12 @@ def metrics(log: EventLog) -> pd.DataFrame:
     Parameters
     ----------
     log
-        Of any origin.
+        Any event log: of an engine, a simulation or a file.
 
     Returns
     -------
     DataFrame
-        A row a metric: ``workflow``, ``metric``, ``value`` (float, missing where the log cannot tell) and
+        One row per metric: ``workflow``, ``metric``, ``value`` (float, missing where the log cannot tell) and
         ``unit``. The rows of several workflows are followed by those of ``"all"``, which is also what a single
         workflow without a name is called.
 

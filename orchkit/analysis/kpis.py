@@ -33,7 +33,7 @@ class Figures:
     Attributes
     ----------
     table
-        A row a replication, a column a KPI.
+        One row per replication, one column per KPI.
     units
         By KPI.
     measures
@@ -53,7 +53,7 @@ def kpis(
     Parameters
     ----------
     log
-        Of any origin. With several replications, each figure is their mean.
+        Any event log: of an engine, a simulation or a file. With several replications, each figure is their mean.
     sla
         Longest acceptable duration of a case, or the workflow that says so, for its own cases; without it there is no
         ``sla_breach_rate``.
@@ -63,7 +63,7 @@ def kpis(
     Returns
     -------
     DataFrame
-        A row a figure: ``kpi, value, standard_error, low, high, unit, method``. ``low`` and ``high`` are the 95 %
+        One row per figure: ``kpi, value, standard_error, low, high, unit, method``. ``low`` and ``high`` are the 95 %
         interval of Student's t over the replications, missing where there are fewer than two. ``method`` is
         ``recorded``, or ``estimated`` (see the notes). Figures that the log cannot tell are left out.
 

@@ -66,7 +66,7 @@ RATIOS: Mapping[str, Ratio] = {
 
 @dataclass(frozen=True, slots=True)
 class CaseMeasures:
-    """A row a case of the log, and a row a step.
+    """One row per case of the log, and one row per step.
 
     Attributes
     ----------

@@ -29,7 +29,7 @@ def handovers(log: EventLog, by: Who = "resource") -> pd.DataFrame:
     Parameters
     ----------
     log
-        Of any origin.
+        Any event log: of an engine, a simulation or a file.
     by
         ``"resource"``, or ``"role"``.
 
@@ -84,7 +84,7 @@ def performers(log: EventLog, by: Who = "resource") -> pd.DataFrame:
     Parameters
     ----------
     log
-        Of any origin.
+        Any event log: of an engine, a simulation or a file.
     by
         ``"resource"``, or ``"role"``.
 
@@ -122,12 +122,12 @@ def performers(log: EventLog, by: Who = "resource") -> pd.DataFrame:
 
 
 def workload(log: EventLog, every: str = "1D", by: Who = "resource") -> pd.DataFrame:
-    """Return how much work each has, by period.
+    """Return how much work each resource or role did, by period.
 
     Parameters
     ----------
     log
-        Of any origin.
+        Any event log: of an engine, a simulation or a file.
     every
         The period, as pandas writes it: ``"1h"``, ``"1D"``, ``"1W"`` (from Monday), ``"1MS"``.
     by

@@ -59,7 +59,7 @@ class _Attempt:
 def misretries(workflow: Workflow, log: EventLog, chosen: NDArray[np.bool_]) -> list[Misretry]:
     """Return the attempts of the chosen cases that are not as the policies have it.
 
-    Attempts belong together by ``step_id``, where there is one; else a failure is followed by the first row of its
+    Attempts belong together by ``step_id``, if there is one; else a failure is followed by the first row of its
     activity with the next number that begins after it. That a step was not tried again is said only of cases that have
     ended, and where nothing else stopped or failed meanwhile that may be why.
     """

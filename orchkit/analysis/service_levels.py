@@ -32,17 +32,17 @@ def sla(log: EventLog, workflow: Workflow | Duration, *, at: str | pd.Timestamp 
     Parameters
     ----------
     log
-        Of any origin.
+        Any event log: of an engine, a simulation or a file.
     workflow
         Its ``sla`` is the limit, for the cases of the workflow's name and those without a name; or the limit itself,
         for all cases, as ``"2 d"``.
     at
-        Now, for open cases; the end of the log (of each replication) where it is not given.
+        Now, for open cases; the end of the log (of each replication) if it is not given.
 
     Returns
     -------
     DataFrame
-        A row a case, breaches first, the latest of them first, then the open ones, the most urgent first:
+        One row per case, breaches first, the latest of them first, then the open ones, the most urgent first:
 
         =============== ============================================================================
         ``case_id``     and ``workflow``, ``status``, ``started``, ``completed``
@@ -99,7 +99,7 @@ def sla(log: EventLog, workflow: Workflow | Duration, *, at: str | pd.Timestamp 
 
 
 def survival(log: EventLog, *, at: str | pd.Timestamp | None = None) -> pd.DataFrame:
-    """Return how many cases are still open after what time: the Kaplan-Meier estimate.
+    """Return what share of cases is still open after a given time: the Kaplan-Meier estimate.
 
     Open cases count as long as they are known: they are not left out, which would make a process look quicker than
     it is.
@@ -107,15 +107,15 @@ def survival(log: EventLog, *, at: str | pd.Timestamp | None = None) -> pd.DataF
     Parameters
     ----------
     log
-        Of any origin.
+        Any event log: of an engine, a simulation or a file.
     at
-        Until when open cases are known; the end of the log (of each replication) where it is not given.
+        Until when open cases are known; the end of the log (of each replication) if it is not given.
 
     Returns
     -------
     DataFrame
-        A row a duration at which cases ended: ``duration_s``, ``at_risk`` (cases open until then), ``ended`` (then),
-        ``share_open`` (after it), ``low`` and ``high`` (95 % interval: Greenwood's variance, on the scale of
+        One row per duration at which cases ended: ``duration_s``, ``at_risk`` (cases open until then), ``ended``
+        (then), ``share_open`` (after it), ``low`` and ``high`` (95 % interval: Greenwood's variance, on the scale of
         log(-log), which stays within 0 and 1).
 
     Notes

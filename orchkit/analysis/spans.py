@@ -113,7 +113,7 @@ def case_durations_s(log: EventLog) -> NDArray[np.float64]:
 
 
 def begins_s(log: EventLog) -> NDArray[np.float64]:
-    """Return when each step started: its completion, else its ``enabled``, where no start is known."""
+    """Return when each step started: its completion, else its ``enabled``, if no start is known."""
     begun: NDArray[np.float64] = _begins(log) / _MICROSECONDS
     return begun
 
@@ -131,7 +131,7 @@ def _begins(log: EventLog) -> NDArray[np.int64]:
 
 
 def ends_before_s(log: EventLog) -> NDArray[np.float64]:
-    """Return for each step the latest completion in its case by its start, missing where nothing had ended.
+    """Return for each step the latest completion in its case before its start, missing where nothing had ended.
 
     Steps that end at one instant stand in the order of the log: none comes before one ahead of it.
 
@@ -221,7 +221,7 @@ def work_between(calendar: Hours, begun: NDArray[np.float64], ended: NDArray[np.
 def summary(
     codes: NDArray[np.integer[Any]], values: NDArray[np.float64], size: int, *, count: str = "count"
 ) -> pd.DataFrame:
-    """Return a row a group: how many, and mean, median and 95th percentile of the values that are known."""
+    """Return one row per group: how many, and mean, median and 95th percentile of the values that are known."""
     return pd.DataFrame(figures(codes, values, size, count=count))
 
 

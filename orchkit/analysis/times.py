@@ -26,7 +26,7 @@ def cycle_times(log: EventLog, calendar: Hours | None = None) -> pd.DataFrame:
     """Return how long each case took: ``case_id``, ``started``, ``completed``, ``steps``, ``cycle_s``.
 
     ``cycle_s`` are seconds from the start to the end of the case, missing where it has not ended. A calendar adds
-    ``working_s``: what of it lay in its hours.
+    ``working_s``: the part of it within its hours.
 
     Examples
     --------
@@ -56,10 +56,10 @@ def waiting_times(log: EventLog, calendar: Hours | None = None) -> pd.DataFrame:
     -------
     DataFrame
         ``activity``, ``count``, ``mean_s``, ``median_s``, ``p95_s`` and ``total_s`` of the seconds from when a step
-        could begin (``enabled``, else the latest completion in its case by its start) to its start (its completion,
-        where no start is known); never negative. With a calendar, only its hours count. A simulated log adds
-        ``dependency_s``: the seconds in total, before a step could begin, from when the first of several branches
-        that lead to it had come to a join to when all had.
+        could begin (``enabled``, else the latest completion in its case before its start) to its start (its completion,
+        if no start is known); never negative. With a calendar, only its hours count. A simulated log adds
+        ``dependency_s``: the seconds in total, before a step could begin, from when the first of several branches that
+        lead to it had come to a join to when all had.
     """
     expect_log(log, "waiting_times")
     ready, begun = _waits(log)
@@ -74,7 +74,7 @@ def waiting_times(log: EventLog, calendar: Hours | None = None) -> pd.DataFrame:
 
 
 def bottlenecks(log: EventLog, calendar: Hours | None = None) -> pd.DataFrame:
-    """Return the activities that hold cases up, with the cause, and the time that each would give back.
+    """Return the activities before which cases wait, with the cause, and the time that a case would save without it.
 
     Returns
     -------
@@ -88,10 +88,10 @@ def bottlenecks(log: EventLog, calendar: Hours | None = None) -> pd.DataFrame:
 
     Notes
     -----
-    What lies outside the hours is ``off_duty_s``; within them a resource is busy until its latest completion before
-    the step. What stands at a join is not here, for it would give nothing back: the waits of the branch that comes last
-    are. ``gives_back_s`` takes it that nothing else begins to wait instead, and that branches do not run beside one
-    another.
+    What lies outside the hours is ``off_duty_s``; within them a resource is busy until its latest completion before the
+    step. Waiting at a join is left out, because cases would not get shorter without it: what counts are the waits of
+    the branch that comes last. ``gives_back_s`` assumes that nothing else begins to wait instead, and that no branches
+    run in parallel.
     """
     expect_log(log, "bottlenecks")
     ready, begun = _waits(log)
@@ -120,12 +120,12 @@ def bottlenecks(log: EventLog, calendar: Hours | None = None) -> pd.DataFrame:
 
 
 def throughput(log: EventLog, every: str = "1D") -> pd.DataFrame:
-    """Return by period how many cases came, ended, and were in work at its end.
+    """Return, by period, how many cases started and ended in it, and how many were open at its end.
 
     Parameters
     ----------
     log
-        Of any origin.
+        Any event log: of an engine, a simulation or a file.
     every
         The period, as pandas writes it: ``"1h"``, ``"1D"``, ``"1W"`` (from Monday), ``"1MS"``.
 
@@ -149,9 +149,9 @@ def throughput(log: EventLog, every: str = "1D") -> pd.DataFrame:
 
 
 def dotted_chart(log: EventLog) -> pd.DataFrame:
-    """Return a dot a step: ``case`` (rank of its case by start), ``case_id``, ``activity``, ``resource``, ``time``.
+    """Return the dots of the chart, one per step: ``case, case_id, activity, resource, time, since_start_s``.
 
-    ``since_start_s`` are the seconds since the start of the case.
+    ``case`` is the rank of the step's case by its start, ``since_start_s`` the seconds since that start.
     """
     expect_log(log, "dotted_chart")
     steps = log.steps

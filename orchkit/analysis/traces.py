@@ -123,7 +123,7 @@ def variants_of(log: EventLog, chosen: NDArray[np.bool_], attempts_of: Callable[
     Parameters
     ----------
     log
-        Of any origin.
+        Any event log: of an engine, a simulation or a file.
     chosen
         Which cases are asked about.
     attempts_of

@@ -49,7 +49,7 @@ class Block:
     instant, timed
         Whether a token may go through at once; whether it may take time.
     cost
-        Least number of completions on a way that takes time; infinite where there is none.
+        Least number of completions on a way that takes time; infinite if there is none.
     first, second
         Its parts.
     decision

@@ -31,7 +31,7 @@ _SHAPE = frozenset({"no_start", "unreachable"})
 
 
 def check(workflow: Workflow, handlers: Handlers | None = None, *, budget: int = BUDGET) -> Report:
-    """Return what is wrong with a workflow, the worst first; `rules` has the table of what is looked for.
+    """Return what is wrong with a workflow, the worst first; `rules` lists what is looked for.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def check(workflow: Workflow, handlers: Handlers | None = None, *, budget: int =
     Returns
     -------
     Report
-        False where errors stand. ``report.soundness`` has the verdict with its trace.
+        False if there are errors. ``report.soundness`` has the verdict with its trace.
 
     Examples
     --------

@@ -26,7 +26,7 @@ __all__ = ["reference_issues"]
 def reference_issues(
     workflow: Workflow, levels: Sequence[Level], handlers: Mapping[str, Any] | None
 ) -> Iterator[Issue]:
-    """Yield what is named and is not there, and limits that do not fit; handlers are looked for where there are any."""
+    """Yield what is named and is not there, and limits that do not fit; handlers are looked for if there are any."""
     yield from _of_workflow(workflow)
     executors = standard_executors(handlers)
     alerts = [alert.name for alert in workflow.alerts]

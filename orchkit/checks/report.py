@@ -30,22 +30,22 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """One finding.
+    """A finding of `check`.
 
     Attributes
     ----------
     rule
-        Its name, by which it can be waived.
+        The name of the rule, by which it can be waived.
     severity
         How bad it is.
     node
-        Where; empty for the workflow as a whole.
+        The node concerned; empty for the workflow as a whole.
     message
         What is wrong.
     hint
         How to mend it.
     waived
-        The reason why it does not count; empty where it does.
+        Why it does not count; empty if it counts.
     """
 
     rule: str
@@ -63,7 +63,7 @@ class Issue:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The issues of a workflow, the worst first, those that are waived last. False where errors stand.
+    """What `check` found in a workflow: issues, the worst first, waived ones last. False if there are errors.
 
     Attributes
     ----------
@@ -106,19 +106,19 @@ class Report:
 
     @property
     def waived(self) -> tuple[Issue, ...]:
-        """What does not count, with the reason."""
+        """Issues that do not count, each with the reason."""
         return tuple(issue for issue in self.issues if issue.waived)
 
     def _open(self, severity: Severity) -> tuple[Issue, ...]:
         return tuple(issue for issue in self.issues if issue.severity is severity and not issue.waived)
 
     def raise_for_errors(self) -> None:
-        """Raise where errors stand.
+        """Raise if there are errors.
 
         Raises
         ------
         CheckError
-            Its text lists them.
+            There are errors; the message lists them.
         """
         if not self:
             lines = "\n".join(f"  {issue}" for issue in self.errors)
@@ -126,7 +126,7 @@ class Report:
             raise CheckError(message)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row an issue: ``rule, severity, node, message, hint, waived``."""
+        """Return one row per issue: ``rule, severity, node, message, hint, waived``."""
         columns = ["rule", "severity", "node", "message", "hint", "waived"]
         rows = [[getattr(issue, column) for column in columns] for issue in self.issues]
         return pd.DataFrame(rows, columns=columns, dtype="str")

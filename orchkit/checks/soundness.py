@@ -39,23 +39,23 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Soundness:
-    """The answer, with what it rests on. True where it is sound.
+    """Whether a workflow is sound, and if not, why. True if it is sound.
 
     Attributes
     ----------
     verdict
         Sound, unsound or undecided.
     reason
-        Why not sound.
+        Why it is not sound.
     trace
         The shortest run to the fault: starts, activities in the order of their ends, decisions as
         ``node -> target``.
     split, join
-        The nodes to blame, where there are such.
+        The nodes to blame, if there are any.
     node
         Where the fault shows.
     scope
-        The scope whose graph it is; None for the workflow's own.
+        The scope whose graph has the fault; None for the workflow's own graph.
     """
 
     verdict: Verdict

@@ -98,8 +98,8 @@ def run_demo(
     Parameters
     ----------
     output
-        A folder, made where there is none: for the store, the books, the notebook and its page. What the last demo has
-        left there is replaced.
+        A folder, created if it does not exist: for the store, the books, the notebook and its page. What the last demo
+        has left there is replaced.
     orders
         How many of the 500.
     faults

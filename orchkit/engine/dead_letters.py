@@ -40,7 +40,7 @@ class _Reader(Protocol):
 
 
 def dead_letters(store: _Reader, *, failed: bool = False) -> pd.DataFrame:
-    """Return a row a run that waits for a decision, the oldest first.
+    """Return one row per run that waits for a decision, the oldest first.
 
     A run that was called and failed with its caller has no row of its own: ``node`` leads to it, such as
     ``deliver/book_courier``.

@@ -49,7 +49,7 @@ class DeadMessages:
         raise NotImplementedError
 
     def dead_messages(self) -> pd.DataFrame:
-        """Return a row a message of a queue that could not be taken and waits for a decision, the oldest first.
+        """Return one row per message of a queue that could not be taken and waits for a decision, the oldest first.
 
         Returns
         -------
@@ -109,7 +109,7 @@ class DeadMessages:
         payload
             A mended one; by default what came, now that a workflow takes it.
         by, reason
-            Who has decided it, and why, for the history; the user of this machine where nobody is named.
+            Who has decided it, and why, for the history; by default the user of this machine.
 
         Raises
         ------

@@ -62,14 +62,14 @@ class _Closing(Protocol):
 
 
 class Engine(Awaiting, Operating, Planning, DeadMessages):
-    """Runs workflows; every step is in the store before and after it is done.
+    """Runs workflows durably: every step is in the store before it begins, and its outcome before the next one does.
 
     Parameters
     ----------
     path
-        The DuckDB file, made where there is none; None for a store in memory. Runs that had not ended go on.
+        The DuckDB file, created if it does not exist; None for a store in memory. Unfinished runs in it continue.
     handlers
-        Functions of the Python tasks: a list, a mapping from name, or a module. Plain or async.
+        The functions of the Python tasks, plain or async: a list, a mapping from name to function, or a module.
     executor
         A ``concurrent.futures.Executor`` for the tasks' work; threads by default.
     clock
@@ -79,12 +79,12 @@ class Engine(Awaiting, Operating, Planning, DeadMessages):
     secrets
         Secrets by name, for settings such as ``${secrets.crm_token}``. They never reach the store.
     limits
-        How many attempts at once, by role or executor: ``{"clerk": 2, "http": 20}``.
+        How many attempts may run at once, by role or executor: ``{"clerk": 2, "http": 20}``.
     executors
         More executors by name, beside ``python``, ``http``, ``shell``, ``sql``, ``email``, ``notebook``, ``robot``,
         ``queue`` and ``ai``.
     max_workers
-        Threads at most, where no executor is given.
+        The most threads, if no executor is given.
 
     Raises
     ------
@@ -154,16 +154,16 @@ class Engine(Awaiting, Operating, Planning, DeadMessages):
         inputs
             Variables to begin with, JSON values; checked against the workflow's ``inputs``.
         case_id
-            The user's key; made up where there is none.
+            Your key for the case; generated if none is given.
         traceparent
-            Of who asks, as W3C has it: the run belongs to that trace.
+            The caller's header of W3C Trace Context: the run belongs to that trace.
 
         Raises
         ------
         InputError
             An input is missing, unknown or of the wrong form.
         HandlerNotFound
-            A Python task without its function.
+            A Python task has no function.
         """
         return self._start(workflow, inputs, case_id, traceparent).result()
 
@@ -227,7 +227,7 @@ class Engine(Awaiting, Operating, Planning, DeadMessages):
             self._check_executors(called)
 
     def current(self, workflow: str) -> Workflow:
-        """Return the version of a workflow that was deployed last, or else the one that a run was started with last.
+        """Return the current version of a workflow: the one deployed last, or else the one last started.
 
         Raises
         ------
@@ -253,7 +253,7 @@ class Engine(Awaiting, Operating, Planning, DeadMessages):
         concurrency: int = 1_000,
         progress: bool = True,
     ) -> pd.DataFrame:
-        """Run a case a row, and return a row a case, in the same order.
+        """Run one case per row, and return one row per case, in the same order.
 
         Parameters
         ----------
@@ -262,7 +262,7 @@ class Engine(Awaiting, Operating, Planning, DeadMessages):
         cases
             A column ``case_id`` (or else the index) and a column for each input.
         concurrency
-            Runs at once.
+            How many runs at once.
         progress
             Whether to show a progress bar.
 
@@ -274,7 +274,7 @@ class Engine(Awaiting, Operating, Planning, DeadMessages):
 
         Notes
         -----
-        It can be interrupted: what has been started goes on, and the same call takes up where it was.
+        It can be interrupted: the runs that were started continue, and the same call picks up where it stopped.
 
         Examples
         --------
@@ -290,12 +290,12 @@ class Engine(Awaiting, Operating, Planning, DeadMessages):
     # Acting ----------------------------------------------------------------------
 
     def complete(self, run: Run | str, callback: str, payload: Any = None) -> None:  # noqa: ANN401 -- JSON
-        """Complete a callback of a run, by the callback's or the node's name; it may come before its wait.
+        """Complete a callback of a run, by the callback's or the node's name; it may come before the run waits for it.
 
         Raises
         ------
         RunNotFound
-            The run has ended, or never was.
+            The run has ended, or there is no such run.
         WaitNotFound
             The workflow has no such callback.
 
@@ -325,26 +325,26 @@ class Engine(Awaiting, Operating, Planning, DeadMessages):
         traceparent: str | None = None,
         strict: bool = False,
     ) -> int:
-        """Send an event to every run that waits for it now, start those that it starts, and return how many took it.
+        """Send an event to the runs that wait for it now, start the runs that it triggers, and return how many took it.
 
         Parameters
         ----------
         event
-            Its name, which the wait has as ``event``.
+            The name of the event, as a wait has it: ``wait_for(event=…)``.
         payload
             A JSON value. A wait's ``match`` sees it as ``event``, beside the variables of its run; the wait's output
             is the payload.
         message_id
-            An event of the same id is taken once, also after a restart.
+            Events with the same id count once, also after a restart.
         traceparent
-            Of who asks, as W3C has it: the runs that it starts belong to that trace.
+            The caller's header of W3C Trace Context: the runs that the event starts belong to that trace.
         strict
-            Whether to refuse an event that a trigger cannot take, or that no trigger has and no run waits for now.
+            Whether to refuse an event that a trigger cannot take, or that has neither a trigger nor a waiting run.
 
         Raises
         ------
         InputError
-            With ``strict``: nothing has changed, and the same ``message_id`` may come again.
+            With ``strict``, the event was refused: nothing has changed, and the same ``message_id`` may come again.
 
         Examples
         --------
@@ -383,11 +383,11 @@ class Engine(Awaiting, Operating, Planning, DeadMessages):
 
     @property
     def subjects(self) -> dict[str, str]:
-        """The subjects of the ``queue`` triggers of deployed workflows, each with the event that its messages are."""
+        """The subjects of the ``queue`` triggers of deployed workflows, each with its event."""
         return self._core.plans.subjects
 
     def cancel(self, run: Run | str, reason: str = "cancelled") -> None:
-        """Ask a run to end; sagas are compensated first.
+        """Cancel a run; its sagas are compensated first.
 
         Examples
         --------
@@ -401,7 +401,7 @@ class Engine(Awaiting, Operating, Planning, DeadMessages):
         self._post(CancelRun(id_of(run), reason)).result()
 
     def add_handlers(self, handlers: Handlers) -> None:
-        """Add functions of Python tasks; runs that wait for one of them go on."""
+        """Add functions of Python tasks; runs that wait for one of them continue."""
         self._python.handlers.update(handlers_by_name(handlers))
         self._post(HandlersAdded()).result()
 
@@ -423,7 +423,7 @@ class Engine(Awaiting, Operating, Planning, DeadMessages):
         Raises
         ------
         TimeoutError
-            It has not ended in time; it goes on.
+            The run has not ended in time; it continues.
         """
         live = self._loop.live.get(run_id)
         if live is None:
@@ -448,9 +448,9 @@ class Engine(Awaiting, Operating, Planning, DeadMessages):
     # Closing -----------------------------------------------------------------------
 
     def close(self, timeout: Duration = "10 s") -> None:
-        """Stop: nothing new begins, what runs may end within the timeout, the file is closed.
+        """Stop the engine: nothing new begins, running work may end within the timeout, and the file is closed.
 
-        What has not ended goes on when an engine opens the file again.
+        Runs that have not ended continue when an engine opens the file again.
         """
         if self._loop.is_closing:
             return

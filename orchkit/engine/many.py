@@ -92,7 +92,7 @@ class Many:
 
 
 def outcome_frame(rows: list[dict[str, Any]], find: Callable[[list[str]], pd.DataFrame]) -> pd.DataFrame:
-    """Return how runs ended, a row a case; ``find`` gives the outcomes of runs."""
+    """Return how runs ended, one row per case; ``find`` gives the outcomes of runs."""
     columns = ["case_id", "run_id", "status", "duration_s", "error_node", "error_class", "error_type", "error_message"]
     frame = pd.DataFrame(rows, columns=columns)
     found = find([row["run_id"] for row in rows if row["run_id"]]).set_index("run_id")
@@ -114,7 +114,7 @@ def cases_of(cases: pd.DataFrame) -> Iterable[tuple[str, dict[str, Any]]]:
     """
     if not isinstance(cases, pd.DataFrame):
         kind = type(cases).__name__
-        message = f"Cases are a DataFrame, a row a case, not {kind}: pd.DataFrame(cases) may give one."
+        message = f"Cases are a DataFrame, one row per case, not {kind}: pd.DataFrame(cases) may give one."
         raise InputError(message)
     keyed = cases.set_index("case_id") if "case_id" in cases.columns else cases
     if not keyed.index.is_unique:

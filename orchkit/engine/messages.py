@@ -50,7 +50,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class StartRun:
-    """Begin a run, unless one of this id exists; ``trace`` and ``span`` are the caller's, where there are any."""
+    """Begin a run, unless one of this id exists; ``trace`` and ``span`` are the caller's, if there are any."""
 
     run_id: str
     case_id: str

@@ -44,13 +44,13 @@ class Operating:
         raise NotImplementedError
 
     def get(self, run_id: str) -> Run:
-        """Return the run of an id."""
+        """Return the run with this id."""
         raise NotImplementedError
 
     # Dead letters ----------------------------------------------------------------
 
     def dead_letters(self, *, failed: bool = False) -> pd.DataFrame:
-        """Return a row a run that has used up its retries and waits for a decision, the oldest first.
+        """Return one row per run that has used up its retries and waits for a decision, the oldest first.
 
         Parameters
         ----------
@@ -93,7 +93,7 @@ class Operating:
         by: str | None = None,
         reason: str | None = None,
     ) -> Run:
-        """Let a run that has failed, or is dead-lettered, go on under its own id; return it once that is durable.
+        """Continue a run that has failed or is dead-lettered, under the same id; return it once that is durable.
 
         What failed, and what was given up because of it, gets new attempts; what was completed stays so, and what a
         saga has undone begins anew. Where a compensation has failed for good, that is what is tried again. See
@@ -112,7 +112,7 @@ class Operating:
             Another version of its workflow, in which it goes on; where it goes on from where it failed, its state must
             map, as for `migrate`.
         by, reason
-            Who has decided it, and why, for the history; the user of this machine where nobody is named.
+            Who has decided it, and why, for the history; by default the user of this machine.
 
         Raises
         ------
@@ -169,13 +169,13 @@ class Operating:
         Returns
         -------
         DataFrame
-            ``run_id, accepted, problem``, a row a run: one that is refused does not hold up the others.
+            ``run_id, accepted, problem``, one row per run: one that is refused does not hold up the others.
         """
         values, who = plain(dict(variables or {})), by or user()
         return self._decide_many(runs, lambda run_id: ReplayRun(run_id, values, from_start, who, reason))
 
     def discard_many(self, runs: Iterable[Run | str], reason: str, *, by: str | None = None) -> pd.DataFrame:
-        """Give many dead letters up; returns ``run_id, accepted, problem``, a row a run."""
+        """Give up many dead letters; returns ``run_id, accepted, problem``, one row per run."""
         who = by or user()
         return self._decide_many(runs, lambda run_id: DiscardRun(run_id, reason, who))
 
@@ -219,7 +219,7 @@ class Operating:
         self._post(MigrateRun(run_id, to, by or user(), reason)).result()
 
     def preview_migration(self, run: Run | str, to: Workflow) -> list[str]:
-        """Return what is in the way of a run's migration, a sentence each; see `migrate`."""
+        """Return what is in the way of a run's migration, one sentence each; see `migrate`."""
         run_id = run if isinstance(run, str) else run.id
         found: list[str] = self._post(MigrateRun(run_id, to, is_preview=True)).result()
         return found
@@ -227,7 +227,7 @@ class Operating:
     # Work items --------------------------------------------------------------------
 
     def work_items(self, role: str | None = None, *, by: str | None = None) -> pd.DataFrame:
-        """Return a row a work item that is open, the oldest first.
+        """Return one row per work item that is open, the oldest first.
 
         Parameters
         ----------
@@ -299,7 +299,7 @@ class Operating:
         by: str,
         roles: Iterable[str] | None = None,
     ) -> None:
-        """Complete a work item with what its form asks for, JSON values; the run goes on. See `work_items`.
+        """Complete a work item with what its form asks for (JSON values); the run continues. See `work_items`.
 
         Who has not claimed it does so by this, with ``roles`` as for `claim`.
 

@@ -48,7 +48,7 @@ class Offer:
 
     @property
     def assignee(self) -> str | None:
-        """Who alone may claim it; anybody of the role where nobody is named."""
+        """Who alone may claim it; anybody of the role if nobody is named."""
         return str(self.rendered(self.settings["assignee"])) if "assignee" in self.settings else None
 
     def rendered(self, template: Any) -> Any:  # noqa: ANN401 -- a JSON value

@@ -114,7 +114,7 @@ class Planning:
         name
             Of the schedule, the workflow's by default; one of the same name is changed.
         by
-            Who has decided it; the user of this machine where nobody is named.
+            Who has decided it; by default the user of this machine.
         **settings
             Of `orchkit.Schedule`: ``cron`` or ``every``, ``time_zone``, ``overlap``, ``catch_up``, ``jitter``,
             ``first``, ``until``, ``inputs``.
@@ -141,7 +141,7 @@ class Planning:
         return found
 
     def schedules(self) -> pd.DataFrame:
-        """Return a row a schedule.
+        """Return one row per schedule.
 
         Returns
         -------
@@ -171,7 +171,7 @@ class Planning:
         self._post(ChangeSchedule(name, "RESUMED", by or user())).result()
 
     def unschedule(self, name: str, *, by: str | None = None) -> None:
-        """Delete a schedule; its runs go on."""
+        """Delete a schedule; runs that it started continue."""
         self._post(ChangeSchedule(name, "DELETED", by or user())).result()
 
     def trigger(self, name: str, *, by: str | None = None) -> None:

@@ -192,7 +192,7 @@ class Plans:
     # Decisions -------------------------------------------------------------------
 
     def listed(self) -> list[list[Any]]:
-        """Return a row a schedule; see `orchkit.Engine.schedules`."""
+        """Return one row per schedule; see `orchkit.Engine.schedules`."""
         return [
             [
                 plan.schedule.name,

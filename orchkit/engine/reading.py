@@ -37,7 +37,7 @@ class Reading:
     _clock: Clock
 
     def get(self, run_id: str) -> Run:
-        """Return the run of an id.
+        """Return the run with this id.
 
         Raises
         ------
@@ -68,7 +68,7 @@ class Reading:
         return self.get(run_id_of(workflow if isinstance(workflow, str) else workflow.name, str(case_id)))
 
     def runs(self, limit: int | None = 1_000) -> pd.DataFrame:
-        """Return a row a run, the newest first.
+        """Return one row per run, the newest first.
 
         Returns
         -------
@@ -87,7 +87,7 @@ class Reading:
         before: tuple[int, int] | None = None,
         limit: int = 100,
     ) -> pd.DataFrame:
-        """Return a row a run that is of a workflow, a case and a status, the newest first.
+        """Return one row per run that is of a workflow, a case and a status, the newest first.
 
         Returns
         -------
@@ -107,7 +107,7 @@ class Reading:
         return self._store.rows_after(seq, run_id=run_id, workflow=workflow, limit=limit)
 
     def last_seq(self) -> int:
-        """Return the ``seq`` of the last row of the history; 0 where there is none."""
+        """Return the ``seq`` of the last row of the history; 0 if there is none."""
         return self._store.last_seq
 
     def table(self, query: str, parameters: Parameters = None, bounds: Bounds | None = None) -> pa.Table:
@@ -133,7 +133,7 @@ class Reading:
         return lambda: listeners.remove(told)
 
     def knows(self, run_id: str) -> bool:
-        """Return whether there is a run of that id; cheap where there is none."""
+        """Return whether there is a run of that id; cheap if there is none."""
         return run_id in self._loop.live or run_id in self._store.known_runs([run_id])
 
     def deployed(self, workflow: str) -> Workflow | None:
@@ -203,11 +203,11 @@ class Reading:
         return self._store.history(run_id)
 
     def steps(self, run_id: str) -> pd.DataFrame:
-        """Return the steps of a run, a row an attempt."""
+        """Return the steps of a run, one row per attempt."""
         return self._store.log_frames(run_id=run_id).steps
 
     def log(self, workflow: Workflow | str | None = None, *, since: datetime | None = None) -> EventLog:
-        """Return the event log of all runs, or of one workflow's; ``since``: without the runs that ended before."""
+        """Return the event log of all runs, or of one workflow's; ``since`` leaves out runs that ended before it."""
         name = workflow.name if isinstance(workflow, Workflow) else workflow
         frames = self._store.log_frames(workflow=name, since=since)
         return EventLog(frames.steps, frames.cases)
@@ -245,7 +245,7 @@ class Reading:
         return self._store.backup(target)
 
     def snapshot(self, run_id: str) -> Snapshot:
-        """Return what is durably known of a run."""
+        """Return the durable state of a run: its status, variables and error."""
         live = self._loop.live.get(run_id)
         if live is not None:
             return live.snapshot

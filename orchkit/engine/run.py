@@ -34,14 +34,14 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Run:
-    """A run of a workflow; what it tells is read from the engine each time it is asked.
+    """A run of a workflow. What it tells is read from the engine each time, so it is always up to date.
 
     Attributes
     ----------
     id
         The same for the same workflow and case.
     case_id
-        The user's key.
+        The key of the case.
 
     Examples
     --------
@@ -127,11 +127,11 @@ class Run:
         return Snapshot(state.status, state.variables, error)
 
     def history(self) -> pd.DataFrame:
-        """Return the history of the run, a row a change of state, ordered by ``seq``."""
+        """Return the history of the run, one row per change of state, ordered by ``seq``."""
         return self._engine.history(self.id)
 
     def steps(self) -> pd.DataFrame:
-        """Return the steps of the run, a row an attempt, with the columns of an event log's steps."""
+        """Return the steps of the run, one row per attempt, with the columns of an event log's steps."""
         return self._engine.steps(self.id)
 
     def wait(self, timeout: Duration | None = None) -> Run:
@@ -140,7 +140,7 @@ class Run:
         Raises
         ------
         TimeoutError
-            It has not ended in time; it goes on.
+            The run has not ended in time; it continues.
         """
         self._engine.wait(self.id, timeout)
         return self
@@ -151,15 +151,15 @@ class Run:
         return self
 
     def complete(self, callback: str, payload: Any = None) -> None:  # noqa: ANN401 -- a JSON value
-        """Complete a callback that the run waits for, or will."""
+        """Complete a callback that the run waits for, or will wait for."""
         self._engine.complete(self, callback, payload)
 
     def fail(self, callback: str, message: str = "failed") -> None:
-        """Fail a callback that the run waits for, or will."""
+        """Fail a callback that the run waits for, or will wait for."""
         self._engine.fail(self, callback, message)
 
     def cancel(self, reason: str = "cancelled") -> None:
-        """Ask the run to end; sagas are compensated first."""
+        """Cancel the run; its sagas are compensated first."""
         self._engine.cancel(self, reason)
 
     def retry(
@@ -170,16 +170,16 @@ class Run:
         by: str | None = None,
         reason: str | None = None,
     ) -> Run:
-        """Let the run go on where it has failed; see `Engine.retry`."""
+        """Continue the run from where it failed; see `Engine.retry`."""
         return self._engine.retry(self, variables, from_start=from_start, by=by, reason=reason)
 
     def raise_for_status(self) -> Run:
-        """Return the run where it has completed.
+        """Return the run if it has completed; raise if not.
 
         Raises
         ------
         RunFailed
-            It has ended otherwise.
+            It has not completed.
         """
         found = self._engine.snapshot(self.id)
         if found.status.is_final and found.status is not RunStatus.COMPLETED:

@@ -1,4 +1,4 @@
-"""Who decides: where nobody is named, and with which roles."""
+"""Who decides, also if nobody is named, and with which roles."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ COLUMNS = [
 
 
 def frame_of(offers: Iterable[Offer]) -> pd.DataFrame:
-    """Return a row an offer, the oldest first."""
+    """Return one row per offer, the oldest first."""
     rows = [_row(offer) for offer in sorted(offers, key=lambda offer: offer.item.created)]
     frame = pd.DataFrame(rows, columns=COLUMNS)
     for column in ("created", "due"):

@@ -178,7 +178,7 @@ def _parsed(path: Path, way: _Way, missing: list[str], skip: object) -> pa.Table
 
 
 def _look(column: pa.ChunkedArray, delimiter: str) -> str | None:
-    """Return what all texts of a column look like, None for words, or where there are none.
+    """Return what all texts of a column look like, None for words, or if there are none.
 
     Where a comma divides no columns, it may divide numbers.
     """

@@ -48,7 +48,7 @@ def read_log(
     ----------
     source
         A file of XES (``.xes``, ``.xes.gz``), a table (``.csv``, ``.csv.gz``, ``.parquet``), OCEL 2.0 (``.json``,
-        ``.jsonocel``, ``.json.gz``, ``.sqlite``, ``.db``), or a frame with a row an event.
+        ``.jsonocel``, ``.json.gz``, ``.sqlite``, ``.db``), or a frame with one row per event.
     lifecycle
         ``"fold"``: the events of ``lifecycle:transition`` (schedule, start, complete, …) become steps with
         ``enabled``, ``started`` and ``completed``. ``"keep"``: each event is a step of its own.
@@ -113,10 +113,10 @@ def read_log(
 
 
 def write_log(log: EventLog, path: str | Path) -> None:
-    """Write a log to a file, in the format that its name ends with: all that `read_log` reads.
+    """Write a log to a file, in the format that the ending of its name says: any that `read_log` reads.
 
-    `read_log` gives the same log back. Cases without steps and columns without a value are not written; OCEL has no
-    open steps, and one type of objects, ``case``.
+    `read_log` gives the same log back. Cases without steps and columns without a value are not written; A file of OCEL
+    gets no open steps, and one type of objects, ``case``.
     """
     expect_log(log, "write_log")
     path = Path(path).expanduser()
@@ -134,7 +134,7 @@ def write_log(log: EventLog, path: str | Path) -> None:
 def read_objects(path: str | Path) -> ObjectLog:
     """Return the object-centric log of a file of OCEL 2.0: JSON, plain or gz, or SQLite.
 
-    `flatten` makes the log of it that one type of objects sees.
+    `flatten` makes an event log of it, with the objects of one type as cases.
 
     Raises
     ------

@@ -76,7 +76,7 @@ def _equal(text, begin, end, other, at):
 
 @njit(nogil=True, error_model="numpy")
 def _quote(block, begin, length):
-    """Return where the next quote is, the length where there is none."""
+    """Return where the next quote is, the length if there is none."""
     while begin < length:
         word = _word(block, begin) ^ _QUOTES
         found = (word - _EACH) & ~word & _HIGHS

@@ -24,7 +24,7 @@ _ENDS = {
 
 
 def fold(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Return a row a step from a row an event, and what that cost.
+    """Return one row per step from one row per event, and what that cost.
 
     Within a case and activity (and ``concept:instance``, where the file has it) an end closes the oldest open start,
     and a start the oldest open ``schedule``: first in, first out. An end without a start stays a step without

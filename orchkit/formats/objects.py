@@ -26,7 +26,7 @@ _CASE_NAMES = frozenset({"workflow", "version", "started", "completed", "status"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectLog:
-    """Events, objects, and what belongs together, as OCEL 2.0 has it.
+    """An object-centric log, as OCEL 2.0 defines it: events, objects, and the relations between them.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class ObjectLog:
     object_values
         ``object_id``, ``attribute``, ``time``, ``value``: from that time on.
     event_types, object_types
-        By name the attributes and their types: ``string``, ``time``, ``integer``, ``float``, ``boolean``.
+        By name of the type, its attributes and their types: ``string``, ``time``, ``integer``, ``float``, ``boolean``.
     notes
         What a reader repaired or dropped.
     """
@@ -65,10 +65,10 @@ class ObjectLog:
 
 
 def flatten(log: ObjectLog, object_type: str | None = None) -> EventLog:
-    """Return the log that objects of one type see: a case an object, a step an event of it.
+    """Return the log of the objects of one type: each object is a case, each of its events a step.
 
-    An event of several such objects becomes a step of each; one of none is left out; ``notes`` count both. The cases
-    have the object's attributes, with their last values; the steps those of the event, and its number as
+    An event of several such objects becomes a step of each; an event without one is left out; ``notes`` count both. The
+    cases have the object's attributes, with their last values; the steps those of the event, and its number as
     ``ocel:eid``.
 
     Parameters
@@ -76,7 +76,7 @@ def flatten(log: ObjectLog, object_type: str | None = None) -> EventLog:
     log
         Object-centric.
     object_type
-        May be left out where events have objects of one type only.
+        May be left out if events have objects of one type only.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def _chosen(log: ObjectLog, used: pd.Series, object_type: str | None) -> str:
 
 
 def _wide(values: pd.DataFrame, key: str, types: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
-    """Return a row a key, a column an attribute, typed where all types agree."""
+    """Return one row per key, one column per attribute, typed where all types agree."""
     kinds: dict[str, set[str]] = {}
     for attributes in types.values():
         for name, kind in attributes.items():

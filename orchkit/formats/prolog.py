@@ -66,7 +66,7 @@ def body(pieces: Iterable[bytes], path: Path) -> Iterator[bytes]:
 
 
 def _first_trace(head: bytes, path: Path) -> int | None:
-    """Return the byte that the first trace begins at, None where there is none, or the text is not in UTF-8.
+    """Return the byte that the first trace begins at, None if there is none, or the text is not in UTF-8.
 
     What a log says of itself can be megabytes of nested attributes: expat reads up to the log's own tag, and the rest
     only where something might look like a trace and be none.

@@ -21,7 +21,7 @@ def set_apart(frame: pd.DataFrame, named: Container[str], notes: list[str]) -> p
     Parameters
     ----------
     frame
-        A row an event, under the names of XES or of a log.
+        One row per event, under the names of XES or of a log.
     named
         The columns of a log that the user has named: what is in them is not set apart, but an error.
     notes

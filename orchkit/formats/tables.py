@@ -54,7 +54,7 @@ def named(
     Parameters
     ----------
     frame
-        A row an event or a step.
+        One row per event or step.
     columns
         From the names of a log (``case_id``, ``activity``, ``completed``, …) to those of the frame; the rest is
         guessed from usual names.

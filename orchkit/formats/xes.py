@@ -32,7 +32,7 @@ _NESTED = frozenset({*_VALUES, "list", "container", "values"})
 
 
 def read_events(path: Path, timezone: str | None = None) -> tuple[pd.DataFrame, list[str]]:
-    """Return a row an event under XES's names, the attributes of traces as ``case:…``, and what was repaired.
+    """Return one row per event under XES's names, the attributes of traces as ``case:…``, and what was repaired.
 
     Plain logs are read by their segments (see `orchkit.formats.segments`), all others by expat. Neither resolves an
     entity: a document type is refused. Times without a zone are of ``timezone``, else UTC.

@@ -42,7 +42,7 @@ _SEVERITIES = ("info", "warning", "critical")
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A condition on the workflow's metrics, such as ``failure_rate > 10%``, over a window.
+    """An alert: a condition on the workflow's metrics over a window, such as ``failure_rate > 10%``.
 
     ``window`` is a duration, kept in seconds; ``severity`` is ``info``, ``warning`` or ``critical``.
     """
@@ -78,7 +78,7 @@ class Workflow:
     Parameters
     ----------
     name, version
-        The author's.
+        Given by the author.
     nodes, flows
         The two tables. Names of nodes are unique in the whole workflow, scopes included.
     description
@@ -161,12 +161,12 @@ class Workflow:
         return f"<Workflow {self.name!r} version {self.version}: {len(self._index)} nodes, digest {self.digest}>"
 
     def node(self, name: str) -> Node:
-        """Return the node of a name, in whatever scope it is.
+        """Return the node with this name, in any scope.
 
         Raises
         ------
         WorkflowError
-            No such node.
+            There is no such node.
         """
         try:
             return self._index[name]
@@ -200,7 +200,7 @@ class Workflow:
 
     @classmethod
     def from_record(cls, record: Record) -> Workflow:
-        """Return the workflow of a canonical form.
+        """Return the workflow that a canonical form defines.
 
         Raises
         ------
@@ -254,7 +254,7 @@ class Workflow:
 
     @classmethod
     def from_json(cls, text: str) -> Workflow:
-        """Return the workflow of a canonical form as text.
+        """Return the workflow that the text of a canonical form defines.
 
         Raises
         ------
@@ -272,7 +272,7 @@ class Workflow:
         return cls.from_record(record)
 
     def to_frames(self) -> Frames:
-        """Return the two tables: a row a node, a row a flow; see `Frames` for the columns.
+        """Return the two tables: one row per node, one row per flow; see `Frames` for the columns.
 
         Examples
         --------
@@ -292,7 +292,7 @@ class Workflow:
         name: str | None = None,
         **values: Any,  # noqa: ANN401 -- the constructor's
     ) -> Workflow:
-        """Return the workflow of two tables.
+        """Return the workflow that two tables define.
 
         Parameters
         ----------
@@ -328,7 +328,7 @@ class Workflow:
 
     @classmethod
     def from_graph(cls, graph: nx.Graph[Any], name: str | None = None, **values: Any) -> Workflow:  # noqa: ANN401
-        """Return the workflow of a directed graph: of `graph`, or made by hand.
+        """Return the workflow that a directed graph defines: that of `graph`, or one made by hand.
 
         A node without ``kind`` is a task; edges need no attribute.
 

@@ -33,7 +33,7 @@ def read_workflow(source: str | Path) -> Workflow:
     source
         A path; or the text itself, where it has a line break or begins with a brace. A file whose name ends with
         ``.json`` holds the canonical form (`Workflow.to_json`). A called workflow that the file does not hold is
-        read from ``<its name>.yaml`` beside it, where there is one.
+        read from ``<its name>.yaml`` beside it, if there is one.
 
     Raises
     ------

@@ -86,9 +86,9 @@ def task(  # noqa: PLR0913 -- a task says much, each by name
     role
         Who may do it.
     retry
-        Instead of the workflow's.
+        A retry policy instead of the workflow's.
     deadline, heartbeat
-        Of all attempts; between two signs of life.
+        The longest time for all attempts together; the longest time between two heartbeats of the handler.
     retry_on, fail_on
         Names of exceptions, or HTTP codes, that are transient or permanent here.
     idempotency_key
@@ -226,15 +226,15 @@ def for_each(  # noqa: PLR0913 -- a loop says much, each by name
     items
         An expression that gives a list.
     steps
-        What is done with an item.
+        What is done with each item.
     item
-        Variable that holds it.
+        The variable that holds it.
     name
         Of the node.
     concurrency
-        Items at once.
+        How many items at once.
     continue_when, exit_when
-        Expressions: skip the item; begin no more.
+        Expressions: if one holds, skip the item, or begin no more items.
     tolerated_failures
         How many items may fail: a count, or a share such as ``"10%"``.
     nodes, flows
@@ -264,7 +264,7 @@ def repeat_while(
     flows: Flows = (),
     **outcome: Unpack[Outcome],
 ) -> Step:
-    """Return a scope that runs as long as the condition holds, asked before each pass."""
+    """Return a scope that is repeated as long as the condition holds; it is evaluated before each pass."""
     values = {"name": name, "condition": parse(condition).text, "max_iterations": max_iterations}
     return scope_of(While, "repeat_while", values, inside_of(steps, nodes, flows), outcome)
 
@@ -276,7 +276,7 @@ def call(
     inputs: Mapping[str, Any] | None = None,
     **outcome: Unpack[Outcome],
 ) -> Step:
-    """Return a call of another workflow: its name, or its definition, which is then embedded."""
+    """Return a call of another workflow, given by its name, or by its definition, which is then embedded."""
     called = workflow if isinstance(workflow, str) else workflow.name
     values = {"name": name or called, "workflow": called, "inputs": copy.deepcopy(dict(inputs or {}))}
     step = step_of(f"call {called!r}", Call, values, outcome)
@@ -365,7 +365,7 @@ def workflow(  # noqa: PLR0913 -- a workflow says much, each by name
     Parameters
     ----------
     name, version, description
-        The author's.
+        Given by the author.
     steps
         Blocks, in sequence.
     nodes, flows

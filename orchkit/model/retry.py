@@ -47,7 +47,7 @@ class Retry:
     initial_delay, max_delay
         Durations; kept in seconds. ``initial_delay="0s"`` with ``multiplier=1`` is the immediate retry.
     multiplier
-        What each delay is longer than the last one, at least 1.
+        How many times longer each delay is than the one before, at least 1.
     jitter
         Share of the delay, between 0 and 1.
 

@@ -46,23 +46,23 @@ class Schedule:
     Parameters
     ----------
     name
-        Of the schedule; the case of a run is ``name@moment``.
+        The name of the schedule; the case of a run is ``name@moment``.
     cron
-        Five fields (minute, hour, day, month, weekday), or six with seconds before them. In a time zone with daylight
-        saving, as Debian's cron: what falls into the hour that is left out is due right after it, what falls into the
-        hour that comes twice is due once, unless minute or hour is ``*``.
+        Five fields (minute, hour, day, month, weekday), or six with seconds before them. With daylight saving time it
+        is as in Debian's cron: what falls into the hour that is skipped in spring is due right after it, and what falls
+        into the hour that comes twice in autumn is due once, unless minute or hour is ``*``.
     every
-        An interval instead, from ``first`` on; kept in seconds.
+        Instead of ``cron``: an interval, from ``first`` on; kept in seconds.
     time_zone
         IANA name, for ``cron``.
     overlap, catch_up
-        What happens when the last run still goes on, and with what was due while nobody was there.
+        What to do when the last run is still under way, and with what was due while no engine was there.
     jitter
-        Each start is put off by up to this, evenly; always by the same for the same moment. Kept in seconds.
+        Each start is delayed by a random time up to this, always the same for the same moment. Kept in seconds.
     first, until
         The moments between which runs are due, seconds since the epoch or ISO 8601 with its offset.
     inputs
-        Of the runs; templates that see ``schedule.name`` and ``schedule.due``.
+        The inputs of the runs; templates may read ``schedule.name`` and ``schedule.due``.
 
     Raises
     ------

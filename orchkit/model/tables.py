@@ -46,11 +46,11 @@ class Frames:
     Attributes
     ----------
     nodes
-        A row a node: ``node`` (its name), ``kind``, ``scope`` (the scope that it is in; none at the top),
+        One row per node: ``node`` (its name), ``kind``, ``scope`` (the scope that it is in; none at the top),
         ``description``, ``executor``, ``role``, ``timeout_s``, ``output``, ``settings`` (the executor's, a dict) and
         ``options`` (all else that differs from its default, a dict by field of the node).
     flows
-        A row a flow: ``source``, ``target``, ``condition``, ``kind`` (normal, error or timeout), ``scope``.
+        One row per flow: ``source``, ``target``, ``condition``, ``kind`` (normal, error or timeout), ``scope``.
     """
 
     nodes: pd.DataFrame

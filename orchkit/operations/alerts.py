@@ -23,12 +23,12 @@ _COLUMNS = ["alert", "severity", "workflow", "condition", "fired", "resolved", "
 
 
 def backtest(alerts: Workflow | Iterable[Alert], log: EventLog) -> pd.DataFrame:
-    """Return when alerts would have fired on a log, a row an episode, in order of time.
+    """Return when alerts would have fired on a log: one row per episode, in order of time.
 
     Parameters
     ----------
     alerts
-        Alerts, or a workflow, for its own on its own cases.
+        Alerts; or a workflow, for its own alerts on its own cases.
     log
         A history, a simulation or a file.
 
@@ -75,12 +75,12 @@ def backtest(alerts: Workflow | Iterable[Alert], log: EventLog) -> pd.DataFrame:
 
 
 def evaluate(alerts: Workflow | Iterable[Alert], log: EventLog, at: datetime | None = None) -> pd.DataFrame:
-    """Return whether alerts hold at a moment, a row an alert.
+    """Return whether alerts hold at a moment, one row per alert.
 
     Parameters
     ----------
     alerts
-        Alerts, or a workflow, for its own on its own cases.
+        Alerts; or a workflow, for its own alerts on its own cases.
     log
         What is known up to the moment, such as ``engine.log()``.
     at
@@ -89,7 +89,7 @@ def evaluate(alerts: Workflow | Iterable[Alert], log: EventLog, at: datetime | N
     Returns
     -------
     DataFrame
-        ``alert, severity, workflow, condition, value`` (missing where there is none), ``holds``.
+        ``alert, severity, workflow, condition, value`` (missing if there is none), ``holds``.
 
     Examples
     --------

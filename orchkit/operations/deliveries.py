@@ -91,21 +91,21 @@ class _Line:
 
 
 def webhooks(engine: Engine, told: Iterable[Webhook] = (), *, live: bool = True) -> Webhooks:
-    """Tell webhooks what happens on an engine, while its runs go on.
+    """Send to webhooks what happens in an engine, while its runs go on.
 
     Parameters
     ----------
     engine
-        Whose runs and alerts are told of.
+        The engine whose runs and alerts are told of.
     told
-        Webhooks that are there from now on; those that were added before are too.
+        Webhooks to add; those that were added before stay.
     live
-        Whether a thread sends what there is; else only `Webhooks.deliver` does.
+        Whether threads send messages as they arise; else only `Webhooks.deliver` does.
 
     Returns
     -------
     Webhooks
-        To be closed; a context manager. An engine has one of them: asked for again, it is the same.
+        Close it, or use it as a context manager. An engine has only one: asked for again, it is the same.
 
     Examples
     --------
@@ -157,19 +157,19 @@ class Webhooks:
     # Whom to tell ------------------------------------------------------------------
 
     def add(self, webhook: Webhook | str, *, by: str | None = None, **settings: Any) -> Webhook:  # noqa: ANN401
-        """Tell a webhook what happens from now on; one of the same name is changed and goes on where it was.
+        """Add a webhook, which is told what happens from now on; one with the same name is changed and continues.
 
         Parameters
         ----------
         webhook
-            A `Webhook`, or its URL; then ``settings`` are its others: ``events``, ``secret`` and the like.
+            A `Webhook`, or its URL, with the other fields as ``settings``: ``events``, ``secret`` and the like.
         by
-            Who has decided it; the user of this machine where nobody is named.
+            Who has decided it; by default the user of this machine.
 
         Raises
         ------
         WorkflowError
-            A URL that is not to be posted to, an event that there is not.
+            The URL may not be posted to, or there is no such event.
         SecretError
             The engine was given no secret of that name.
         """
@@ -188,12 +188,12 @@ class Webhooks:
         return found
 
     def remove(self, name: str, *, by: str | None = None) -> None:
-        """Tell a webhook nothing more; what it was not told yet is let go.
+        """Remove a webhook; messages that it was not sent yet are dropped.
 
         Raises
         ------
         WorkflowError
-            There is none of that name.
+            There is no webhook with that name.
         """
         with self._lock:
             self._line(name)
@@ -201,7 +201,7 @@ class Webhooks:
             self._shut(self._lines.pop(name))
 
     def listed(self) -> pd.DataFrame:
-        """Return a row a webhook.
+        """Return one row per webhook.
 
         Returns
         -------
@@ -223,7 +223,7 @@ class Webhooks:
     # What came of it ---------------------------------------------------------------
 
     def deliveries(self, limit: int = 1_000) -> pd.DataFrame:
-        """Return a row an attempt or decision, the newest first.
+        """Return one row per attempt or decision, the newest first.
 
         Returns
         -------
@@ -234,12 +234,12 @@ class Webhooks:
         return self._engine.sql(f"{_ATTEMPTS} LIMIT {int(limit)}")[_COLUMNS]
 
     def dead_letters(self) -> pd.DataFrame:
-        """Return a row a message that was given up and waits for a decision; the columns of `deliveries`."""
+        """Return one row per message that was given up and waits for a decision; columns as in `deliveries`."""
         found = self._engine.sql(f"SELECT * FROM ({_LAST}) WHERE status = 'DEAD_LETTERED' ORDER BY seq")  # noqa: S608
         return found[_COLUMNS]
 
     def replay(self, messages: str | Iterable[str], *, by: str | None = None, reason: str | None = None) -> int:
-        """Send dead letters again, with all their attempts, under the ids that they had; return how many.
+        """Send dead letters again, under the same ids and with all attempts anew; return how many.
 
         Raises
         ------
@@ -282,7 +282,7 @@ class Webhooks:
     # Sending -----------------------------------------------------------------------
 
     def deliver(self) -> pd.DataFrame:
-        """Send all that is due now, wait for what comes of it, and return it; the columns of `deliveries`."""
+        """Send all that is due now, wait for the outcomes, and return them; columns as in `deliveries`."""
         before, flying = self._engine.last_seq(), True
         while flying:
             flying = bool(concurrent.futures.wait(self._dispatch()).done)
@@ -434,7 +434,7 @@ class Webhooks:
         return max(0.0, min([due - self._engine.now for due in dues], default=_LONGEST_S))
 
     def close(self) -> None:
-        """Tell nothing more; who is being told is waited for a few seconds. What is left is told the next time."""
+        """Stop sending, after a few seconds for what is under way. What is left is sent the next time."""
         with _opening:
             self.holders -= 1
             if self.holders > 0 or self._stop.is_set():

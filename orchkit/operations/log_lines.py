@@ -42,7 +42,7 @@ def log_lines(source: HistoryReader, *, after: int = 0) -> Iterator[str]:
     str
         An object with the keys ``workflow_id, step, status, duration_ms, timestamp`` first (the workflow's name, the
         node's, the outcome, whole milliseconds or null, ISO 8601 in UTC), then ``seq, run_id, case_id, step_id, kind,
-        attempt`` and, where there are any, ``error_class, error_type, error_message, trace_id, span_id``.
+        attempt`` and, if there are any, ``error_class, error_type, error_message, trace_id, span_id``.
 
     Examples
     --------

@@ -23,7 +23,7 @@ class NotebookRun:
     Attributes
     ----------
     output
-        The file with what its cells show.
+        The notebook's file with the outputs of its cells.
     result
         The last JSON that a cell displayed, or None.
     run
@@ -43,14 +43,14 @@ def run_notebook(
     engine: Engine | None = None,
     case_id: str | None = None,
 ) -> NotebookRun:
-    """Run a notebook with parameters, and return what it gave.
+    """Run a notebook with parameters, and return its result.
 
     Parameters
     ----------
     path
         The notebook. It is not changed.
     output
-        Where it is written with what its cells show; beside it, with ``-run`` after its name, where none is given.
+        Where to write the notebook with its outputs; by default beside it, with ``-run`` after its name.
     parameters
         Values for the cell with the tag ``parameters``. One that the notebook does not have is refused before anything
         runs.
@@ -66,7 +66,7 @@ def run_notebook(
     PermanentError
         There is no such notebook, or a cell failed: the output has all up to there.
     RunFailed
-        The same, where an engine records it.
+        The same, if an engine records it.
     """
     source = Path(path)
     target = Path(output) if output is not None else source.with_name(f"{source.stem}-run.ipynb")

@@ -32,41 +32,41 @@ def consume(
     again: Duration = "30 s",
     patience: Duration | None = "10 s",
 ) -> Consumer:
-    """Take messages of a NATS server as events: they start runs, and go on with those that wait for them.
+    """Take messages of a NATS server as events: they start runs, and continue runs that wait for them.
 
-    A message is acknowledged once what it led to is durable, and counts once, by its header ``Nats-Msg-Id``, or else by
-    its place in the stream. What is no JSON, what a trigger cannot take, and what nobody takes, goes to the dead
-    messages after the last delivery: `Engine.dead_messages`, `Engine.replay_message`, `Engine.discard_message`.
+    A message is acknowledged once its effect is durable. It counts once, known by its header ``Nats-Msg-Id`` or else by
+    its place in the stream. A message that is not JSON is dead at once; one that a trigger cannot take, or that nothing
+    takes, is dead after the last delivery: `Engine.dead_messages`, `Engine.replay_message`, `Engine.discard_message`.
 
     Parameters
     ----------
     engine
-        Whose runs they start.
+        The engine whose runs they start or continue.
     url
         ``nats://host:port``; JetStream must be on (``nats-server -js``).
     subjects
-        Where to listen, besides the ``queue`` triggers of the deployed workflows; a mapping names the event of each,
-        which is that of the subject otherwise. Where no stream keeps a subject, one is made.
+        Subjects to listen to, besides those of the ``queue`` triggers of deployed workflows. A mapping names the event
+        of each; otherwise the event has the subject's name. If no stream keeps a subject, one is made.
     group
-        Engines of one store's copies share the messages where they share the group; another group gets all of them.
+        Consumers of the same group share the messages; another group gets all of them, too.
     deliveries
         How often a message is tried before it is dead.
     again
-        After how long without an answer, such as when the engine was killed, a message comes again.
+        How long until a message comes again that was not acknowledged, for instance because the engine was killed.
     patience
-        How long to wait for the server now; None for not at all, and to connect when it is there.
+        How long to wait for the server now; None: do not wait, and connect as soon as it is there.
 
     Returns
     -------
     Consumer
-        To be closed before the engine is; a context manager.
+        Close it before the engine, or use it as a context manager.
 
     Raises
     ------
     ConnectionError
         No server within ``patience``.
     InputError
-        No such address or subject.
+        The address or a subject is not valid.
     MissingExtraError
         FastStream is not installed: the extra ``queues``.
     """
@@ -86,7 +86,7 @@ def consume(
 
 
 class Consumer:
-    """Messages that are being taken; see `consume`.
+    """A consumer of messages; see `consume`.
 
     Attributes
     ----------
@@ -108,21 +108,21 @@ class Consumer:
 
     @property
     def subjects(self) -> dict[str, str]:
-        """Where it listens, each with the event that its messages are."""
+        """The subjects that it listens to, each with the name of the event that its messages become."""
         return {**self._engine.subjects, **self._named}
 
     @property
     def is_connected(self) -> bool:
-        """Whether the server is there now."""
+        """Whether it is connected to the server now."""
         return self._broker.is_connected
 
     def pending(self) -> int:
-        """Return how many messages are there that have not been acknowledged.
+        """Return how many messages have not been acknowledged yet.
 
         Raises
         ------
         ConnectionError, TimeoutError
-            The server is not there.
+            The server cannot be reached.
         """
         return self._broker.call(self._pending(), _STOP_S)
 
@@ -132,12 +132,12 @@ class Consumer:
         return sum((each.num_pending or 0) + (each.num_ack_pending or 0) for each in told)
 
     def wait(self, timeout: Duration = "1 min") -> None:
-        """Wait until all messages that are there have been acknowledged.
+        """Wait until all messages on the server have been acknowledged.
 
         Raises
         ------
         TimeoutError
-            Some have not been, such as those that nobody takes yet.
+            Some have not been in time, such as messages that no run takes yet.
         """
         timeout_s = seconds(timeout)
         self._broker.call(self._emptied(), timeout_s)
@@ -147,7 +147,7 @@ class Consumer:
             await asyncio.sleep(_POLL_S)
 
     def close(self) -> None:
-        """Stop listening; what is not acknowledged comes again when somebody listens."""
+        """Stop listening; messages not acknowledged come again once somebody listens."""
         if not self._is_closed:
             self._is_closed = True
             self._broker.close()

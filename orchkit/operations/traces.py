@@ -63,7 +63,7 @@ class Trace:
 
     @property
     def node_statuses(self) -> Mapping[str, str]:
-        """How each run is."""
+        """The status of each run."""
         return dict(zip(self._names().values(), self.runs["status"], strict=True))
 
     def _names(self) -> dict[str, str]:
@@ -84,19 +84,19 @@ class Trace:
 
 
 def trace(engine: Engine, of: Run | str) -> Trace:
-    """Return the chain of runs of a trace, across the workflows that call each other or know each other's events.
+    """Return the runs of a trace: runs of any workflows that called each other, or led to each other by events.
 
     Parameters
     ----------
     engine
         Where the runs are.
     of
-        A trace's id, or a run of it, or its id.
+        The id of a trace; or a run of it, or that run's id.
 
     Raises
     ------
     RunNotFound
-        No run has it.
+        There is no such trace or run.
 
     Examples
     --------

@@ -164,7 +164,7 @@ def tracing(
     Parameters
     ----------
     engine
-        Whose runs.
+        The engine whose runs are exported.
     endpoint
         Such as ``http://localhost:4318/v1/traces``; by default as OpenTelemetry's variables of the environment say.
     every
@@ -177,7 +177,7 @@ def tracing(
     Returns
     -------
     Tracing
-        To be closed; a context manager. It goes on where the last one on this store had come to.
+        Close it, or use it as a context manager. It continues where the last one on this store ended.
 
     Raises
     ------

@@ -22,7 +22,7 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Diff:
-    """What differs between two versions; true where something does. It draws itself, with a sign before each change.
+    """The differences between two versions; true if there are any. It draws itself, with a sign before each change.
 
     Attributes
     ----------

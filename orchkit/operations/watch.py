@@ -81,22 +81,23 @@ def watch(
     Parameters
     ----------
     engine
-        Whose runs are watched.
+        The engine whose runs are watched.
     workflows
         Whose alerts count; by default the current version of each workflow in the store.
     every
-        How often; None for only when `Watch.check` is called.
+        How often to evaluate them; None for only when `Watch.check` is called.
     hold
         How long a condition must hold before its alert fires; it is pending until then.
     channels
         Where to send: webhooks' addresses, URLs of Apprise (extra ``alerts``), functions of title, text and document.
     secret
-        Signs what goes to webhooks, as Standard Webhooks has it; see `orchkit.operations.signatures`.
+        The secret that signs messages to webhooks, as Standard Webhooks defines it; see
+        `orchkit.operations.signatures`.
 
     Returns
     -------
     Watch
-        To be closed; a context manager.
+        Close it, or use it as a context manager.
 
     Examples
     --------
@@ -118,7 +119,7 @@ def watch(
 
 
 class Watch:
-    """Alerts that are watched; see `watch`. Each change is in the history, so that a restart repeats nothing."""
+    """Watches alerts; see `watch`. Each change is in the history, so that a restart repeats no message."""
 
     def __init__(
         self,
@@ -146,7 +147,7 @@ class Watch:
     # Looking -----------------------------------------------------------------------
 
     def check(self) -> pd.DataFrame:
-        """Evaluate now, and return the alerts that fire or are resolved since the last time, a row a change.
+        """Evaluate now, and return the alerts that began to fire or were resolved since the last time, one row each.
 
         Returns
         -------
@@ -171,7 +172,7 @@ class Watch:
         return pd.DataFrame(rows, columns=columns)
 
     def states(self) -> pd.DataFrame:
-        """Return a row an alert that is pending or firing, or was.
+        """Return one row per alert that is, or was, pending or firing.
 
         Returns
         -------
@@ -192,11 +193,11 @@ class Watch:
 
     @property
     def unsent(self) -> int:
-        """Messages that could not be sent yet, or after five times were given up."""
+        """Messages that could not be sent yet, or were given up after five attempts."""
         return len(self._unsent) + self._lost
 
     def silence(self, alert: str, duration: Duration, reason: str, *, by: str | None = None) -> None:
-        """Send nothing about alerts for a while; their states go on.
+        """Send no messages about alerts for a while; they are still evaluated.
 
         Parameters
         ----------

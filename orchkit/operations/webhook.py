@@ -38,23 +38,24 @@ _PATIENT = Retry(max_attempts=6, initial_delay="5 s", max_delay="1 h", multiplie
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """Who is told of what.
+    """An address that is told of events, such as the end of a run.
 
     Parameters
     ----------
     url
-        Where to: ``https://…``; ``${systems.crm}`` and ``${secrets.path}`` in it are put in when it is sent.
+        Where to send: ``https://…``; ``${systems.crm}`` and ``${secrets.path}`` in it are filled in on sending.
     events
-        Patterns of what is told: ``run.*``, ``run.dead_lettered``, ``alert.firing``;
+        Patterns of the events that are sent: ``run.*``, ``run.dead_lettered``, ``alert.firing``;
         `orchkit.operations.webhook.EVENTS` lists all.
     secret
-        The name of the engine's secret that signs; several while it is changed, the new one first. None: not signed.
+        The name of the engine's secret that signs the messages; several while it is being changed, the new one first.
+        None: not signed.
     workflows
         Patterns of the workflows that count; all by default.
     name
-        Of its own; the URL without its scheme where none is given.
+        The name of the webhook; by default its URL without the scheme.
     retry
-        How often, and after how long, it is tried again; then the message is a dead letter.
+        How often, and after how long, to try again; after that the message is a dead letter.
     timeout
         How long to wait for an answer.
     public_only
@@ -101,18 +102,18 @@ class Webhook:
         return () if self.secret is None else (self.secret,) if isinstance(self.secret, str) else self.secret
 
     def takes(self, event: str, workflow: str) -> bool:
-        """Return whether it is told of an event of a workflow."""
+        """Return whether this event of this workflow is sent to it."""
         return any(fnmatchcase(event, pattern) for pattern in self.events) and any(
             fnmatchcase(workflow, pattern) for pattern in self.workflows
         )
 
     def to_settings(self) -> dict[str, Any]:
-        """Return what it is made of, JSON values."""
+        """Return its settings as JSON values."""
         return values_record(self)
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:
-        """Return the webhook of settings."""
+        """Return the webhook that has these settings."""
         known = [field.name for field in fields(cls)]
         for key in settings:
             if key not in known:

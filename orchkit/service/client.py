@@ -46,24 +46,24 @@ _AT_ONCE = 10_000
 
 
 def connect(url: str = "http://127.0.0.1:8321", token: str | None = None) -> Client:
-    """Reach an engine that `orchkit serve`, or `orchkit.Service`, lets others in to.
+    """Connect to an engine that `orchkit serve` or `orchkit.Service` makes available.
 
     Parameters
     ----------
     url
         Where the service is.
     token
-        What lets one in; by default what the environment has as ``ORCHKIT_TOKEN``.
+        The access token; by default the environment variable ``ORCHKIT_TOKEN``.
 
     Returns
     -------
     Client
-        With an engine's verbs; to be closed; a context manager.
+        It has an engine's methods. Close it, or use it as a context manager.
 
     Raises
     ------
     ServiceError
-        Nobody answers, or the token is not taken.
+        No service answers, or the token is refused.
 
     Examples
     --------
@@ -90,7 +90,7 @@ def connect(url: str = "http://127.0.0.1:8321", token: str | None = None) -> Cli
 
 
 class Client:
-    """An engine's verbs over HTTP; see `connect`. What it returns, and raises, is what `orchkit.Engine` does."""
+    """The methods of an engine over HTTP; see `connect`. They return and raise what those of `orchkit.Engine` do."""
 
     def __init__(self, connection: Connection) -> None:
         self._service = connection
@@ -116,7 +116,7 @@ class Client:
         Raises
         ------
         WorkflowError
-            There is no such workflow, or its current version is another one than that which was given.
+            There is no such workflow, or the given version is not its current one.
         InputError
             An input is missing, unknown or of the wrong form.
         """
@@ -145,7 +145,7 @@ class Client:
     def run_many(
         self, workflow: Workflow | str, cases: pd.DataFrame, *, concurrency: int = 16, progress: bool = True
     ) -> pd.DataFrame:
-        """Run a case a row, and return a row a case, in the same order; see `orchkit.Engine.run_many`."""
+        """Run one case per row, and return one row per case, in the same order; see `orchkit.Engine.run_many`."""
         self._checked(workflow)
 
         def run(case: tuple[str, dict[str, Any]]) -> dict[str, Any]:
@@ -162,7 +162,7 @@ class Client:
         return outcome_frame(rows, self.run_outcomes)
 
     def run_outcomes(self, run_ids: Sequence[str]) -> pd.DataFrame:
-        """Return how runs stand, a row each."""
+        """Return the state of runs, one row each."""
         pages = [run_ids[begin : begin + _AT_ONCE] for begin in range(0, max(1, len(run_ids)), _AT_ONCE)]
         return pd.concat([self.sql(statements.RUN_OUTCOMES, [list(page), len(page)]) for page in pages])
 
@@ -181,19 +181,19 @@ class Client:
         return workflow.name
 
     def deploy(self, workflow: Workflow, *, by: str | None = None) -> None:  # noqa: ARG002 -- the token says who
-        """Make a version the current one of its workflow (role ``admin``); the service has its handlers."""
+        """Make a version the current one of its workflow (role ``admin``); the service must have its handlers."""
         headers = {"content-type": "application/yaml"}
         self._service.ask("PUT", "/v1/workflows", content=write_workflow(workflow).encode(), headers=headers)
 
     def current(self, workflow: str) -> Workflow:
-        """Return the version of a workflow that was deployed last, or else the one that a run was started with last."""
+        """Return the current version of a workflow: the one deployed last, or else the one last started."""
         told = self._service.json("GET", f"/v1/workflows/{_in_path(workflow)}")
         return Workflow.from_json(json.dumps(told["definition"]))
 
     # Reading -------------------------------------------------------------------
 
     def get(self, run_id: str) -> Run:
-        """Return the run of an id.
+        """Return the run with this id.
 
         Raises
         ------
@@ -223,7 +223,7 @@ class Client:
         return self._definitions[digest]
 
     def snapshot(self, run_id: str) -> Snapshot:
-        """Return what is durably known of a run."""
+        """Return the durable state of a run: its status, variables and error."""
         told = self._told(run_id)
         error = told["error"]
         failure = None
@@ -233,7 +233,7 @@ class Client:
         return Snapshot(RunStatus(told["status"]), told["variables"], failure)
 
     def runs(self, limit: int | None = 1_000) -> pd.DataFrame:
-        """Return a row a run, the newest first; see `orchkit.Engine.runs`."""
+        """Return one row per run, the newest first; see `orchkit.Engine.runs`."""
         return self.sql(statements.RUNS, [limit])
 
     def history(self, run_id: str) -> pd.DataFrame:
@@ -241,21 +241,21 @@ class Client:
         return self.sql(statements.HISTORY, [run_id, run_id])
 
     def steps(self, run_id: str) -> pd.DataFrame:
-        """Return the steps of a run, a row an attempt."""
+        """Return the steps of a run, one row per attempt."""
         return log_frames(self.sql, run_id=run_id).steps
 
     def log(self, workflow: Workflow | str | None = None, *, since: datetime | None = None) -> EventLog:
-        """Return the event log of all runs, or of one workflow's; ``since``: without the runs that ended before."""
+        """Return the event log of all runs, or of one workflow's; ``since`` leaves out runs that ended before it."""
         name = workflow.name if isinstance(workflow, Workflow) else workflow
         frames = log_frames(self.sql, workflow=name, since=since)
         return EventLog(frames.steps, frames.cases)
 
     def sql(self, query: str, parameters: Sequence[Any] | None = None) -> pd.DataFrame:
-        """Return the answer to a read-only query on the store, within the bounds of the service."""
+        """Return the answer to a read-only query on the store, within the limits of the service."""
         return self._service.frame(query, [_plain(value) for value in parameters or ()])
 
     def last_seq(self) -> int:
-        """Return the ``seq`` of the last row of the history; 0 where there is none."""
+        """Return the ``seq`` of the last row of the history; 0 if there is none."""
         return int(self.sql("SELECT coalesce(max(seq), 0) AS seq FROM history")["seq"].iloc[0])
 
     @property
@@ -269,7 +269,7 @@ class Client:
         Raises
         ------
         TimeoutError
-            It has not ended in time; it goes on.
+            The run has not ended in time; it continues.
         """
         deadline = None if timeout is None else time.monotonic() + seconds(timeout)
         pause_s = _FIRST_LOOK_S
@@ -296,7 +296,7 @@ class Client:
         self._act(f"/v1/runs/{_known(run)}/callbacks/fail", callback=callback, message=message)
 
     def cancel(self, run: Run | str, reason: str = "cancelled") -> None:
-        """Ask a run to end; sagas are compensated first."""
+        """Cancel a run; its sagas are compensated first."""
         self._act(f"/v1/runs/{_known(run)}/cancel", reason=reason)
 
     def publish(
@@ -307,7 +307,7 @@ class Client:
         message_id: str | None = None,
         traceparent: str | None = None,
     ) -> int:
-        """Send an event to every run that waits for it, start those that it starts, and return how many took it."""
+        """Send an event to the runs that wait for it, start the runs that it triggers, and return how many took it."""
         body = {"event": event, "payload": plain(payload), "message_id": message_id}
         headers = {} if traceparent is None else {"traceparent": traceparent}
         told = self._service.json("POST", "/v1/events", once=message_id is None, json=body, headers=headers)
@@ -320,7 +320,7 @@ class Client:
     # Dead letters ----------------------------------------------------------------
 
     def dead_letters(self, *, failed: bool = False) -> pd.DataFrame:
-        """Return a row a run that waits for a decision, the oldest first; see `orchkit.Engine.dead_letters`."""
+        """Return one row per run that waits for a decision, the oldest first; see `orchkit.Engine.dead_letters`."""
         return dead_letters(self, failed=failed)
 
     def failed_steps(self, statuses: Sequence[str]) -> FailedFrames:
@@ -337,12 +337,12 @@ class Client:
         by: str | None = None,
         reason: str | None = None,
     ) -> Run:
-        """Let a run that has failed, or is dead-lettered, go on under its own id; see `orchkit.Engine.retry`."""
+        """Continue a run that has failed or is dead-lettered, under the same id; see `orchkit.Engine.retry`."""
         body = {"variables": plain(dict(variables or {})), "from_start": from_start, "by": by or user()}
         return self._run(self._act(f"/v1/runs/{_known(run)}/retry", **body, reason=reason))
 
     def discard(self, run: Run | str, reason: str, *, by: str | None = None) -> None:
-        """Give a dead letter up: its run is FAILED from now on."""
+        """Give up a dead letter: its run becomes FAILED."""
         self._act(f"/v1/dead-letters/{_known(run)}/discard", reason=reason, by=by or user())
 
     def retry_many(
@@ -354,12 +354,12 @@ class Client:
         by: str | None = None,
         reason: str | None = None,
     ) -> pd.DataFrame:
-        """Let many runs go on; returns ``run_id, accepted, problem``, a row a run."""
+        """Continue many runs; returns ``run_id, accepted, problem``, one row per run."""
         body = {"variables": plain(dict(variables or {})), "from_start": from_start, "reason": reason}
         return self._decide_many("retry", runs, by=by or user(), **body)
 
     def discard_many(self, runs: Iterable[Run | str], reason: str, *, by: str | None = None) -> pd.DataFrame:
-        """Give many dead letters up; returns ``run_id, accepted, problem``, a row a run."""
+        """Give up many dead letters; returns ``run_id, accepted, problem``, one row per run."""
         return self._decide_many("discard", runs, reason=reason, by=by or user())
 
     def _decide_many(self, what: str, runs: Iterable[Run | str], **body: Any) -> pd.DataFrame:  # noqa: ANN401
@@ -372,7 +372,7 @@ class Client:
     # Work items ------------------------------------------------------------------
 
     def work_items(self, role: str | None = None, *, by: str | None = None) -> pd.DataFrame:
-        """Return a row a work item that is open, the oldest first, at most 1,000; see `orchkit.Engine.work_items`."""
+        """Return one row per open work item, the oldest first, at most 1,000; see `orchkit.Engine.work_items`."""
         wanted = {name: value for name, value in (("role", role), ("by", by)) if value is not None}
         told = self._service.json("GET", "/v1/work-items", params={**wanted, "limit": _MOST_ITEMS})
         frame = pd.DataFrame(told["items"], columns=ITEM_COLUMNS)
@@ -381,7 +381,7 @@ class Client:
         return frame
 
     def claim(self, item_id: str, *, by: str, roles: Iterable[str] | None = None) -> None:
-        """Take a work item; who comes second is refused with `orchkit.WorkItemTaken`. See `orchkit.Engine.claim`."""
+        """Claim a work item; whoever comes second gets `orchkit.WorkItemTaken`. See `orchkit.Engine.claim`."""
         self._act(f"{_item(item_id)}/claim", by=by, roles=roles_of(roles))
 
     def release(self, item_id: str, *, by: str) -> None:
@@ -396,7 +396,7 @@ class Client:
         by: str,
         roles: Iterable[str] | None = None,
     ) -> None:
-        """Complete a work item with what its form asks for, JSON values; the run goes on."""
+        """Complete a work item with what its form asks for (JSON values); the run continues."""
         self._act(f"{_item(item_id)}/complete", data=plain(data), by=by, roles=roles_of(roles))
 
     def reject(self, item_id: str, reason: str, *, by: str, roles: Iterable[str] | None = None) -> None:
@@ -414,22 +414,22 @@ class Client:
         return found
 
     def schedules(self) -> pd.DataFrame:
-        """Return a row a schedule; see `orchkit.Engine.schedules`."""
+        """Return one row per schedule; see `orchkit.Engine.schedules`."""
         told = self._service.json("GET", "/v1/schedules")["schedules"]
         names = ("schedule", "workflow", "version", "when", "overlap", "catch_up", "paused", "last", "next")
         frame = pd.DataFrame(told, columns=[*names, "running", "queued"])
         return _with_moments(frame, "last", "next")
 
     def pause_schedule(self, name: str) -> None:
-        """Start nothing by a schedule until it is resumed."""
+        """Pause a schedule: it starts no runs until it is resumed."""
         self._act(f"/v1/schedules/{_in_path(name)}/pause")
 
     def resume_schedule(self, name: str) -> None:
-        """Let a schedule go on from now."""
+        """Resume a schedule from now on."""
         self._act(f"/v1/schedules/{_in_path(name)}/resume")
 
     def unschedule(self, name: str) -> None:
-        """Delete a schedule; its runs go on."""
+        """Delete a schedule; runs that it started continue."""
         self._service.ask("DELETE", f"/v1/schedules/{_in_path(name)}", once=True)
 
     def trigger(self, name: str) -> None:
@@ -437,14 +437,14 @@ class Client:
         self._act(f"/v1/schedules/{_in_path(name)}/trigger")
 
     def alerts(self, *, check: bool = False) -> pd.DataFrame:
-        """Return the alerts that the service watches, a row each, after looking again where asked to; see `Watch`."""
+        """Return the alerts that the service watches, one row each; ``check`` evaluates them first. See `Watch`."""
         method, path = ("POST", "/v1/alerts/check") if check else ("GET", "/v1/alerts")
         names = ["alert", "workflow", "severity", "condition", "state", "value", "since", "silenced_until"]
         frame = pd.DataFrame(self._service.json(method, path)["alerts"], columns=names)
         return _with_moments(frame, "since", "silenced_until")
 
     def silence(self, alert: str, duration: str, reason: str, *, by: str | None = None) -> None:
-        """Send nothing about alerts for a while; see `orchkit.Watch.silence`."""
+        """Send no messages about alerts for a while; see `orchkit.Watch.silence`."""
         self._act("/v1/alerts/silence", alert=alert, duration=duration, reason=reason, by=by or user())
 
     # Lifetime ------------------------------------------------------------------------

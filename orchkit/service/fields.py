@@ -40,7 +40,7 @@ RunId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 Span = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,6} ?(s|min|h|d|seconds|minutes|hours|days)$")]
 # A moment is written out: numbers are not taken for seconds.
 Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
-By = Annotated[Name | None, Field(description="Who has decided it; the token's name where nobody is named.")]
+By = Annotated[Name | None, Field(description="Who has decided it; the token's name if nobody is named.")]
 Roles = Annotated[
     list[Name] | None,
     Field(

@@ -42,7 +42,7 @@ def workflows_in(folder: Path) -> dict[str, Workflow]:
 
 
 def handlers_in(folder: Path) -> ModuleType | None:
-    """Return the module ``handlers.py`` of a folder, or None where there is none.
+    """Return the module ``handlers.py`` of a folder, or None if there is none.
 
     Raises
     ------

@@ -14,24 +14,24 @@ _MOST_BUCKETS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much the service does for whoever asks.
+    """What the service allows its clients.
 
     Attributes
     ----------
     body_bytes
-        Of a request, at most.
+        The largest body of a request, in bytes.
     body_s
-        How long to wait for each part of it.
+        How long to wait for each part of a body.
     requests_per_s, burst
-        Of a token: on the long run, and at once.
+        Requests with one token: in the long run, and at once.
     strangers_per_s, strangers_burst
-        Of an address that gives no token, or a wrong one.
+        The same for an address that sends no token, or a wrong one.
     sql_s, sql_rows, sql_bytes
-        Of an answer to a query: time, rows, bytes.
+        The most time, rows and bytes that the answer to a query may take.
     queries, waiting
         Queries and figures: how many at once, and how many more may wait.
     streams
-        Of the history, at once.
+        How many streams of the history at once.
     """
 
     body_bytes: int = 1 << 20

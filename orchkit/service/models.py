@@ -319,7 +319,7 @@ class Decision(Told):
 
 
 class Decisions(Told):
-    """What came of it, a row a run."""
+    """What came of it, one row per run."""
 
     decisions: list[Decision]
 

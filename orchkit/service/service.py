@@ -33,38 +33,38 @@ _GRACE_S = 5
 
 
 class Service:
-    """An engine that others reach over HTTP.
+    """Lets others reach an engine over HTTP.
 
     Parameters
     ----------
     store
-        The DuckDB file, made where there is none; or an engine, which is then left open when the service is closed.
+        The DuckDB file, created if it does not exist; or an engine, which stays open when the service is closed.
     workflows
         A folder: its ``*.yaml`` are deployed, its ``handlers.py`` has the functions of their Python tasks.
     handlers
-        These functions, where they are elsewhere.
+        The functions of Python tasks, if they are elsewhere.
     host, port
-        Where to listen: loopback by default; port 0 for any that is free.
+        Where to listen: loopback by default; port 0 takes any that is free.
     allow_remote
         Whether ``host`` may be another address than loopback. The connection is not encrypted: put a proxy with TLS
         before it.
     allow_hosts
-        More names that it answers to, such as that of the proxy.
+        More host names that it answers to, such as that of the proxy.
     limits
-        How much it does for whoever asks.
+        What it allows its clients.
     deploys
         Whether workflows may be deployed over HTTP, by those who have the role ``admin``.
     log
-        Where lines of JSON about what was refused go; standard error by default.
+        Where it writes a line of JSON about each request that it refuses; standard error by default.
     **settings
-        Of `orchkit.Engine`: ``systems``, ``secrets``, ``limits`` as ``engine_limits``, ``executors``.
+        Passed on to `orchkit.Engine`: ``systems``, ``secrets``, ``limits`` as ``engine_limits``, ``executors``.
 
     Attributes
     ----------
     url
-        Where it is.
+        Its address.
     token
-        An admin's, made where the store has none; else None. It is told here only, once.
+        The token of an admin, made if the store has none; else None. It is shown only here, once.
 
     Raises
     ------
@@ -148,7 +148,7 @@ class Service:
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """Its address."""
         return self._url
 
     def _serve(self) -> None:
@@ -173,7 +173,7 @@ class Service:
         self.backend.journal.write("stopped", url=self._url)
 
     def close(self) -> None:
-        """Take no more requests, end those that go on within a few seconds, and close what was opened here."""
+        """Take no more requests, let those under way end within a few seconds, and close what was opened here."""
         self._closing.close()
 
     def __enter__(self) -> Self:

@@ -22,7 +22,7 @@ the rules of `orchkit.machine`. What comes out is an `EventLog` like any other, 
     where a branch stands when no item is left for it. What goes on from one join to the next one counts from the
     first. A case that ends with a join waits for nothing more.
 
-**Who was there.** ``log.availability`` has a row a resource and replication: ``replication, role, resource,
+**Who was there.** ``log.availability`` has one row per resource and replication: ``replication, role, resource,
 resource_count`` (of the role), ``available_s`` and ``busy_s`` (on duty and at work, on any case), ``period_s`` and
 ``until`` (how long and until when: all that was simulated, but for the warm-up), ``cost_per_hour, cost_per_step``.
 

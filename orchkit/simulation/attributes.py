@@ -56,11 +56,11 @@ def attributes_of(table: pd.DataFrame | EventLog) -> dict[str, Distribution]:
     Parameters
     ----------
     table
-        A row a case, a column an attribute (``order.country``); or a log, whose cases have attributes.
+        One row per case, one column per attribute (``order.country``); or a log, whose cases have attributes.
 
     Notes
     -----
-    Columns of tables are drawn together, so that what goes together in the table does so in the simulation.
+    The columns of a table are drawn together, so that what goes together in the table also does in the simulation.
 
     Examples
     --------

@@ -21,17 +21,17 @@ _DAY_MIN = 24 * 60
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """Hours of duty in a week, but for holidays and absences.
+    """Working hours by weekday, with holidays and absences.
 
     Parameters
     ----------
     week
-        By day or days (``"mon"``, ``"mon-fri"``, ``"sat,sun"``) the spans of duty: ``"09:00-12:00"`` or a list of
-        them. A span that ends at or before its start goes on into the next day.
+        The hours on duty by day or days (``"mon"``, ``"mon-fri"``, ``"sat,sun"``): a span such as ``"09:00-12:00"``, or
+        a list of spans. A span that ends at or before its start continues into the next day.
     holidays
         Days off, as dates or ISO text.
     absences
-        Pairs of moments (aware, or in the calendar's zone) between which nobody is there.
+        Pairs of times between which nobody is on duty; in the calendar's zone, if they have none.
     timezone
         The zone of the hours, such as ``"Europe/Berlin"``.
 
@@ -88,13 +88,13 @@ class Calendar:
 
     @property
     def hours_per_week(self) -> float:
-        """Hours of duty in a week without holidays."""
+        """Hours on duty in a week without holidays."""
         spans = _merged((day * _DAY_MIN + begin, day * _DAY_MIN + end) for day, begin, end in self.spans)
         minutes: int = sum(end - begin for begin, end in spans)
         return minutes / 60
 
     def intervals(self, begin: datetime, end: datetime) -> list[tuple[datetime, datetime]]:
-        """Return the times of duty that overlap a period, in UTC, in order, none touching another.
+        """Return the times on duty that overlap a period: in UTC, in order, adjacent ones merged.
 
         Examples
         --------

@@ -65,7 +65,7 @@ _COMPOSED = ("by_attribute", "by_resource", "by_previous")
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """A family and its parameters; see the builders (`exponential`, `triangular` …) for how each is written.
+    """A probability distribution: a family and its parameters. Builders such as `exponential` make one.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ class Distribution:
     parameters
         In the order of ``FAMILIES``; durations in seconds.
     values, weights
-        Of ``empirical`` (numbers, each as likely), ``categorical`` (any JSON values, with probabilities) and ``column``
+        Of ``empirical`` (numbers, equally likely), ``categorical`` (any JSON values, with probabilities) and ``column``
         (of a table of cases, see `attributes_of`).
     of, parts, otherwise
         Of ``by_attribute`` (the attribute, a distribution for each of its values, and for all others),
@@ -138,7 +138,7 @@ class Distribution:
 
     @property
     def mean(self) -> float:
-        """The mean; of a distribution by attribute or resource, that of its parts, each as likely.
+        """The mean; of a distribution by attribute or resource, the mean of its parts, equally weighted.
 
         Examples
         --------
@@ -383,7 +383,7 @@ def weibull(shape: float, scale: Duration) -> Distribution:
 
 
 def erlang(stages: int, mean: Duration) -> Distribution:
-    """Return the Erlang distribution of so many exponential stages, with this mean in all."""
+    """Return the Erlang distribution: the sum of this many exponential stages, with this mean in all."""
     return Distribution("erlang", (_number_of(stages, "erlang: stages"), _seconds(mean, "erlang: mean")))
 
 
@@ -418,7 +418,7 @@ def categorical(shares: Mapping[object, float]) -> Distribution:
 def by_attribute(attribute: str, parts: Mapping[object, Drawn], otherwise: Drawn | None = None) -> Distribution:
     """Return the distribution that depends on an attribute of the case.
 
-    A case whose value has no part, where there is no ``otherwise``, is an error when it comes to the task.
+    Without ``otherwise``, a case with a value that is not listed is an error when it comes to the task.
 
     Examples
     --------
@@ -431,7 +431,7 @@ def by_attribute(attribute: str, parts: Mapping[object, Drawn], otherwise: Drawn
 def by_resource(parts: Mapping[str, Drawn], otherwise: Drawn | None = None) -> Distribution:
     """Return the distribution that depends on who does the task: by the name of the resource.
 
-    Without ``otherwise``, all who may do the task need a part.
+    Without ``otherwise``, all who may do the task must be listed.
     """
     return _composed("by_resource", "", parts, otherwise)
 
@@ -439,7 +439,7 @@ def by_resource(parts: Mapping[str, Drawn], otherwise: Drawn | None = None) -> D
 def by_previous(parts: Mapping[str, Drawn], otherwise: Drawn | None = None) -> Distribution:
     """Return the distribution that depends on the task or wait that ended last in the case: for ``delays``.
 
-    The first task of a case has no delay; nor has one after a step that is not named, without ``otherwise``.
+    The first task of a case has no delay. Nor, without ``otherwise``, has a task after a step that is not listed.
 
     Examples
     --------

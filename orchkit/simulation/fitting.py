@@ -52,24 +52,24 @@ _SPARE = 0.1  # a role that is busy all the time has a queue without end
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A scenario, and how well it foretells the cases that were held out.
+    """A fitted scenario, and how well it predicts the cases that were held out.
 
     Attributes
     ----------
     scenario
-        For `simulate`.
+        The scenario, for `simulate`.
     families
-        A row a task: ``activity, family, mean_s, distance_s, count``.
+        One row per task: ``activity, family, mean_s, distance_s, count``.
     goodness
-        `distances` between the cases held out and as many simulated ones: ``distance, value, past, unit``. ``past`` is
-        the distance between the cases held out and those before: a simulation can hardly be nearer. It is missing
-        where the clock is compared, since the two lie at different times. The simulation is looked at until the end of
-        the log, as the cases were, and begins before them, so that they do not find all idle. Empty where none were
-        held out.
+        The `distances` between the cases held out and as many simulated ones: ``distance, value, past, unit``. ``past``
+        is the distance between the cases held out and those before: a simulation can hardly come nearer. It is missing
+        for distances that compare clock times, since the two lie at different times. The simulation begins before the
+        cases held out, so that they do not find all resources idle, and is observed until the end of the log. Empty if
+        no cases were held out.
     held_out
         The last cases by time.
     notes
-        What was taken for granted, or not found, a sentence each.
+        What was assumed, or not found, one sentence each.
     """
 
     scenario: Scenario = field(repr=False)
@@ -84,14 +84,14 @@ class Fit:
 
 
 def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0) -> Fit:
-    """Estimate a scenario from a log, and try it on the cases that it has not seen.
+    """Estimate a scenario from a log, and test it on cases that were held out.
 
     Parameters
     ----------
     workflow
         What the log's cases went through; its tasks have the names of the log's activities.
     log
-        With starts and ends of steps. Where it has ends only, starts are guessed (see ``notes`` of what is returned).
+        With starts and ends of steps. If it has only ends, starts are guessed, and ``notes`` of the result say how.
     train
         The share of cases, the first by their start, from which the scenario is estimated; the rest is held out.
     seed

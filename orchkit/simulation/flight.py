@@ -98,7 +98,7 @@ class InFlight:
     now_s
         Seconds since 1970.
     notes
-        What could not be taken over, a sentence each.
+        What could not be taken over, one sentence each.
     """
 
     now_s: float

@@ -40,32 +40,32 @@ _LEAVES = frozenset({Kind.TASK, Kind.WAIT, Kind.CALL, Kind.COMPENSATION})
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What becomes of the cases in flight.
+    """A forecast: what becomes of the cases in flight, and of those that arrive.
 
-    Intervals hold what happens with a probability of 95 %, if the scenario is so.
+    Intervals hold what will happen with a probability of 95 %, provided that the scenario is true.
 
     Attributes
     ----------
     now
         The moment from which it looks ahead.
     horizon_s
-        How far.
+        How far it looks ahead.
     sla_s
-        Longest acceptable duration of a case; None where there is no limit.
+        Longest acceptable duration of a case; None if there is no limit.
     summary
-        A row a figure: ``figure, value, low, high, unit``. The value is the mean of the replications.
+        One row per figure: ``figure, value, low, high, unit``. The value is the mean of the replications.
     cases
-        A row a case in flight: ``case_id, started, age_s, at`` (the steps that are open), ``completed_low,
+        One row per case in flight: ``case_id, started, age_s, at`` (the steps that are open), ``completed_low,
         completed_median, completed_high`` (missing: later than the horizon), ``done_share`` (the probability that it
         ends within the horizon), ``failed_share`` (that it does so other than completed); with an SLA also ``due`` and
         ``late_share`` (the probability that it is not done when due; missing where that is beyond the horizon).
     backlog
-        A row a moment: ``time``; ``in_flight, low, high``: all cases in flight; ``open_now, open_now_low,
+        One row per moment: ``time``; ``in_flight, low, high``: all cases in flight; ``open_now, open_now_low,
         open_now_high``: those of them that are in flight now.
     log
         The simulated log, from now on.
     notes
-        What could not be taken over, or contradicts the scenario, a sentence each.
+        What could not be taken over, or contradicts the scenario, one sentence each.
     """
 
     now: datetime
@@ -116,8 +116,8 @@ def forecast(  # noqa: PLR0913 -- the words of a forecast
     sla
         Longest acceptable duration of a case; by default the scenario's, then the workflow's.
     now
-        Of a log: until when it tells what happened. By default until the last thing that did; but where nothing has
-        happened since, that says something of what is still to come.
+        For a log, the moment up to which it tells what happened; by default its last event. Give a later one if nothing
+        has happened since: the forecast then knows that.
 
     Returns
     -------
@@ -196,7 +196,8 @@ class _Ends:
     Attributes
     ----------
     own
-        A row a replication, a column a case that is in flight now; infinite where it has not ended by the horizon.
+        One row per replication, one column per case that is in flight now; infinite where it has not ended by the
+        horizon.
     failed
         The same: whether it ended other than completed.
     started
@@ -231,7 +232,7 @@ class _Ends:
 
 
 def _backlog(ends: _Ends, grid: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """Return the cases in flight: a row a replication, a column a moment."""
+    """Return the cases in flight: one row per replication, one column per moment."""
     own = np.stack([(ends.own > moment).sum(axis=1) for moment in grid], axis=1).astype(np.float64)
     change = np.zeros((ends.count, len(grid) + 1))
     for times, step in ((ends.arrived, 1.0), (ends.ended, -1.0)):

@@ -27,7 +27,7 @@ _FEW = 1e-9
 
 
 class ScenarioWarning(UserWarning):
-    """A scenario that can be simulated, but hardly is what was meant."""
+    """A scenario can be simulated, but is hardly what was meant."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,7 +237,7 @@ def _cases(
     known_cases: Known,
     identifiers: pd.Index,
 ) -> pd.DataFrame:
-    """Return a row a case of the log; of each replication there are its number, its key, and from when to when."""
+    """Return one row per case of the log; of each replication there are its number, its key, and from when to when."""
     from orchkit.simulation.kernel.columns import attribute  # noqa: PLC0415 -- compiled
 
     count = len(ends)

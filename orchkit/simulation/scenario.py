@@ -57,26 +57,26 @@ class Discipline(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A role: how many there are, when, in which order they serve, what they cost.
+    """Who does the work of a role: how many, when, in which order they serve, what they cost.
 
     Parameters
     ----------
     count
-        How many; they are called ``<role>_1``, ``<role>_2`` …, unless ``members`` names them.
+        How many there are; they are called ``<role>_1``, ``<role>_2`` …, unless ``members`` names them.
     calendar
         When all of them are on duty; None for always.
     cost_per_hour, cost_per_step
-        In the analyst's currency; hours are those of work.
+        In any currency; hours are those at work.
     discipline
         ``fifo``, ``lifo``, ``priority``, ``preemptive`` (priority that interrupts) or ``shortest``. Priorities come
-        from the scenario's ``priorities``; the greater number goes first. What was interrupted goes on from there,
-        and its timeout meanwhile; nobody is interrupted off duty.
+        from the scenario's ``priorities``; the greater number goes first. Work that was interrupted continues later
+        from where it was, while its timeout goes on; nobody is interrupted off duty.
     queue_limit
-        How many may wait; who finds it full fails with ``QueueFull``. None for no limit.
+        How many steps may wait; a step that finds the queue full fails with ``QueueFull``. None for no limit.
     members
-        A calendar (or None, for ``calendar``) by name of resource, in place of ``count``.
+        Instead of ``count``: resources by name, each with its calendar (None for that in ``calendar``).
     at_shift_end
-        ``pause``: work goes on when the calendar opens again. ``finish``: what was begun is finished.
+        ``pause``: work stops, and continues when the calendar opens again. ``finish``: work that was begun is finished.
     """
 
     count: int = 1
@@ -125,11 +125,11 @@ class Failure:
     Parameters
     ----------
     probability
-        Of an attempt.
+        The probability that an attempt fails.
     error
         The class: ``transient`` (the workflow's retries apply), ``permanent``, ``partial`` or ``timeout``.
     type
-        Name of the exception or HTTP code, for ``retry_on``, ``fail_on`` and conditions; by default the class's.
+        Name of the exception or HTTP code, for ``retry_on``, ``fail_on`` and conditions; by default that of the class.
     after
         How long a failing attempt takes; None for as long as one that succeeds.
     """
@@ -157,16 +157,17 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """When what a wait waits for comes.
+    """When the callback or event comes that a wait waits for.
 
     Parameters
     ----------
     after
-        From the moment when the wait opens.
+        How long it takes, from the moment when the wait opens.
     never
-        Probability that it does not come at all; then the wait's timeout, or a rival, decides.
+        Probability that it does not come at all; then the wait's timeout decides, or another wait that it competes
+        with.
     fails
-        Probability that who was to call back says that it failed.
+        Probability that the callback reports a failure.
     """
 
     after: Distribution
@@ -183,17 +184,17 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """How often a loop goes around.
+    """How often a loop repeats.
 
     Parameters
     ----------
     items
-        Of a for-each: how many items there are (rounded); None for as many as the attributes tell. Of a while: how
+        For a for-each: how many items there are (rounded); None takes the number from the attributes. For a while: how
         many iterations.
     repeat
-        Of a while, in place of ``items``: the probability of one more iteration.
+        For a while, instead of ``items``: the probability of one more iteration.
     skip, exit
-        Of a for-each with ``continue_when`` or ``exit_when``: the probability that an item is skipped, or the last.
+        For a for-each with ``continue_when`` or ``exit_when``: the probability that an item is skipped, or is the last.
     """
 
     items: Distribution | None = None
@@ -222,16 +223,17 @@ class Batch:
     Parameters
     ----------
     size
-        How many are done together.
+        How many cases are done together.
     max_wait
-        How long the first one waits for others at most; None for as long as it takes.
+        The longest time that the first one waits for others; None for no limit.
 
     Notes
     -----
-    A batch is in the queue of its role as one, and a full queue turns it away as one. It takes as long as its first
-    step would, and ends, fails or is interrupted as one; who tries again gathers again. Deadlines and patience are each
-    step's own, patience from when it began to gather: who leaves leaves the others in the batch, waiting or at work,
-    and the resource is free when nobody is left.
+    A batch counts as one in the queue of its role, and a full queue turns the whole batch away. It takes as long as its
+    first step would, and it ends, fails or is interrupted as a whole; a step that is tried again joins another batch.
+    Deadlines and patience belong to each step; patience counts from when the step began to wait for the others. A step
+    that gives up leaves the rest of the batch as it is, waiting or at work; the resource is free again when no step is
+    left.
     """
 
     size: int
@@ -247,51 +249,53 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What a simulation assumes. Where a distribution is expected, a duration is a constant one.
+    """What a simulation assumes. Wherever a distribution is expected, a duration stands for a constant one.
 
     Parameters
     ----------
     arrivals
         Time between cases, a `Profile` of the week, or `ArrivalTimes`.
     durations
-        By task (compensations included): how long an attempt works.
+        By task (compensations included): how long the work of an attempt takes.
     resources
         By role: a `Resource`, or how many. A role without an entry is unlimited.
     branching
-        By node with a choice: the probability of each target of its flows (of an inclusive one: of each flow, on its
-        own). Without an entry, the workflow's own conditions decide, over the ``attributes`` and, of error flows,
-        ``error.class``, ``error.type`` and ``error.node``.
+        By node with a choice: the probability of each target of its flows (for an inclusive gateway: of each flow,
+        independently). Without an entry, the workflow's own conditions decide. They read the ``attributes`` and, on
+        error flows, ``error.class``, ``error.type`` and ``error.node``.
     attributes
-        By name (``order.country``): what a case's attribute is drawn from: numbers, a `categorical`, or one value. Or a
-        table with a row a case, from which whole rows are drawn (see `attributes_of`). Of a list, the number of its
-        items is enough.
+        By name (``order.country``), what a case's attribute is drawn from: a distribution of numbers, a `categorical`,
+        or one value. Or a table with one row per case, from which whole rows are drawn (see `attributes_of`). For a
+        list, the number of its items is enough.
     failures
-        By task: a `Failure`, several, or a probability (transient).
+        By task: a `Failure`, several, or the probability of a transient one.
     retries
-        By task: a `Retry`, in place of the workflow's policy, where production does otherwise.
+        By task: a `Retry` instead of the workflow's policy, if production retries differently.
     waits
-        By callback or event: a `Response`, or the time until it comes. By timer: its time, where the workflow has none.
+        By wait: a `Response`, or the time until the callback or event comes; for a timer its time, if the workflow
+        gives none.
     loops
-        By for-each or while: a `Loop`, or how many items (iterations). Without an entry, the items of a for-each, and
-        whether it skips or ends, are told by the ``attributes``.
+        By for-each or while: a `Loop`, or how many items (iterations). Without an entry, the ``attributes`` tell how
+        many items a for-each has, and whether it skips an item or ends.
     delays
-        By task: how long it cannot begin yet after what came before: an answer awaited, a handover. It goes by in the
-        hours of the task's role, and nobody is busy with it. The step is enabled when it is over. Often one that
-        depends on the task before: `by_previous`.
+        By task: how long it cannot begin yet after the step before, such as the time until a customer answers. The
+        delay passes in the hours of the task's role and keeps nobody busy; the step is enabled when it is over. It may
+        depend on the step before: `by_previous`.
     patience
-        By task: who has waited so long for a resource gives up, as if the task had timed out.
+        By task: a step that has waited this long for a resource gives up, as if the task had timed out.
     batches
         By task: a `Batch`, or its size.
     setups
-        By task: time that a resource needs first when its last work was another task.
+        By task: the time that a resource needs before it begins, if its last work was another task.
     priorities
         By task: a number, or a distribution `by_attribute`; greater goes first.
     requires
-        By task: how many of each role it takes at once, in place of its own role. It waits until all of them are free
-        at one time, and none of them for the others; those who wait for one of them only are served meanwhile. Its
-        work follows the calendar of the first role; it neither interrupts nor is interrupted.
+        By task: how many of each role it takes at once, instead of one of its own role. The step waits until all of
+        them are free at the same time and holds none of them meanwhile, so that other steps can be served. Its work
+        follows the calendar of the first role. It interrupts others only if that gives it all that it needs;
+        interrupted, it gives all back.
     start
-        The moment at which the simulation begins, aware.
+        When the simulation begins, with a time zone.
     sla
         Longest acceptable duration of a case; None for the workflow's.
 
@@ -336,7 +340,7 @@ class Scenario:
                 raise ScenarioError(message)
         given: Any = self.attributes
         if not isinstance(given, Mapping | EventLog | pd.DataFrame):
-            message = f"attributes: give an entry a name, a table with a row a case, or a log, not {given!r}."
+            message = f"attributes: give an entry a name, a table with one row per case, or a log, not {given!r}."
             raise ScenarioError(message)
         given = given if isinstance(given, Mapping) else attributes_of(given)
         keep(self, "attributes", _each(given, "attributes", as_attribute))

@@ -25,7 +25,7 @@ def without_starts(log: EventLog) -> frozenset[str]:
 
 
 def with_starts(log: EventLog) -> tuple[EventLog, tuple[str, ...]]:
-    """Return a log whose steps all have starts, and what was taken for granted, a sentence each.
+    """Return a log whose steps all have starts, and what was taken for granted, one sentence each.
 
     Notes
     -----

@@ -53,17 +53,17 @@ def sweep(  # noqa: PLR0913 -- the words of simulate, and what is varied
         By path within the scenario (``resources.clerk``, ``resources.clerk.cost_per_hour``, ``durations.check``,
         ``branching.in_stock``, ``arrivals``) the values to try.
     cases, until, replications, warm_up, seed, executor
-        As for `simulate`. All combinations see the same luck.
+        As for `simulate`. All combinations use the same random draws.
     sla
         As for `kpis`; by default the scenario's, else the workflow's.
     progress
-        Whether a bar is shown; None for: when it takes long. Ctrl-C ends the sweep and leaves nothing behind.
+        Whether to show a progress bar; None: only if it takes long. Ctrl-C ends the sweep and leaves nothing behind.
 
     Returns
     -------
     DataFrame
-        A row a combination and figure: a column for each setting, then ``kpi, value, standard_error, low, high, unit``
-        as in `kpis`.
+        One row per combination and figure: a column for each setting, then
+        ``kpi, value, standard_error, low, high, unit`` as in `kpis`.
 
     Raises
     ------
@@ -206,15 +206,15 @@ class Staffing:
     Attributes
     ----------
     scenario
-        With that staffing.
+        The scenario with that staffing.
     counts
-        By role.
+        How many of each role.
     cost_per_week
-        Of the hours on duty; heads, where no role has a cost.
+        What the hours on duty cost; the number of people, if no role has a cost.
     evidence
-        A row a staffing that was tried, the columns: a role each, ``cost_per_week``, ``value`` of the target's figure,
-        ``low, high`` (95 %), ``met``, ``tried_for``: ``everybody`` (as many of each as may be), ``<role> alone`` (how
-        few of it do, with all others there), ``by cost`` (from the cheapest on).
+        One row per staffing that was tried: a column for each role, ``cost_per_week``, ``value`` of the target's
+        figure, ``low, high`` (95 %), ``met``, ``tried_for``: ``everybody`` (the most of each role), ``<role> alone``
+        (how few of this role are enough, with the most of all others) or ``by cost`` (from the cheapest on).
     target
         As it was given.
     """
@@ -272,15 +272,15 @@ def staff(  # noqa: PLR0913 -- the words of simulate, and what is looked for
 
     Notes
     -----
-    More people are taken never to be worse for times, queues, throughput, and rates of breaches and errors. So each
-    role is first cut down alone, with all others there: below what it needs then, nothing is tried. The rest is tried
-    in the order of cost, so that the first staffing that meets the target is the cheapest; one with no more of any
-    role than one that missed is passed over. Of other figures (how busy a role is, what a case costs) nothing is taken
-    for granted: all staffings are tried, from the cheapest on.
+    More people are assumed never to worsen times, queues, throughput, and rates of breaches and errors. So each role is
+    first cut down alone, with all others there: below what it needs then, nothing is tried. The rest is tried in the
+    order of cost, so that the first staffing that meets the target is the cheapest; one with no more of any role than
+    one that missed is passed over. For other figures (how busy a role is, what a case costs) nothing is assumed: all
+    staffings are tried, from the cheapest on.
 
-    Where a role has members, the first of them are there; who is there beside all of them has their calendars, in
-    turn. The cost is that of the hours on duty in a week (people x cost per hour x hours per week). All staffings see
-    the same luck.
+    If a role has members, a count takes the first of them; people beyond all members have the members' calendars, in
+    turn. The cost is that of the hours on duty in a week (people x cost per hour x hours per week). All staffings use
+    the same random draws.
 
     Examples
     --------

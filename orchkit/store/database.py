@@ -78,7 +78,7 @@ def store_error(error: duckdb.Error, path: Path | None) -> StoreError:
     if any(sign in text for sign in _CORRUPT):
         message = (
             f"{name} cannot be read as a store: it is damaged, or another kind of file. Nothing was changed. Keep it, "
-            "put back a copy from before (with its .wal, where there is one), or choose another path. "
+            "put back a copy from before (with its .wal, if there is one), or choose another path. "
             f"DuckDB says: {text}"
         )
         return StoreCorrupt(message, path=name)
@@ -94,7 +94,7 @@ class Database:
     Parameters
     ----------
     path
-        Its file, made where there is none; None for memory.
+        Its file, created if it does not exist; None for memory.
 
     Raises
     ------
@@ -287,6 +287,6 @@ def _check_size(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     if size < wanted:
         message = (
             f"{path} is damaged: it has lost its end ({size:,} of {wanted:,} bytes are there). Nothing was changed. "
-            "Put back a copy from before, with its .wal where there is one."
+            "Put back a copy from before, with its .wal if there is one."
         )
         raise StoreCorrupt(message, path=str(path))

@@ -99,7 +99,7 @@ def no_store_error(path: Path) -> StoreCorrupt:
     """Return the error for a file that is no database."""
     message = (
         f"{path} cannot be read as a store: it is damaged, or another kind of file. Nothing was changed. Keep it, put "
-        "back a copy from before (with its .wal, where there is one), or choose another path."
+        "back a copy from before (with its .wal, if there is one), or choose another path."
     )
     return StoreCorrupt(message, path=str(path))
 

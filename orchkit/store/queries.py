@@ -58,7 +58,7 @@ _ATTEMPTED = ("task", "wait", "call", "compensation")
 
 @dataclass(frozen=True, slots=True)
 class LogFrames:
-    """What an event log is made of: a row an attempt, a row a case."""
+    """What an event log is made of: one row per attempt, one row per case."""
 
     steps: pd.DataFrame
     cases: pd.DataFrame
@@ -66,7 +66,7 @@ class LogFrames:
 
 @dataclass(frozen=True, slots=True)
 class FailedFrames:
-    """A row a run that has ended badly, and a row a step that failed in it."""
+    """One row per run that has ended badly, and one row per step that failed in it."""
 
     runs: pd.DataFrame
     steps: pd.DataFrame
@@ -125,7 +125,7 @@ def history(cursor: duckdb.DuckDBPyConnection, run_id: str) -> pd.DataFrame:
 
 
 def runs(cursor: duckdb.DuckDBPyConnection, limit: int | None) -> pd.DataFrame:
-    """Return a row a run, the newest first."""
+    """Return one row per run, the newest first."""
     return frame_of(cursor, RUNS, [limit])
 
 
@@ -137,7 +137,7 @@ def runs_page(
     before: tuple[int, int] | None,
     limit: int,
 ) -> pd.DataFrame:
-    """Return a row a run that is of a workflow, a case and a status, the newest first, from a place on."""
+    """Return one row per run that is of a workflow, a case and a status, the newest first, from a place on."""
     seq, place = before or (_INT64 - 1, _INT64 - 1)
     wanted = None if statuses is None else list(statuses)
     first = limit if wanted is None else None

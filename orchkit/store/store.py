@@ -46,7 +46,7 @@ class Store:
     Parameters
     ----------
     path
-        The file, made where there is none; None for a store in memory.
+        The file, created if it does not exist; None for a store in memory.
 
     Raises
     ------
@@ -91,7 +91,7 @@ class Store:
 
     @property
     def last_seq(self) -> int:
-        """The ``seq`` of the last row of the history that is durable; 0 where there is none."""
+        """The ``seq`` of the last row of the history that is durable; 0 if there is none."""
         return self._next_seq - 1
 
     # Writing -----------------------------------------------------------------
@@ -245,7 +245,7 @@ class Store:
             return queries.history(cursor, run_id)
 
     def runs(self, limit: int | None = None) -> pd.DataFrame:
-        """Return a row a run, the newest first.
+        """Return one row per run, the newest first.
 
         Returns
         -------
@@ -265,7 +265,7 @@ class Store:
         before: tuple[int, int] | None = None,
         limit: int = 100,
     ) -> pd.DataFrame:
-        """Return a row a run that is of a workflow, a case and a status, the newest first.
+        """Return one row per run that is of a workflow, a case and a status, the newest first.
 
         Parameters
         ----------
@@ -336,8 +336,8 @@ class Store:
         Returns
         -------
         LogFrames
-            ``steps``, a row an attempt (``replays``: how often the run had been replayed before it, where some run
-            was), and ``cases``, a row a case and workflow, with a column for each scalar of the
+            ``steps``, one row per attempt (``replays``: how often the run had been replayed before it, where some run
+            was), and ``cases``, one row per case and workflow, with a column for each scalar of the
             inputs: ``customer``, ``order.country``. One that has the name of a column of the log is called
             ``inputs.status``, and the like.
         """

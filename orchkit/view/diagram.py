@@ -43,7 +43,7 @@ class DrawableRun(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Diagram(Picture):
-    """A picture of a workflow or a run: it shows itself in a notebook; elsewhere it is asked for ``to_svg()`` and such.
+    """A picture of a workflow or a run. A notebook displays it; ``to_svg()`` and ``save()`` work anywhere.
 
     Attributes
     ----------
@@ -67,11 +67,11 @@ class Diagram(Picture):
 
     @property
     def label(self) -> str:
-        """What the picture shows, in a line."""
+        """What the picture shows, in one line."""
         return self.scene.label
 
     def to_svg(self) -> str:
-        """Return the drawing as an ``svg`` element: it stands alone, or inside a page.
+        """Return the drawing as an ``svg`` element, for a file of its own or inside a page.
 
         Raises
         ------
@@ -109,17 +109,17 @@ def draw(
     Parameters
     ----------
     thing
-        A workflow, or what has a ``workflow`` and ``node_statuses``.
+        A workflow; or a run, or anything else with a ``workflow`` and ``node_statuses``.
     log
-        What the nodes are shaded by, each with its figure; steps of other workflows do not count. Or the conformance
-        of one: how often each node was skipped, inserted or out of order.
+        A log that shades the nodes, each with its figure; steps of other workflows do not count. Or a `Conformance`:
+        how often each node was skipped, inserted or out of order.
     heat
         ``"count"`` (how often, the default), ``"duration"`` (of a step), ``"wait"`` (before it) or ``"failures"``
         (share of its attempts).
     direction
         ``"LR"`` from left to right, ``"TB"`` from top to bottom.
     statuses
-        By node: a status, or how many of its steps have each status. Goes before what a run says.
+        By node: a status, or how many of its steps have each status. Takes precedence over what a run says.
     max_nodes
         How many nodes are drawn; in larger workflows scopes are folded first, then long chains.
     collapse

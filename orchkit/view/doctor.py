@@ -30,12 +30,12 @@ _OK, _MISSING, _WRONG = "ok", "not installed", "wrong"
 
 
 def doctor(store: str | Path | None = None) -> pd.DataFrame:
-    """Return what was found of everything that orchkit stands on, and what to do for each that is wrong.
+    """Check the installation: return what was found of each part that orchkit needs, and what to do if it is wrong.
 
     Parameters
     ----------
     store
-        A store to look at too: whether it can be opened, or who has it.
+        A store to check too: whether it can be opened, or who has it open.
 
     Returns
     -------

@@ -34,7 +34,7 @@ class Picture:
 
     @property
     def label(self) -> str:
-        """What the picture shows, in a line."""
+        """What the picture shows, in one line."""
         raise NotImplementedError
 
     @property
@@ -43,7 +43,7 @@ class Picture:
         raise NotImplementedError
 
     def to_svg(self) -> str:
-        """Return the drawing as an ``svg`` element: it stands alone, or inside a page.
+        """Return the drawing as an ``svg`` element, for a file of its own or inside a page.
 
         Raises
         ------
@@ -174,7 +174,7 @@ class Drawing(Picture):
     svg: str = field(repr=False)
 
     def to_svg(self) -> str:
-        """Return the drawing as an ``svg`` element: it stands alone, or inside a page."""
+        """Return the drawing as an ``svg`` element, for a file of its own or inside a page."""
         return self.svg
 
 

@@ -87,7 +87,7 @@ class ProcessMap(Picture):
         return map_text(self.label, self.graph)
 
     def to_svg(self) -> str:
-        """Return the drawing as an ``svg`` element: it stands alone, or inside a page.
+        """Return the drawing as an ``svg`` element, for a file of its own or inside a page.
 
         Raises
         ------
@@ -116,7 +116,7 @@ def process_map(
     Parameters
     ----------
     log
-        Of any origin.
+        Any event log: of an engine, a simulation or a file.
     min_share
         Flows that a smaller share of the cases takes are left out, 0 to 1, unless an activity would lose its way from
         the start or to an end.

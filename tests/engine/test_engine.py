@@ -398,7 +398,7 @@ def test_a_case_started_again_while_it_ends_still_runs_once(steps):
 def test_inputs_and_cases_of_another_kind_are_refused_in_words(engine):
     with pytest.raises(ok.InputError, match="Inputs are a mapping from variable to value, not str."):
         engine.run(chain("add_one"), "x=1")
-    with pytest.raises(ok.InputError, match="Cases are a DataFrame, a row a case, not list"):
+    with pytest.raises(ok.InputError, match="Cases are a DataFrame, one row per case, not list"):
         engine.run_many(chain("add_one"), [{"x": 1}], progress=False)
 
 

@@ -106,7 +106,7 @@ def test_arrivals_that_take_thousands_of_years_end_or_are_none():
         ({"requires": {"{serve}": {"clerk": 1}}}, "requires: '{serve}' is no node"),
         ({"branching": {"serve": {"pack": 1}}}, "branching: serve: no flow leads from it to 'pack'"),
         ({"attributes": {"x": ok.by_attribute("x", {1: 2})}}, "attributes: x: it can only depend on"),
-        ({"attributes": 5}, "attributes: give an entry a name, a table with a row a case, or a log, not 5"),
+        ({"attributes": 5}, "attributes: give an entry a name, a table with one row per case, or a log, not 5"),
         (
             {"attributes": {"x": pd.Series([1, 2])}},
             "attributes: x: give one value, or a distribution such as ok.empirical",

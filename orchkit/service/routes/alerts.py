@@ -29,6 +29,6 @@ def check_alerts(backend: BackendOf) -> Response:
 
 @routes.post("/v1/alerts/silence", status_code=204, **needs(Role.OPERATE, "silence_alerts"))
 def silence_alerts(backend: BackendOf, caller: Caller, body: models.Silence) -> Response:
-    """Send nothing about alerts for a while; their states go on."""
+    """Send no messages about alerts for a while; they are still evaluated."""
     backend.watch.silence(body.alert, body.duration, body.reason, by=body.by or caller.name)
     return Response(status_code=204)

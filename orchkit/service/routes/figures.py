@@ -23,7 +23,7 @@ Since = Annotated[fields.Moment | None, Query(description="Without the runs that
 
 @routes.get("/v1/metrics", response_model=models.Metrics, **needs(Role.READ, "get_metrics"))
 async def get_metrics(backend: BackendOf, workflow: Workflow = None, since: Since = None) -> Response:
-    """Tell rates, durations and queues, a row a workflow and metric."""
+    """Tell rates, durations and queues, one row per workflow and metric."""
     found = await backend.desk.do(lambda: records(metrics(backend.engine.log(workflow, since=since))))
     return answer(backend, {"metrics": found})
 

@@ -86,7 +86,7 @@ def get_history(
     after: Annotated[int, Query(ge=0, le=2**62, description="Only what came after this `seq`.")] = 0,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000,
 ) -> Response:
-    """Tell the history of a run, a row a change of state."""
+    """Tell the history of a run, one row per change of state."""
     check_run(backend, run_id)
     found = backend.engine.rows_after(after, run_id=run_id, limit=limit + 1)
     page = found.head(limit)
@@ -96,7 +96,7 @@ def get_history(
 
 @routes.get("/v1/runs/{run_id}/steps", response_model=models.Steps, **needs(Role.READ, "get_steps", 404))
 def get_steps(backend: BackendOf, run_id: RunId) -> Response:
-    """Tell the steps of a run, a row an attempt."""
+    """Tell the steps of a run, one row per attempt."""
     check_run(backend, run_id)
     return answer(backend, {"steps": records(backend.engine.steps(run_id), _STEPS)})
 
@@ -108,7 +108,7 @@ def get_steps(backend: BackendOf, run_id: RunId) -> Response:
     **needs(Role.OPERATE, "cancel_run", 404, 409),
 )
 def cancel_run(backend: BackendOf, run_id: RunId, body: models.Cancel) -> Response:
-    """Ask a run to end; sagas are compensated first."""
+    """Cancel a run; its sagas are compensated first."""
     run = check_run(backend, run_id)
     try:
         backend.engine.cancel(run_id, body.reason)
@@ -132,7 +132,7 @@ def retry_run(backend: BackendOf, caller: Caller, run_id: RunId, body: models.Re
 
 
 def check_run(backend: Backend, run_id: str) -> Run:
-    """Return the run of an id.
+    """Return the run with this id.
 
     Raises
     ------

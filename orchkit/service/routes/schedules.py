@@ -43,7 +43,7 @@ def put_schedule(backend: BackendOf, caller: Caller, name: Name, body: models.Pu
 
 @routes.post("/v1/schedules/{name}/pause", response_model=models.Schedule, **needs(Role.OPERATE, "pause_schedule", 404))
 def pause_schedule(backend: BackendOf, caller: Caller, name: Name) -> Response:
-    """Start nothing by a schedule until it is resumed."""
+    """Pause a schedule: it starts no runs until it is resumed."""
     backend.engine.pause_schedule(name, by=caller.name)
     return answer(backend, _one(backend, name))
 
@@ -52,7 +52,7 @@ def pause_schedule(backend: BackendOf, caller: Caller, name: Name) -> Response:
     "/v1/schedules/{name}/resume", response_model=models.Schedule, **needs(Role.OPERATE, "resume_schedule", 404)
 )
 def resume_schedule(backend: BackendOf, caller: Caller, name: Name) -> Response:
-    """Let a schedule go on from now."""
+    """Resume a schedule from now on."""
     backend.engine.resume_schedule(name, by=caller.name)
     return answer(backend, _one(backend, name))
 
@@ -66,7 +66,7 @@ def trigger_schedule(backend: BackendOf, caller: Caller, name: Name) -> Response
 
 @routes.delete("/v1/schedules/{name}", status_code=204, **needs(Role.OPERATE, "delete_schedule", 404))
 def delete_schedule(backend: BackendOf, caller: Caller, name: Name) -> Response:
-    """Delete a schedule; its runs go on."""
+    """Delete a schedule; runs that it started continue."""
     backend.engine.unschedule(name, by=caller.name)
     return Response(status_code=204)
 

@@ -398,7 +398,7 @@ def visit(
     busy,
     units,
 ):
-    """Let some cases go through a task, in the order of ``jobs``, or, where there are none, of their numbers.
+    """Let some cases go through a task, in the order of ``jobs``, or, if there are none, of their numbers.
 
     Parameters
     ----------

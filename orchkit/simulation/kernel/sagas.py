@@ -87,7 +87,7 @@ def drop_undo(p, m, i):
 
 @compiled
 def hand_over(p, m, slot, undo):
-    """Give what a pass has kept to the saga around the scope that it was in; forget it where there is none."""
+    """Give what a pass has kept to the saga around the scope that it was in; forget it if there is none."""
     s = m[M_STEPS] + S_WIDTH * slot
     saga, _ = _saga_of(p, m, m[s + S_PASS])
     if saga >= 0:

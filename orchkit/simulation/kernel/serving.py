@@ -315,7 +315,7 @@ def release(p, m, slot):
 
 @compiled
 def leave_work(p, m, slot):
-    """Take a step out of its attempt; return the role that is free now, -1 where there is none or others work on."""
+    """Take a step out of its attempt; return the role that is free now, -1 if there is none or others work on."""
     s = m[M_STEPS] + S_WIDTH * slot
     if m[s + S_LEADER]:
         other = m[s + S_LEADER] - 1

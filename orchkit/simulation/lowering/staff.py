@@ -98,7 +98,7 @@ class Staff:
         return rows, spans
 
     def _last_exception(self, calendar: Calendar) -> datetime:
-        """Return the end of the last holiday or absence after the start; the start where there is none."""
+        """Return the end of the last holiday or absence after the start; the start if there is none."""
         zone = self.scenario.start.tzinfo
         days = (datetime.combine(day, datetime.max.time(), zone) for day in calendar.holidays)
         return max([self.scenario.start, *days, *(back for _, back in calendar.absences)])

@@ -32,7 +32,7 @@ class Work:
     Attributes
     ----------
     failures
-        A row a way to fail.
+        One row per way to fail.
     types
         Types of errors, by code.
     demands

@@ -29,7 +29,7 @@ _IDS = re.compile(r'(id="|url\(#|href="#)(?=(?:clip|gradient|pattern))')
 
 @dataclass(frozen=True, slots=True)
 class Chart(Picture):
-    """A chart: in a notebook it shows itself, elsewhere it is asked for SVG, PNG, HTML or its Vega-Lite.
+    """A chart. A notebook displays it; elsewhere, ask it for SVG, PNG, HTML or its Vega-Lite.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Chart(Picture):
     label
         What is drawn, in a sentence: the alternative text.
     text
-        The figures as text, for consoles and who cannot see.
+        The figures as text, for consoles and screen readers.
     """
 
     vega_lite: str = field(repr=False)
@@ -52,12 +52,12 @@ class Chart(Picture):
         return f"{self.label}\n{self.text}" if self.text else self.label
 
     def to_svg(self, theme: Theme = "auto") -> str:
-        """Return the drawing as an ``svg`` element: stands alone, or inside a page.
+        """Return the drawing as an ``svg`` element, for a file of its own or inside a page.
 
         Parameters
         ----------
         theme
-            ``auto`` follows the page or, where the page does not say, the reader's system.
+            ``auto`` follows the page or, if the page does not say, the reader's system.
 
         Raises
         ------
@@ -84,7 +84,7 @@ class Chart(Picture):
         return specification
 
     def to_altair(self) -> Any:  # noqa: ANN401 -- any kind of Altair's charts
-        """Return it as Altair's chart, to go on from there."""
+        """Return it as an Altair chart, to change it further."""
         return import_module("altair").Chart.from_dict(self.to_dict())
 
     def save(self, path: str | Path, theme: Theme = "auto") -> Path:
@@ -98,7 +98,7 @@ class Chart(Picture):
         Raises
         ------
         RenderError
-            Another suffix, or as for `to_svg`.
+            The suffix is not one of these, or as for `to_svg`.
         """
         path = Path(path)
         match path.suffix.lower():

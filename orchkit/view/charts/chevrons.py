@@ -45,7 +45,7 @@ def variants(log: EventLog, *, max_rows: int = 12) -> Drawing:
     Parameters
     ----------
     log
-        Of any origin.
+        Any event log: of an engine, a simulation or a file.
     max_rows
         How many ways are drawn.
 

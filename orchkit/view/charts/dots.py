@@ -1,4 +1,4 @@
-"""A dot a step: what happened when, in every case."""
+"""One dot per step: what happened when, in every case."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class _Layer:
 
 
 def dotted_chart(log: EventLog, *, x: Literal["time", "since_start"] = "time") -> Drawing:
-    """Draw a dot a step, a line a case: cases in the order of their starts from top to bottom.
+    """Draw one dot per step, one line per case: cases in the order of their starts from top to bottom.
 
     Slanting edges show how cases come, gaps when nobody works, columns what happens to many cases at once. The most
     frequent activities have a color and a mark of their own. Dots that fall on the same place are drawn once.
@@ -68,7 +68,7 @@ def dotted_chart(log: EventLog, *, x: Literal["time", "since_start"] = "time") -
     Parameters
     ----------
     log
-        Of any origin.
+        Any event log: of an engine, a simulation or a file.
     x
         ``"time"``, or ``"since_start"``: the time since the case began.
 

@@ -28,7 +28,7 @@ def failures(log: EventLog, by: Sequence[str] = ("activity", "error_type"), *, m
     Parameters
     ----------
     log
-        Of any origin. A failed attempt is a step with the status FAILED.
+        Any event log: of an engine, a simulation or a file. A failed attempt is a step with the status FAILED.
     by
         What tells kinds apart, as in `orchkit.failures`.
     max_rows
@@ -71,7 +71,7 @@ def failures(log: EventLog, by: Sequence[str] = ("activity", "error_type"), *, m
 
 
 def _kinds(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Return a row a kind, the most frequent first, with what they add up to."""
+    """Return one row per kind, the most frequent first, with what they add up to."""
     names = table[by].astype("object").where(table[by].notna(), "unknown")
     kinds = pd.DataFrame(
         {

@@ -90,7 +90,7 @@ def _shown_until(table: pd.DataFrame) -> float:
 
 
 def _curve(table: pd.DataFrame, name: str, longest_s: float, unit_s: float) -> pd.DataFrame:
-    """Return the curve from time 0, with a row a step, thinned where there are more than can be seen."""
+    """Return the curve from time 0, with one row per step, thinned where there are more than can be seen."""
     table = table[table["duration_s"] <= longest_s]
     if len(table) > _POINTS:
         table = table.iloc[np.unique(np.linspace(0, len(table) - 1, _POINTS).astype(int))]

@@ -35,7 +35,7 @@ _BAND = (5.0, 95.0)
 
 @dataclass(frozen=True, slots=True)
 class _Course:
-    """A figure by role and bucket of time: a row a replication, a column a bucket."""
+    """A figure by role and bucket of time: one row per replication, one column per bucket."""
 
     edges_s: NDArray[np.float64]
     by_role: Mapping[str, NDArray[np.float64]]
@@ -49,7 +49,8 @@ def utilization(
     Parameters
     ----------
     log
-        Of any origin. With replications: their mean, and a band that holds nine of ten of them.
+        Any event log: of an engine, a simulation or a file. With replications: their mean, and a band that holds nine
+        of ten of them.
     every
         Over how long each value is averaged; by default about 150 values over the log.
     calendar
@@ -187,7 +188,7 @@ def _course(
     count: int,
     calendar: Hours | None = None,
 ) -> NDArray[np.float64]:
-    """Return how many spans are open on average in each bucket, a row a group; only in a calendar's hours."""
+    """Return how many spans are open on average in each bucket, one row per group; only in a calendar's hours."""
     found, widths = np.zeros((count, len(edges_s) - 1)), np.diff(edges_s)
     if calendar is not None:
         # Seconds of work take the place of seconds: what lies off duty has no length.

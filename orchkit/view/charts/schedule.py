@@ -1,4 +1,4 @@
-"""What a case did and when, a row a step."""
+"""What a case did and when, one row per step."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class _Row:
 
 
 def gantt(thing: EventLog | SteppedRun, case_id: str | None = None, *, max_rows: int = 60) -> Drawing:
-    """Draw what a case did and when: a row a step, with its waits, attempts, failures and compensations.
+    """Draw what a case did and when: one row per step, with its waits, attempts, failures and compensations.
 
     A dashed line is waiting for the start, or for the next attempt. A bar is an attempt: its color and the sign at its
     end say how it ended. An arrow back beside a name marks a step that undoes another.
@@ -90,7 +90,7 @@ def gantt(thing: EventLog | SteppedRun, case_id: str | None = None, *, max_rows:
     thing
         A run, or a log.
     case_id
-        Which case of the log; not needed where there is one.
+        Which case of the log; not needed if there is one.
     max_rows
         How many steps are drawn, the first ones.
 

@@ -47,7 +47,7 @@ class AlertRows:
         self._ticker = Ticker(self._tick, _EVERY_S) if watch is None else None
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return a row an alert that is pending or firing, or was: what fires first."""
+        """Return one row per alert that is pending or firing, or was: what fires first."""
         return self._rows if self._watch is None else _ordered(self._watched(self._watch))
 
     def stop(self) -> None:

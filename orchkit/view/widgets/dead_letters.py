@@ -17,18 +17,18 @@ __all__ = ["DeadLetters"]
 
 
 class DeadLetters(LiveWidget, module="dead_letters", uses=("forms",)):
-    """Show the dead letters, each with its error and its inputs; mend these and replay, or discard; in bulk too.
+    """Show the dead letters with their errors and inputs; mend the inputs and replay, or discard, one or many.
 
     Parameters
     ----------
     engine
-        Whose runs have failed. It is looked at while the view is open.
+        The engine whose runs have failed. The view asks it again and again while it is open.
     failed
-        Whether runs that failed at once, without retries left to use up, are shown too.
+        Whether to show also the runs that failed without being dead-lettered, such as those with a permanent error.
     by
-        Who decides, for the history; the user of this machine where nobody is named.
+        Who decides, for the history; by default the user of this machine.
     every
-        How often the engine is looked at, at most five times a second.
+        How often the engine is asked, at most five times a second.
 
     Examples
     --------
@@ -62,14 +62,14 @@ class DeadLetters(LiveWidget, module="dead_letters", uses=("forms",)):
     def replay(
         self, runs: Sequence[str], variables: Mapping[str, Any] | None = None, *, from_start: bool = False
     ) -> None:
-        """Let runs go on, with mended variables."""
+        """Continue runs, with mended variables."""
         found = self._engine.retry_many(runs, variables, from_start=from_start, by=self._by)
         self.refresh()
         self._tell(found)
 
     @action
     def discard(self, runs: Sequence[str], reason: str) -> None:
-        """Give runs up."""
+        """Give up runs."""
         if not reason.strip():
             message = "Say why: the reason is kept in the history."
             raise ValueError(message)

@@ -45,7 +45,7 @@ class LogExplorer(Widget, module="explorer"):
     Parameters
     ----------
     log
-        Of any origin.
+        Any event log: of an engine, a simulation or a file.
     min_share
         Flows that a smaller share of the cases takes are not drawn, as in `process_map`; a slider changes it.
 
@@ -89,7 +89,7 @@ class LogExplorer(Widget, module="explorer"):
 
     @property
     def log(self) -> EventLog:
-        """The log of the cases that are left (and not a widget's logger, which nobody asks for)."""
+        """The log of the cases that are left (in place of a widget's own ``log``, a logger)."""
         found: EventLog = self._filtered(self._questions)
         return found
 
@@ -123,11 +123,11 @@ class LogExplorer(Widget, module="explorer"):
         return table_twin(result.head(40), f"{self._tab} of {len(self.log):,} of {len(self._base):,} cases")
 
     def where(self, **asked: Any) -> None:  # noqa: ANN401 -- as in `orchkit.where`
-        """Keep the cases for which it holds, as `orchkit.where` has it."""
+        """Keep the cases that `orchkit.where` selects."""
         self._ask(Question(_frozen(asked)))
 
     def without(self, **asked: Any) -> None:  # noqa: ANN401 -- as in `orchkit.where`
-        """Keep the other cases."""
+        """Keep the cases that `orchkit.where` does not select."""
         self._ask(Question(_frozen(asked), is_without=True))
 
     @action
@@ -138,7 +138,7 @@ class LogExplorer(Widget, module="explorer"):
 
     @action
     def drop(self, place: int) -> None:
-        """Take a filter away."""
+        """Remove a filter."""
         if not 0 <= place < len(self._questions):
             message = f"There is no filter {place}."
             raise LogError(message)
@@ -146,7 +146,7 @@ class LogExplorer(Widget, module="explorer"):
 
     @action
     def reset(self) -> None:
-        """Take all filters away."""
+        """Remove all filters."""
         self._change(())
 
     @action
@@ -159,7 +159,7 @@ class LogExplorer(Widget, module="explorer"):
 
     @action
     def redo(self) -> None:
-        """Take back the last undo."""
+        """Redo what was undone last."""
         if self._after:
             self._before.append(self._questions)
             self._questions = self._after.pop()

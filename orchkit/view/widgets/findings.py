@@ -133,7 +133,7 @@ def variants_of(log: EventLog, table: pd.DataFrame, offers: Offers) -> dict[str,
 
 
 def table_of(frame: pd.DataFrame, offers: Offers, empty: str) -> dict[str, Any]:
-    """Return a frame with a row an activity as cells; each row keeps the cases with its activity."""
+    """Return a frame with one row per activity as cells; each row keeps the cases with its activity."""
     shown = frame.head(_ROWS)
     if not len(shown):
         return {"empty": empty}

@@ -18,18 +18,18 @@ __all__ = ["Inbox"]
 
 
 class Inbox(LiveWidget, module="inbox", uses=("forms",)):
-    """Show the open work items, with the form that each asks for; claim, give back, complete, refuse.
+    """Show the open work items with their forms; claim, give back, complete or refuse them.
 
     Parameters
     ----------
     engine
-        Whose runs wait for people. It is looked at while the view is open.
+        The engine whose runs wait for people. The view asks it again and again while it is open.
     role
         Only this role's items.
     by
-        Who decides, for the history; the user of this machine where nobody is named.
+        Who decides, for the history; by default the user of this machine.
     every
-        How often the engine is looked at, at most five times a second.
+        How often the engine is asked, at most five times a second.
 
     Examples
     --------
@@ -79,7 +79,7 @@ class Inbox(LiveWidget, module="inbox", uses=("forms",)):
 
     @action
     def complete(self, item: str, data: Any = None) -> None:  # noqa: ANN401 -- JSON
-        """Complete an item with what was filled in; one that nobody has is claimed first."""
+        """Complete an item with the answers to its form; an item that nobody has claimed is claimed first."""
         found = self._items().set_index("item_id")["claimed_by"]
         if item in found.index and pd.isna(found[item]):
             self._engine.claim(item, by=self._by)

@@ -72,7 +72,7 @@ class Modeler(Widget, module="modeler"):
 
     @action
     def select(self, node: str | None = None, source: str | None = None, target: str | None = None) -> None:
-        """Choose a node, a flow, or nothing."""
+        """Select a node, a flow, or nothing."""
         self._node, self._flow = None, None
         if node is not None:
             self._node = self._now.node(node).name
@@ -83,7 +83,7 @@ class Modeler(Widget, module="modeler"):
 
     @action
     def add(self, pattern: str, node: str | None = None, source: str | None = None, target: str | None = None) -> None:
-        """Put a pattern in: on a flow, after a node, or where something is chosen, else at the end."""
+        """Insert a pattern: on a flow, after a node or at the selection, else at the end."""
         if node is None and source is None:
             node, (source, target) = self._node, self._flow or (None, None)
         after, before = (source, target) if source is not None else (node, None)
@@ -94,13 +94,13 @@ class Modeler(Widget, module="modeler"):
 
     @action
     def connect(self, source: str, target: str) -> None:
-        """Put a flow between two nodes."""
+        """Add a flow between two nodes."""
         self._put(edit.connect(self._now, source, target))
         self.select(source=source, target=target)
 
     @action
     def change(self, name: str, value: str) -> None:
-        """Set a property of what is chosen, from its text; ``name`` of a node renames it."""
+        """Set a property of what is selected, given as text; ``name`` renames a node."""
         if self._flow is not None:
             flow = self._chosen_flow()
             self._put(edit.change_flow(self._now, *self._flow, **flow_value_of(flow, name, value)))
@@ -116,7 +116,7 @@ class Modeler(Widget, module="modeler"):
 
     @action
     def delete(self) -> None:
-        """Take away what is chosen."""
+        """Delete what is selected."""
         if self._flow is not None:
             self._put(edit.disconnect(self._now, *self._flow))
         elif self._node is not None:
@@ -126,26 +126,26 @@ class Modeler(Widget, module="modeler"):
 
     @action
     def undo(self) -> None:
-        """Go back by a change."""
+        """Undo the last change."""
         if self._before:
             self._after.append(self._now)
             self._go(self._before.pop())
 
     @action
     def redo(self) -> None:
-        """Take back an undo."""
+        """Redo what was undone last."""
         if self._after:
             self._before.append(self._now)
             self._go(self._after.pop())
 
     @action
     def write_yaml(self, text: str) -> None:
-        """Take YAML; where it is faulty, the workflow stays, and the fault is shown at its line."""
+        """Replace the workflow by YAML; if it is faulty, the workflow stays, and the fault is shown at its line."""
         self._write("yaml", text, read_workflow)
 
     @action
     def write_python(self, text: str) -> None:
-        """Run Python that makes a workflow, the last one counts; as for `write_yaml`."""
+        """Replace the workflow by the last one that Python code makes; faults are shown as by `write_yaml`."""
         self._write("python", text, _built)
 
     # Inside ----------------------------------------------------------------------

@@ -25,20 +25,20 @@ _ROWS = 200
 
 
 class Monitor(LiveWidget, module="monitor", uses=("run_panel",)):
-    """Show how an engine's runs stand: alerts, by workflow and status, rates, durations, queues, each with its trend.
+    """Show how an engine's runs stand: alerts, counts by workflow and status, rates, durations, queues, with trends.
 
-    Below is a table of the runs, to filter and to search; a click on one leads to what `RunView` shows.
+    Below is a table of the runs, with filters and a search; a click on a run opens it as in `RunView`.
 
     Parameters
     ----------
     engine
-        It is looked at while the view is open.
+        The view asks it again and again while it is open.
     watch
-        What evaluates the alerts (`watch`). Without one the view evaluates them itself, and tells nobody.
+        What evaluates the alerts (`watch`). Without one the view evaluates them itself, and sends no messages.
     window
-        What completed and failed is counted over, back from now.
+        The period, back from now, over which completed and failed runs are counted.
     every
-        How often the engine is looked at, at most five times a second.
+        How often the engine is asked, at most five times a second.
 
     Examples
     --------
@@ -94,20 +94,20 @@ class Monitor(LiveWidget, module="monitor", uses=("run_panel",)):
 
     @action
     def cancel(self) -> None:
-        """Ask the open run to end."""
+        """Cancel the open run."""
         if self._run is not None:
             self._engine.cancel(self._run, "cancelled in the notebook")
 
     @action
     def retry(self, *, from_start: bool = False) -> None:
-        """Let the open run, which has failed, go on: from the step that failed, or from the start."""
+        """Continue the open run, which has failed: from the step that failed, or from the start."""
         if self._run is not None:
             self._engine.retry(self._run, from_start=from_start, reason="retried in the notebook")
             self._seq = None
             self.refresh()
 
     def stop(self) -> None:
-        """Look no more; the view stays as it is."""
+        """Stop asking the engine; the view stays as it is."""
         super().stop()
         self._alerts.stop()
 

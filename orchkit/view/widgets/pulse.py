@@ -36,7 +36,7 @@ _ATTEMPTS = """
         AND occurred_at >= make_timestamptz(?::BIGINT)
     GROUP BY bucket
 """
-# Where active runs stand: a row a step that is open.
+# Where active runs stand: one row per step that is open.
 _HELD = """
     WITH steps AS (
         SELECT run_id, step_id, arg_max(status, seq) AS status, arg_min(payload ->> '$.role', seq) AS role
@@ -111,7 +111,7 @@ class Pulse:
         return active["status"].astype(str).mask(is_waiting, RunStatus.WAITING.value)
 
     def cards(self, held: pd.DataFrame, states: pd.Series[str]) -> list[dict[str, Any]]:
-        """Return the figures, each with its trend: a number a bucket, None where there is none."""
+        """Return the figures, each with its trend: one number per bucket, None if there is none."""
         ended = self.ended
         completed, lost = ended[ended["status"] == RunStatus.COMPLETED], ended[ended["status"].isin(LOST)]
         took = (ended["ended_at"] - ended["started_at"]).dt.total_seconds()
@@ -146,7 +146,7 @@ class Pulse:
         ]
 
     def workflows(self, states: pd.Series[str]) -> list[dict[str, Any]]:
-        """Return a row a workflow."""
+        """Return one row per workflow."""
         active, ended, rows = self.active, self.ended, []
         letters = self.runs[self.runs["status"] == RunStatus.DEAD_LETTERED]["workflow"].value_counts()
         for name in sorted({*active["workflow"], *ended["workflow"], *letters.index}):

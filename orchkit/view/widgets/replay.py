@@ -30,21 +30,23 @@ Leg = tuple[int, int, int, int, int, int]  # from, until, node, next node, line 
 
 
 class Replay(Widget, module="replay"):
-    """Let time go by: tokens move over the map of a log, or over the workflow of a run.
+    """Play a log or a run in time: tokens move over the map of the log, or over the workflow of the run.
 
-    A token is a case; within an activity it stands below its box, between two it is on the line. In a run, which has
-    branches beside one another, it is a step, and the clock stands still while tokens go from node to node. Numbers at
-    the boxes say how many are there. Where the reader wants no movement (``prefers-reduced-motion``), time goes on
-    in steps.
+    A token of a log is a case: during an activity it stands below its box, between two activities it is on the line. A
+    token of a run is a step, since a run may have parallel branches, and the clock stands still while tokens go from
+    node to node. Numbers at the boxes say how many tokens are there. For readers who prefer reduced motion
+    (``prefers-reduced-motion``), time advances in steps.
 
     Parameters
     ----------
     log
         A log, or a run of an engine.
     max_cases
-        How many cases move at most; of more, so many are picked evenly by their start, and the view says so.
+        How many cases move at most. If the log has more, this many are picked evenly by their start, and the view says
+        so.
     min_share
-        Flows that a smaller share of the cases takes are not drawn, as in `process_map`; tokens go there straight.
+        Flows that a smaller share of the cases takes are not drawn, as in `process_map`; tokens move there in a
+        straight line.
 
     Raises
     ------

@@ -36,17 +36,17 @@ _RETRIES = {
 
 
 class RunView(LiveWidget, module="run_view", uses=("run_panel",)):
-    """Show a run: the workflow with the state of each node, steps as a table and in time, variables at any moment.
+    """Show a run: its workflow with the state of each node, its steps in a table and in time, its variables.
 
     While the run goes on the view follows it. The slider goes back through the history; the drawing, the steps and the
-    variables are those of that moment. A run that goes on can be cancelled, one that has failed retried.
+    variables are those of that moment. A run that is under way can be cancelled; one that has failed can be retried.
 
     Parameters
     ----------
     run
-        Of an engine that is open.
+        A run of an engine that is open.
     every
-        How often the run is looked at, at most five times a second.
+        How often the engine is asked, at most five times a second.
 
     Examples
     --------
@@ -79,12 +79,12 @@ class RunView(LiveWidget, module="run_view", uses=("run_panel",)):
 
     @action
     def cancel(self) -> None:
-        """Ask the run to end; its sagas are compensated first."""
+        """Cancel the run; its sagas are compensated first."""
         self._run.cancel("cancelled in the notebook")
 
     @action
     def retry(self, *, from_start: bool = False) -> None:
-        """Let a run that has failed go on: from the step that failed, or from the start."""
+        """Continue a run that has failed: from the step that failed, or from the start."""
         self._run.retry(from_start=from_start, reason="retried in the notebook")
         self._seq = None
         self.refresh()

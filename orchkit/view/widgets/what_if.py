@@ -43,7 +43,7 @@ class _Knob:
 
 
 class WhatIf(Widget, module="what_if"):
-    """Move arrivals, resources, failure rates and durations, and see what it does, with intervals, beside the base.
+    """Change arrivals, resources, failure rates and durations, and see the effect beside the base, with intervals.
 
     The same draws are used for both (common random numbers), so that the difference is that of the settings.
 
@@ -139,7 +139,7 @@ class WhatIf(Widget, module="what_if"):
 
     @action
     def drop(self, name: str) -> None:
-        """Keep a scenario no more."""
+        """Drop a scenario that was kept."""
         self._kept.pop(name, None)
         self._show()
 

@@ -1,4 +1,4 @@
-"""What a case did and when, a row a step."""
+"""What a case did and when, one row per step."""
 
 from __future__ import annotations
 
