@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, Never
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from orchkit.units import Duration, seconds
 
 __all__ = ["only", "where", "without"]
 
+_OF_STEPS = ("expression", "activity", "resource", "role", "status", "after", "before", "times")
 _CODED = frozenset(STEP_COLUMNS) - {"status"}
 
 Names = str | Iterable[str]
@@ -44,6 +45,7 @@ def where(  # noqa: PLR0913 -- each question is one word
     during: tuple[Moment, Moment] | None = None,
     longer_than: Duration | None = None,
     shorter_than: Duration | None = None,
+    **unknown: Never,
 ) -> EventLog:
     """Return the log of the cases, with all their steps, that meet all given conditions.
 
@@ -83,6 +85,8 @@ def where(  # noqa: PLR0913 -- each question is one word
     ------
     LogError
         The log has no such activity, resource or column; the nearest is offered.
+    TypeError
+        There is no such question; the nearest is offered.
 
     Examples
     --------
@@ -96,6 +100,7 @@ def where(  # noqa: PLR0913 -- each question is one word
     ['o1']
     """
     expect_log(log, "where")
+    _expect_known("where", unknown, _QUESTIONS, log.cases, "cases")
     asked = _Asked(
         expression=expression,
         activity=activity,
@@ -136,11 +141,7 @@ def without(log: EventLog, expression: Expression | None = None, **asked: Any) -
     ['o2']
     """
     expect_log(log, "without")
-    known = [field.name for field in fields(_Asked)]
-    for name in asked:
-        if name not in known:
-            message = f"without: there is no question {name!r}.{nearest(name, known)} Known: {', '.join(known)}."
-            raise TypeError(message)
+    _expect_known("without", asked, _QUESTIONS, log.cases, "cases")
     return _with_cases(log, ~_Asked(expression=expression, **asked).holds(log))
 
 
@@ -155,6 +156,7 @@ def only(
     after: Moment | None = None,
     before: Moment | None = None,
     times: Literal["keep", "anew"] = "keep",
+    **unknown: Never,
 ) -> EventLog:
     """Return the log of the steps that meet all given conditions, and of the cases that have such steps.
 
@@ -187,6 +189,7 @@ def only(
     0      o1 2024-05-06 10:00:00+00:00
     """
     expect_log(log, "only")
+    _expect_known("only", unknown, _OF_STEPS, log.steps, "steps")
     if times not in {"keep", "anew"}:
         message = f"only: times is 'keep' or 'anew', not {times!r}."
         raise LogError(message)
@@ -276,6 +279,22 @@ class _Asked:
         if self.shorter_than is not None:
             kept &= case_durations_s(log) < seconds(self.shorter_than)
         return kept
+
+
+_QUESTIONS = tuple(field.name for field in fields(_Asked))
+
+
+def _expect_known(verb: str, asked: Iterable[str], known: Sequence[str], frame: pd.DataFrame, what: str) -> None:
+    """Refuse a question that there is none of; a column is asked for in an expression."""
+    columns = [str(column) for column in frame]
+    for name in asked:
+        if name in known:
+            continue
+        hint = nearest(name, [*known, *columns])
+        if name in columns:
+            hint = f" It is a column of {what}, and stands in an expression: ok.{verb}(log, '{name} == …')."
+        message = f"{verb}: there is no question {name!r}.{hint} Known: {', '.join(known)}."
+        raise TypeError(message)
 
 
 def _with_cases(log: EventLog, kept: NDArray[np.bool_]) -> EventLog:

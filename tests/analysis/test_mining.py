@@ -213,8 +213,13 @@ def test_steps_are_selected_with_the_cases_that_have_them() -> None:
     assert ok.only(waiting, "attempt == 1", times="anew").cases["case_id"].tolist() == ["o1", "o2", "o3"]
     with pytest.raises(ok.LogError, match="steps has no column 'activty'. Did you mean 'activity'"):
         ok.only(whole, "activty == 'b'")
-    with pytest.raises(TypeError, match="no question 'actvity'. Did you mean 'activity'"):
-        ok.without(whole, actvity="a")
+    for verb in (ok.where, ok.without, ok.only):
+        with pytest.raises(TypeError, match="no question 'actvity'. Did you mean 'activity'"):
+            verb(whole, actvity="a")
+    with pytest.raises(
+        TypeError, match=re.escape("a column of steps, and stands in an expression: ok.only(log, 'attempt == …')")
+    ):
+        ok.only(whole, attempt=1)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -141,7 +141,8 @@ def _chosen(log: EventLog, case_id: str | None) -> str:
     if case_id is None:
         if len(known) == 1:
             return str(known[0])
-        message = f"charts.gantt: the log has {len(known):,} cases. Say which one: charts.gantt(log, case_id)."
+        say = " Say which one: charts.gantt(log, case_id)." if known else ""
+        message = f"charts.gantt: the log has {len(known):,} cases.{say}"
         raise LogError(message)
     if case_id not in known:
         message = f"charts.gantt: the log has no case {case_id!r}.{nearest(str(case_id), known)}"

@@ -146,5 +146,7 @@ def test_a_case_must_be_named_and_known():
 
     with pytest.raises(LogError, match="the log has 2 cases. Say which one"):
         ok.charts.gantt(log)
+    with pytest.raises(LogError, match=r"the log has 0 cases\.$"):
+        ok.charts.gantt(ok.only(log, activity=[]))
     with pytest.raises(LogError, match="the log has no case 'A-3'. Did you mean 'A-"):
         ok.charts.gantt(log, "A-3")
