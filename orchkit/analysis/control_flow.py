@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from orchkit.analysis.spans import (
@@ -26,8 +27,12 @@ __all__ = ["directly_follows", "end_activities", "rework", "start_activities", "
 
 ARROW = " → "
 _MOST_CELLS = 1 << 22
+_WAYS, _AHEAD, _ROOM = "orchkit.analysis.way_kernel", 64, 32 * " "
 _KINDS = 5  # bits that tell kinds of repeated steps apart
 _PAIRS = Kernel("orchkit.analysis.kernel", "pairs", (np.int32, np.int64, int, int, np.int64))
+_NUMBERED = Kernel(_WAYS, "numbered", (np.int32, np.int64, int, np.uint64, int, np.uint64, np.int64, np.int64))
+_WEIGHED = Kernel(_WAYS, "weighed", (np.int32, np.int64, np.int64, int, np.int64, int, np.int64))
+_TOLD = Kernel(_WAYS, "told", (np.int32, np.int64, np.int64, int, np.int64, np.uint8, np.int64, np.uint8))
 _REPEATS = Kernel("orchkit.analysis.kernel", "repeats", (np.int32, np.int32, np.int64, int, int, np.int64, np.int64))
 
 
@@ -55,16 +60,12 @@ def variants(log: EventLog) -> pd.DataFrame:
     1         check      1    0.5     0.0
     """
     expect_log(log, "variants")
-    codes, durations_s = variant_codes(log), case_durations_s(log)
+    (codes, first), durations_s = _ways(log), case_durations_s(log)
     cases = np.flatnonzero(codes >= 0)
     if len(cases) < len(codes):
         codes, durations_s = codes[cases], durations_s[cases]
-    columns = figures(codes, durations_s, int(codes.max(initial=-1)) + 1, count="cases")
-    # The codes rise as their ways first come.
-    is_first = np.ones(len(codes), dtype=bool)
-    np.greater(codes[1:], np.maximum.accumulate(codes)[:-1], out=is_first[1:])
-    first = cases[is_first]
-    order = np.argsort(-columns["cases"], kind="stable")
+    columns = figures(codes, durations_s, len(first), count="cases")
+    order = _descending(columns["cases"])
     first = first[order]
     figure = {name: values[order] for name, values in columns.items()}
     share = figure["cases"] / max(len(cases), 1)
@@ -80,41 +81,41 @@ def variants(log: EventLog) -> pd.DataFrame:
     return pd.DataFrame(table, copy=False)
 
 
+def _descending(counts: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Return the stable order from the greatest to 1, the count of most ways, for which nothing is sorted."""
+    several = np.flatnonzero(counts > 1)
+    return np.concatenate([several[np.argsort(-counts[several], kind="stable")], np.flatnonzero(counts == 1)])
+
+
 def _text(array: pa.Array) -> pd.Series:
     return pd.Series(array.to_pandas(types_mapper=lambda _: pd.StringDtype(na_value=np.nan)))
 
 
 def variant_names(log: EventLog, cases: NDArray[np.intp]) -> pd.Series:
     """Return the ways of some cases as text."""
-    begins, sizes = log.offsets[cases], np.diff(log.offsets)[cases]
-    until = np.concatenate([[0], np.cumsum(sizes)])
-    rows = np.arange(until[-1]) + np.repeat(begins - until[:-1], sizes)
-    size = len(log.activities)
-    codes = log.activity_codes[rows]
-    codes[until[1:][np.diff(until) > 0] - 1] += size  # the last of a way has no arrow behind it
-    names = pa.array([*(f"{name}{ARROW}" for name in log.activities), *log.activities], type=pa.large_string())
-    _, starts, text = names.take(pa.array(codes)).buffers()
-    # The names stand side by side in memory, so that a way is what lies between its ends.
-    ends = np.frombuffer(starts, dtype=np.int64, count=len(rows) + 1)[until]
-    return _text(pa.Array.from_buffers(pa.large_string(), len(cases), [None, pa.py_buffer(ends), text]))
+    cases = np.ascontiguousarray(cases, dtype=np.int64)
+    own, arrow = pa.array(log.activities, type=pa.large_string()), len(ARROW.encode())
+    places = np.concatenate([[0], np.cumsum(pc.binary_length(own).to_numpy() + arrow)])
+    names = np.frombuffer((ARROW.join([*own.to_pylist(), ""]) + _ROOM).encode(), dtype=np.uint8)
+    ends = np.empty(len(cases) + 1, dtype=np.int64)
+    given = (log.activity_codes, log.offsets, cases, len(cases), places)
+    text = np.empty(_WEIGHED(*given, arrow, ends) + arrow + len(_ROOM), dtype=np.uint8)
+    _TOLD(*given, names, ends, text)
+    return _text(pa.Array.from_buffers(pa.large_string(), len(cases), [None, pa.py_buffer(ends), pa.py_buffer(text)]))
 
 
 def variant_codes(log: EventLog) -> NDArray[np.int64]:
-    """Return for each case a number that cases of the same way share, in order of first use; -1 for one without steps.
+    """Return for each case a number that cases of one way share, in order of first use; -1 for one without steps."""
+    return _ways(log)[0]
 
-    The codes of a case's activities are bytes in a row, in the log's own memory, and Arrow tells such strings of
-    bytes apart: by a hash, and where hashes meet by the bytes themselves.
-    """
-    codes = log.steps["activity"].cat.codes.to_numpy()
-    data, offsets = pa.py_buffer(np.ascontiguousarray(codes)), pa.py_buffer(log.offsets * codes.itemsize)
-    ways = pa.Array.from_buffers(pa.large_binary(), len(log), [None, offsets, data]).dictionary_encode()
-    found: NDArray[np.int64] = ways.indices.to_numpy().astype(np.int64)
-    empty = np.diff(log.offsets) == 0
-    if empty.any():  # they have a code of their own
-        none = found[empty.argmax()]
-        found[found > none] -= 1
-        found[empty] = -1
-    return found
+
+def _ways(log: EventLog) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return as `variant_codes` the numbers of cases, and the first case of each number."""
+    size = 1 << (2 * len(log)).bit_length()
+    table, hashes = np.zeros(size, dtype=np.uint64), np.empty(_AHEAD, dtype=np.uint64)
+    numbers, firsts = np.empty((2, len(log)), dtype=np.int64)
+    many = _NUMBERED(log.activity_codes, log.offsets, len(log), table, size, hashes, numbers, firsts)
+    return numbers, firsts[:many]
 
 
 def directly_follows(log: EventLog, calendar: Hours | None = None) -> pd.DataFrame:

@@ -144,7 +144,9 @@ def grouped(codes, values, bits, length, size, shares, many, counts, sums, ends,
 def _shares(held, begin, end, shares, many, some, bins, fine, below, above, at):
     """Find what stands below and above each share of the keys of a group, which lose their order."""
     last = end - begin - 1
-    if last < 0:
+    if last < 1:
+        for place in range(at, at + many if last == 0 else at):
+            below[place] = above[place] = held[begin]
         return
     count, low, shift = end - begin, held[begin], _SAME
     if last < _FEW:

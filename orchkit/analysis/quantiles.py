@@ -105,8 +105,11 @@ def _room(length: int, counts: NDArray[np.int64], shares: Sequence[float]) -> tu
 
 def _between(room: tuple[Any, ...], below: NDArray[np.float64], above: NDArray[np.float64]) -> Figures:
     shares, _, counts, sums = room[:4]
-    places = np.maximum(counts - 1, 0)[:, None] * shares
+    found = below.copy()
+    groups, shares_of = np.nonzero(below != above)  # most groups of few values have none
+    places = (counts[groups] - 1) * shares[shares_of]
+    low, high = below[groups, shares_of], above[groups, shares_of]
     with np.errstate(invalid="ignore"):  # neighbors may both be infinite
-        found = np.where(below == above, below, below + (above - below) * (places - np.floor(places)))
+        found[groups, shares_of] = low + (high - low) * (places - np.floor(places))
     found[counts == 0] = np.nan
     return counts, sums, list(found.T)

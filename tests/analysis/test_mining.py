@@ -48,6 +48,18 @@ def test_variants_have_cases_and_durations() -> None:
     assert table["example"].tolist() == ["o2", "o1"]
 
 
+def test_ways_of_any_length_and_names_are_told_apart() -> None:
+    rng = np.random.default_rng(5)
+    names = ["é", "b" * 31, "c" * 200, "→", "and so on " * 4]
+    ways = {f"{case:04}": rng.integers(0, 5, rng.integers(0, 4 if case % 2 else 40)) for case in range(3_000)}
+    rows = [(case, names[code]) for case, way in ways.items() for code in way]
+    steps = pd.DataFrame(rows, columns=["case_id", "activity"]).assign(completed=at("08:00"))
+    table = ok.variants(ok.EventLog(steps, pd.DataFrame({"case_id": list(ways)})))
+    expected = Counter(" → ".join(names[code] for code in way) for way in ways.values() if len(way))
+    assert list(zip(table["variant"], table["cases"], strict=True)) == expected.most_common()
+    assert table["length"].tolist() == [len(ways[case]) for case in table["example"]]
+
+
 def test_flows_have_frequency_and_time() -> None:
     table = ok.directly_follows(log(), ok.Calendar({"mon": "09:00-10:30"}))
     assert table.columns.tolist() == ["source", "target", "count", "mean_s", "median_s", "p95_s", "working_mean_s"]
