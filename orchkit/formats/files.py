@@ -59,7 +59,8 @@ def read_log(
         The zone of times that have none. Without it, those of a table are refused, and those of XES read as UTC.
     time_format
         For tables: how times are written, as ``strptime`` has it (``"%d.%m.%Y %H:%M"``), or what they count: ``"s"``,
-        ``"ms"``, ``"us"`` or ``"ns"`` since 1970, or ``"excel"``, days since 1899-12-30; else ISO 8601.
+        ``"ms"``, ``"us"`` or ``"ns"`` since 1970, or ``"excel"``, days since 1899-12-30. Without it, ISO 8601, or how
+        all of a column can be read, if that is one way.
     encoding
         For CSV: its encoding; if not given, UTF-8, UTF-16 by its first bytes, and else Windows-1252.
     object_type

@@ -3,35 +3,44 @@
 from __future__ import annotations
 
 import zoneinfo
+from contextlib import suppress
 from typing import Literal
 
 import pandas as pd
 
 from orchkit.columns import UTC, of_pandas
 from orchkit.errors import LogError, nearest
+from orchkit.formats.guesses import ways_to_read
 
 __all__ = ["localized", "zoned"]
 
 _EXCEL = "excel"
 _LAST_YEAR = 9999
+_FIRST_YEAR, _LIKELY_LAST_YEAR = 1990, 2100
 _SINCE_1970: tuple[Literal["s", "ms", "us", "ns"], ...] = ("s", "ms", "us", "ns")
 _COUNTED = (*_SINCE_1970, _EXCEL)
 
 
-def zoned(column: pd.Series, timezone: str | None, time_format: str | None, notes: list[str]) -> pd.Series:
-    """Return times in UTC; offsets may differ from row to row, times without one need ``timezone``."""
+def zoned(
+    column: pd.Series, timezone: str | None, time_format: str | None, notes: list[str], called: str | None = None
+) -> pd.Series:
+    """Return times in UTC; offsets may differ from row to row, times without one need ``timezone``.
+
+    ``called`` is what errors call the column: its name in the file.
+    """
     column = of_pandas(column)
+    called = str(column.name) if called is None else called
     if column.isna().all():
         return pd.Series(pd.NaT, index=column.index, dtype=UTC)
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         in_utc: pd.Series = column.dt.tz_convert("UTC").astype(UTC)
         return in_utc
     if time_format in _COUNTED:
-        return _counted(column, time_format, timezone, notes)
+        return _counted(column, time_format, timezone, notes, called)
     if time_format is None and _are_numbers(column):
         message = (
-            f"Column {column.name!r} holds numbers, not times. Say what they count: read_log(…, time_format='s'), "
-            "'ms', 'us' or 'ns' since 1970, or 'excel'."
+            f"Column {called!r} holds numbers, not times. Say what they count: read_log(…, time_format='s'), "
+            f"'ms', 'us' or 'ns' since 1970, or 'excel'.{_likely(column.dropna().iloc[0])}"
         )
         raise LogError(message)
     texts = column if column.dtype.kind == "M" else column.astype("str").str.strip()
@@ -41,10 +50,10 @@ def zoned(column: pd.Series, timezone: str | None, time_format: str | None, note
     elif column.dtype.kind != "M":
         has_zone = texts.str.contains(r"(?:[zZ]|UTC|GMT|[+-]\d\d(?::?\d\d)?)$", na=False)
         bare &= ~has_zone | texts.str.len().le(len("2024-05-06"))
-    _check_readable(texts[column.notna()], time_format)
+    _check_readable(texts[column.notna()], time_format, called)
     if bare.any() and timezone is None:
         message = (
-            f"Column {column.name!r} has {int(bare.sum()):,} times without a time zone. "
+            f"Column {called!r} has {int(bare.sum()):,} times without a time zone. "
             "Say which one they are in: read_log(…, timezone='UTC') or 'Europe/Berlin'."
         )
         raise LogError(message)
@@ -66,12 +75,22 @@ def _are_numbers(column: pd.Series) -> bool:
     )
 
 
-def _counted(column: pd.Series, unit: str, timezone: str | None, notes: list[str]) -> pd.Series:
+def _likely(number: object) -> str:
+    """Return what a number would be by the unit that makes a time of our days of it."""
+    for unit in _SINCE_1970:
+        with suppress(ValueError, OverflowError):
+            moment = pd.to_datetime(float(str(number).replace(",", ".")), unit=unit)
+            if _FIRST_YEAR <= moment.year <= _LIKELY_LAST_YEAR:
+                return f" By {unit!r}, the first is {moment:%Y-%m-%d %H:%M:%S}."
+    return ""
+
+
+def _counted(column: pd.Series, unit: str, timezone: str | None, notes: list[str], called: str) -> pd.Series:
     """Return numbers as the times that they count to; Excel's have no zone."""
     try:
         numbers = pd.to_numeric(column)
     except (ValueError, TypeError) as error:
-        message = f"Column {column.name!r}: time_format={unit!r} is for numbers: {error}."
+        message = f"Column {called!r}: time_format={unit!r} is for numbers: {error}."
         raise LogError(message) from None
     try:
         if unit == _EXCEL:
@@ -84,20 +103,18 @@ def _counted(column: pd.Series, unit: str, timezone: str | None, notes: list[str
     except (pd.errors.OutOfBoundsDatetime, pd.errors.OutOfBoundsTimedelta, OverflowError, ValueError):
         is_late = True
     if is_late:
-        message = (
-            f"Column {column.name!r}: {numbers.abs().max():,} is no time of time_format={unit!r}. Try another unit."
-        )
+        message = f"Column {called!r}: {numbers.abs().max():,} is no time of time_format={unit!r}. Try another unit."
         raise LogError(message)
     if unit != _EXCEL:
         return moments
     if timezone is None:
-        message = f"Column {column.name!r}: Excel's times have no zone. Say it: read_log(…, timezone='Europe/Berlin')."
+        message = f"Column {called!r}: Excel's times have no zone. Say it: read_log(…, timezone='Europe/Berlin')."
         raise LogError(message)
     notes.append(f"{int(column.notna().sum()):,} times of {column.name} were read as {timezone}")
     return localized(moments, timezone, notes).astype(UTC)
 
 
-def _check_readable(texts: pd.Series, time_format: str | None) -> None:
+def _check_readable(texts: pd.Series, time_format: str | None, called: str) -> None:
     if texts.dtype.kind == "M":
         return
     try:
@@ -109,8 +126,10 @@ def _check_readable(texts: pd.Series, time_format: str | None) -> None:
         return
     example = str(texts[unread].iloc[0])
     way = f"as {time_format!r}" if time_format else "in ISO 8601 (2024-05-06T09:00:00+02:00)"
-    hint = "" if time_format else " Say how they are written: read_log(…, time_format='%d.%m.%Y %H:%M')."
-    message = f"Column {texts.name!r}: {int(unread.sum()):,} times are not written {way}, the first {example!r}.{hint}"
+    ways = [] if time_format else ways_to_read(texts)
+    or_so = " or ".join(map(repr, ways)) or "'%d.%m.%Y %H:%M'"
+    hint = "" if time_format else f" Say how they are written: read_log(…, time_format={or_so})."
+    message = f"Column {called!r}: {int(unread.sum()):,} times are not written {way}, the first {example!r}.{hint}"
     raise LogError(message)
 
 

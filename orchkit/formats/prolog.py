@@ -9,7 +9,7 @@ from xml.parsers import expat
 
 from orchkit.errors import LogError
 
-__all__ = ["body", "not_xml", "parser"]
+__all__ = ["body", "not_xml", "of_the_log", "parser", "said_of"]
 
 _PLAIN = frozenset({"utf-8", "us-ascii"})
 _WIDE = (b"\xff\xfe", b"\xfe\xff")  # the first bytes of UTF-16
@@ -17,6 +17,9 @@ _SLICE = 1 << 16
 _TRACE = re.compile(rb"<trace[\s/>]")
 _ODD = re.compile(rb"<[!?]")  # comments and the like, in which anything may stand
 _LONGEST = 64 << 20
+_COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
+_GLOBAL = re.compile(rb"<global[\s>].*?</global\s*>", re.DOTALL)
+_CLASSIFIER, _KEY = re.compile(rb"<classifier[\s/>]"), re.compile(rb"\skey\s*=\s*[\"']")
 
 
 class _Found(Exception):
@@ -45,7 +48,9 @@ def not_xml(path: Path, error: Exception) -> LogError:
 
 
 def body(pieces: Iterable[bytes], path: Path) -> Iterator[bytes]:
-    """Yield the file from its first trace on; nothing, where it has none or is not in UTF-8.
+    """Yield what stands before the first trace, then the file from there on.
+
+    Nothing, where it has none or is not in UTF-8.
 
     Raises
     ------
@@ -61,8 +66,22 @@ def body(pieces: Iterable[bytes], path: Path) -> Iterator[bytes]:
             break
     first = _first_trace(bytes(head), path) if found else None
     if first is not None:
+        yield bytes(head[:first])
         yield bytes(head[first:])
         yield from pieces
+
+
+def of_the_log(attributes: int, globals_: int, classifiers: int) -> list[str]:
+    """Return the note on what a file says of the log itself, which a log here does not hold."""
+    counts = {"attributes": attributes, "globals": globals_, "classifiers": classifiers}
+    told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    return [f"what the file says of the log itself was dropped: {told}"] if told else []
+
+
+def said_of(head: bytes) -> list[str]:
+    """Return that note on what stands before the first trace."""
+    plain, count = _GLOBAL.subn(b"", _COMMENT.sub(b"", head))
+    return of_the_log(len(_KEY.findall(plain)), count, len(_CLASSIFIER.findall(plain)))
 
 
 def _first_trace(head: bytes, path: Path) -> int | None:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from orchkit.columns import NAT, UTC
 from orchkit.formats.bounded import chunks
-from orchkit.formats.prolog import body
+from orchkit.formats.prolog import body, said_of
 from orchkit.native import Kernel
 
 __all__ = ["Scan", "scan"]
@@ -74,11 +74,15 @@ class _Unknown(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What a file holds: frames of its traces and its events, and the trace of each event, as a row."""
+    """What a file holds: frames of its traces and its events, and the trace of each event, as a row.
+
+    ``notes`` say what was dropped.
+    """
 
     traces: pd.DataFrame
     events: pd.DataFrame
     trace_of: NDArray[np.intp]
+    notes: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +110,16 @@ def scan(path: Path, least: int = _WORTHWHILE) -> Scan | None:
     found: _Reader | None = None
     rest = b'"/>'  # as if a value had gone before
     try:
-        for block in body(chunks(path), path):
+        blocks = body(chunks(path), path)
+        notes = said_of(next(blocks, b""))
+        for block in blocks:
             if found is None and len(block) < least:
                 return None
             found = found or _Reader()
             rest = found.take(b"".join([rest, block, bytes(_SLACK)]))
             if len(rest) > _LONGEST:
                 return None
-        return found.finish(rest) if found else None
+        return found.finish(rest, notes) if found else None
     except _Unknown:
         return None
 
@@ -228,14 +234,14 @@ class _Reader:
             self.flushed[which] += count
             self.at[_FIRST_TRACE + which] += count
 
-    def finish(self, rest: bytes) -> Scan:
+    def finish(self, rest: bytes, notes: list[str]) -> Scan:
         """Return what was found, if the file ends as a log does."""
         tail = _TAIL.fullmatch(_text(rest))
         if tail is None or _walk(tail[1], int(self.at[_STATE])) != (_OUTSIDE, 0, 0):
             raise _Unknown
         self._flush(_OUTSIDE)
         traces, events = (self._frame(which) for which in range(2))
-        return Scan(traces, events, np.concatenate(self.traces_of))
+        return Scan(traces, events, np.concatenate(self.traces_of), notes)
 
     def _frame(self, which: int) -> pd.DataFrame:
         names = [*self.names]

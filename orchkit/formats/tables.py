@@ -5,23 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from orchkit.columns import STEP_COLUMNS, XES_NAMES
+from orchkit.columns import CASE_PREFIX, STEP_COLUMNS, XES_NAMES, coded
 from orchkit.errors import LogError, nearest
+from orchkit.formats.guesses import guessed_columns, guessed_formats
 from orchkit.formats.moments import zoned
 
-__all__ = ["named", "read_parquet", "write_parquet"]
+__all__ = ["differing", "named", "read_parquet", "write_parquet"]
 
-_KNOWN_AS = {
-    "case_id": ("case id", "case", "caseid", "trace id", "trace", "case key", "run id", "order id"),
-    "activity": ("activity", "activity name", "event", "task", "step", "action"),
-    "completed": ("completed", "complete timestamp", "end time", "end timestamp", "timestamp", "time", "end", "date"),
-    "started": ("started", "start time", "start timestamp", "start"),
-    "resource": ("resource", "user", "agent", "originator", "performer"),
-    "role": ("role", "group", "department"),
-    "cost": ("cost", "costs"),
-}
 _TIMES = ("enabled", "started", "completed")
 
 
@@ -61,7 +54,8 @@ def named(
     timezone
         The zone of times that have none; such times are refused without it.
     time_format
-        How times are written, as ``strptime`` has it; ISO 8601 without it.
+        How times are written, as ``strptime`` has it. Without it, ISO 8601, or what all of them can be read as, if
+        that is one thing.
     """
     unnamed = [name for name in frame.index.names if name is not None and name not in frame]
     notes = [f"the index {name!r} was taken for a column" for name in unnamed]
@@ -69,28 +63,57 @@ def named(
         frame = frame.reset_index(level=unnamed)
     labels, guessed = _labels(frame, dict(columns or {}))
     notes += [f"column {label!r} was taken for {name}" for name, label in guessed.items()]
+    _expect(frame, labels)
     frame = frame.rename(columns=labels)
-    _expect(frame)
-    for name in _TIMES:
-        label = name if name in frame else XES_NAMES.get(name, name)
-        if label in frame:
-            frame[label] = zoned(frame[label], timezone, time_format, notes)
+    times = [name if name in frame else XES_NAMES.get(name, name) for name in _TIMES]
+    times = [label for label in times if label in frame]
+    formats = [time_format] * len(times) if time_format else guessed_formats([frame[label] for label in times])
+    called = {name: label for label, name in labels.items()}
+    for label, how in zip(times, formats, strict=True):
+        frame[label] = zoned(frame[label], timezone, how, notes, called.get(label, label))
+        if how is not None and time_format is None:
+            notes.append(f"times of {label} were read as {how!r}")
     for name in ("case_id", "activity"):
         label = name if name in frame else XES_NAMES[name]
         if label in frame and frame[label].isna().any():
             notes.append(f"{int(frame[label].isna().sum()):,} rows without {name} were dropped")
             frame = frame[frame[label].notna()]
+    notes += differing(frame, "case_id" if "case_id" in frame else XES_NAMES["case_id"], CASE_PREFIX)
     return frame, notes
 
 
-def _expect(frame: pd.DataFrame) -> None:
+def differing(frame: pd.DataFrame, key: str, prefix: str = "") -> list[str]:
+    """Return a note on attributes of cases that have several values in a case: the first is kept."""
+    cases = coded(frame[key]).cat.codes.to_numpy().astype(np.int64)
+    lost = {}
+    for name in frame:
+        if name != key and str(name).startswith(prefix):
+            try:
+                codes = coded(frame[name]).cat.codes.to_numpy()
+            except LogError:  # lists and the like, which an attribute may be
+                continue
+            known = codes >= 0
+            values = pd.unique(cases[known] << 32 | codes[known])
+            again = len(values) - len(pd.unique(cases[known]))
+            if again:
+                lost[str(name).removeprefix(prefix)] = again
+    told = ", ".join(f"{name} {count:,}" for name, count in lost.items())
+    return [f"values of cases that have another before were dropped ({told})"] if told else []
+
+
+def _expect(frame: pd.DataFrame, labels: Mapping[str, str]) -> None:
     """Refuse a table in which no column is known to be one that every log needs."""
     for name in ("case_id", "activity", "completed"):
-        if name not in frame and XES_NAMES[name] not in frame:
-            labels = [str(label) for label in frame]
+        if name not in {*frame, *labels.values()} and XES_NAMES[name] not in frame:
+            free = [str(label) for label in frame if label not in labels]
+            only_begun = next(
+                (label for label, one in labels.items() if one == "started" and name == "completed"), None
+            )
+            hint = f" Did you mean {only_begun!r}?" if only_begun else nearest(name, free)
+            its = ", ".join(repr(str(label)) for label in frame) or "none"
             message = (
-                f"No column of the table was taken for {name}.{nearest(name, labels)} Say which one is: "
-                f"read_log(…, columns={{{name!r}: …}}). Its columns: {', '.join(map(repr, labels)) or 'none'}."
+                f"No column of the table was taken for {name}.{hint} Say which one is: "
+                f"read_log(…, columns={{{name!r}: …}}). Its columns: {its}."
             )
             raise LogError(message)
 
@@ -112,23 +135,10 @@ def _labels(frame: pd.DataFrame, mapping: dict[str, str]) -> tuple[dict[str, str
         label = next(label for label in mapping.values() if [*mapping.values()].count(label) > 1)
         message = f"columns: {label!r} is named for two columns of the log. Copy it under a second name first."
         raise LogError(message)
-    guessed = _guess(frame, mapping)
+    guessed = guessed_columns(frame, mapping)
     labels = {label: name for name, label in (guessed | mapping).items()}
     for name, label in labels.items():
         if label in frame and name != label:
             message = f"columns: the file has a column {label!r} besides {name!r}. Drop or rename one."
             raise LogError(message)
     return labels, guessed
-
-
-def _guess(frame: pd.DataFrame, mapping: Mapping[str, str]) -> dict[str, str]:
-    plain = {str(label).lower().replace("_", " ").replace(":", " ").strip(): str(label) for label in frame}
-    taken, guessed = set(mapping.values()), dict[str, str]()
-    for name, usual in _KNOWN_AS.items():
-        if name in mapping or name in frame or XES_NAMES[name] in frame:
-            continue
-        found = next((plain[other] for other in usual if other in plain and plain[other] not in taken), None)
-        if found is not None:
-            guessed[name] = found
-            taken.add(found)
-    return guessed

@@ -19,8 +19,9 @@ from orchkit.errors import LogError
 from orchkit.formats.bounded import chunks
 from orchkit.formats.delimited import joined_bytes, zoned_texts
 from orchkit.formats.moments import localized
-from orchkit.formats.prolog import not_xml, parser
+from orchkit.formats.prolog import not_xml, of_the_log, parser
 from orchkit.formats.segments import scan
+from orchkit.formats.tables import differing
 from orchkit.log import EventLog
 
 __all__ = ["read_events", "write_events"]
@@ -28,6 +29,13 @@ __all__ = ["read_events", "write_events"]
 CASE, ACTIVITY, TIME = "case:concept:name", "concept:name", "time:timestamp"
 _LONGEST, _ROWS = 64 << 20, 1 << 14
 _VALUES = frozenset({"string", "date", "int", "float", "boolean", "id"})
+_EXTENSIONS = {
+    "concept": "Concept",
+    "time": "Time",
+    "lifecycle": "Lifecycle",
+    "org": "Organizational",
+    "cost": "Cost",
+}
 _NESTED = frozenset({*_VALUES, "list", "container", "values"})
 
 
@@ -39,7 +47,7 @@ def read_events(path: Path, timezone: str | None = None) -> tuple[pd.DataFrame, 
     """
     found = scan(path)
     if found is not None and len(found.trace_of):
-        notes: list[str] = []
+        notes = list(found.notes)
         return _joined(found.traces, found.events, found.trace_of, notes), notes
     return _Events(timezone).read(path)
 
@@ -53,7 +61,8 @@ class _Events:
         self.trace_cells: dict[tuple[str, str], tuple[list[int], list[str]]] = defaultdict(lambda: ([], []))
         self.trace_of: list[int] = []
         self.traces = self.nested = self.depth = self.nameless = self.stray = self.elements = 0
-        self.in_event = self.in_trace = False
+        self.attributes = self.globals = self.classifiers = 0
+        self.in_event = self.in_trace = self.is_aside = False
 
     def read(self, path: Path) -> tuple[pd.DataFrame, list[str]]:
         reader = parser()
@@ -83,17 +92,19 @@ class _Events:
         tag = tag.rpartition(":")[2]  # XES has one namespace, which some give a prefix
         if tag in _NESTED:
             self.depth += 1
-            if self.depth > 1:
-                self.nested += self.in_trace
+            if not self.in_trace:
+                self.attributes += not self.is_aside and "key" in attributes
+            elif self.depth > 1:
+                self.nested += 1
             elif tag not in _VALUES:
                 pass
             elif "key" not in attributes:
-                self.nameless += self.in_trace
+                self.nameless += 1
             elif self.in_event:
                 rows, values = self.event_cells[tag, attributes["key"]]
                 rows.append(len(self.trace_of) - 1)
                 values.append(attributes.get("value", ""))
-            elif self.in_trace:
+            else:
                 rows, values = self.trace_cells[tag, attributes["key"]]
                 rows.append(self.traces - 1)
                 values.append(attributes.get("value", ""))
@@ -104,19 +115,27 @@ class _Events:
             self.in_event = True
             self.trace_of.append(self.traces - 1)
         elif tag == "event":
+            self.is_aside = True
             self.stray += 1
+        elif tag == "global":
+            self.is_aside = True
+            self.globals += 1
+        elif tag == "classifier":
+            self.classifiers += 1
 
     def _end(self, tag: str) -> None:
         tag = tag.rpartition(":")[2]
         if tag in _NESTED:
             self.depth -= 1
         elif tag == "event":
-            self.in_event = False
+            self.in_event = self.is_aside = False
         elif tag == "trace":
             self.in_trace = False
+        elif tag == "global":
+            self.is_aside = False
 
     def _frame(self) -> tuple[pd.DataFrame, list[str]]:
-        notes: list[str] = []
+        notes = of_the_log(self.attributes, self.globals, self.classifiers)
         if self.nested:
             notes.append(f"{self.nested:,} nested attributes were dropped")
         if self.nameless:
@@ -139,6 +158,7 @@ def _joined(traces: pd.DataFrame, events: pd.DataFrame, trace_of: NDArray[np.int
         traces[ACTIVITY] = names
     if names.duplicated().any():
         notes.append(f"{int(names.duplicated().sum()):,} traces have the name of an earlier one and were joined to it")
+        notes += differing(traces, ACTIVITY)
     empty = height - int((np.bincount(trace_of, minlength=height) > 0).sum())
     if empty:
         notes.append(f"{empty:,} traces without events were dropped")
@@ -233,6 +253,7 @@ def write_events(log: EventLog, path: Path) -> None:
     with opened(path, "wb") as file:
         file.write(b'<?xml version="1.0" encoding="UTF-8"?>\n')
         file.write(b'<log xes.version="1849.2016" xes.features="" xmlns="http://www.xes-standard.org/">\n')
+        file.write(_extensions(frame).encode())
         for begin in range(0, len(frame), _ROWS):
             rows = frame.iloc[begin : begin + _ROWS]
             heads = _at(traces, firsts - begin, len(rows))
@@ -240,6 +261,16 @@ def write_events(log: EventLog, path: Path) -> None:
             tags = [_tags(rows[name], str(name)) for name in own]
             file.write(joined_bytes(_joined_texts(heads, "<event>\n", *tags, "</event>\n", tails)))
         file.write(b"</log>\n")
+
+
+def _extensions(frame: pd.DataFrame) -> str:
+    """Return the tags of the standard's extensions that a log has names of."""
+    prefixes = {str(name).removeprefix(CASE_PREFIX).partition(":")[0] for name in frame if ":" in str(name)}
+    return "".join(
+        f'<extension name="{name}" prefix="{prefix}" uri="http://www.xes-standard.org/{prefix}.xesext"/>\n'
+        for prefix, name in _EXTENSIONS.items()
+        if prefix in prefixes
+    )
 
 
 def _joined_texts(*parts: pa.Array | str) -> pa.Array:

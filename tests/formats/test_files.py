@@ -101,6 +101,119 @@ def test_the_oldest_start_is_closed_first_and_what_never_ends_stays_open(tmp_pat
     )
 
 
+@pytest.mark.usefixtures("either")
+def test_who_is_assigned_what_is_scheduled_begins_no_step_of_his_own(tmp_path) -> None:
+    kinds = ["schedule", "assign", "reassign", "start", "complete", "assign", "withdraw"]
+    times = [f"2024-05-06T{hour:02}:00:00Z" for hour in range(8, 15)]
+    path = written(tmp_path / "a.xes", trace("o1", *(event("a", *pair) for pair in zip(times, kinds, strict=True))))
+    log = ok.read_log(path)
+    assert log.steps["status"].tolist() == ["COMPLETED", "CANCELLED"]
+    assert log.steps["enabled"].dt.hour.tolist() == [8, 13]
+    assert log.notes[0] == "2 events were dropped: no start or end of a step (assign, reassign)"
+
+
+def test_what_only_the_start_says_is_kept_and_what_it_says_otherwise_is_told() -> None:
+    frame = pd.DataFrame(
+        {
+            "case:concept:name": "o1",
+            "concept:name": "check",
+            "time:timestamp": [f"2024-05-06T{hour:02}:00Z" for hour in (8, 9, 10)],
+            "lifecycle:transition": ["schedule", "start", "complete"],
+            "org:resource": ["desk", "Ann", None],
+            "amount": pd.array([1, None, 2], dtype="Int64"),
+            "tags": [["a"], ["b"], ["a"]],
+        }
+    )
+    log = ok.read_log(frame)
+    assert log.steps[["resource", "amount"]].to_numpy().tolist() == [["Ann", 2]]
+    assert log.notes[0] == (
+        "values that differ from those of the step's end were dropped (org:resource 1, amount 1, tags 1)"
+    )
+
+
+@pytest.mark.usefixtures("either")
+def test_what_a_file_says_of_the_log_itself_is_said_to_be_dropped(tmp_path) -> None:
+    of_the_log = (
+        '<!-- <global scope="none"/> --><extension name="Concept" prefix="concept" uri="c.xesext"/>'
+        '<global scope="event"><string key="concept:name" value="x"/></global>'
+        '<classifier name="Activity" keys="concept:name"/>'
+        '<string key="source" value="ERP"><int key="year" value="2024"/></string>'
+    )
+    log = ok.read_log(written(tmp_path / "a.xes", of_the_log, trace("o1", event("a", "2024-05-06T09:00:00Z"))))
+    assert log.notes[0] == "what the file says of the log itself was dropped: 2 attributes, 1 globals, 1 classifiers"
+
+
+def test_a_second_value_of_a_case_is_said_to_be_dropped(tmp_path) -> None:
+    first, second = (
+        trace("o1", f'<int key="amount" value="{amount}"/>', event("a", "2024-05-06T09:00:00Z")) for amount in (5, 7)
+    )
+    log = ok.read_log(written(tmp_path / "a.xes", first, second))
+    assert (log.cases["amount"].tolist(), log.notes[1]) == (
+        [5],
+        "values of cases that have another before were dropped (amount 1)",
+    )
+    frame = pd.DataFrame({"case": "o1", "activity": "a", "time": "2024-05-06T09:00Z", "case:amount": [5, 7, None]})
+    assert ok.read_log(frame).notes[-1] == "values of cases that have another before were dropped (amount 1)"
+
+
+def test_a_written_log_names_the_extensions_that_its_attributes_are_of(tmp_path) -> None:
+    frame = pd.DataFrame({"case_id": "o1", "activity": "a", "completed": ["2024-05-06T09:00Z"], "x:y": "z"})
+    ok.write_log(ok.EventLog(frame), tmp_path / "a.xes")
+    prefixes = re.findall(r'prefix="(\w+)"', (tmp_path / "a.xes").read_text(encoding="utf-8"))
+    assert prefixes == ["concept", "time", "lifecycle", "org"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("_CASE_KEY", "ACTIVITY_EN", "EVENTTIME", "USER_NAME"),
+        ("CaseId", "ActivityName", "EndTimestamp", "Resource"),
+        ("Case_ID", "Activity", "Event_end", "User"),
+        ("Fall-ID", "Aktivität", "Zeitstempel", "Bearbeiter"),
+        ("Identifiant du cas", "Activité", "Date de fin", "Utilisateur"),
+        ("Caso", "Actividad", "Fecha", "Recurso"),
+    ],
+)
+def test_columns_are_known_by_the_names_of_other_tools_and_tongues(names) -> None:
+    log = ok.read_log(pd.DataFrame([("o1", "check", "2024-05-06T09:00Z", "Ann")], columns=names))
+    assert log.steps[["case_id", "activity", "resource"]].to_numpy().tolist() == [["o1", "check", "Ann"]]
+    assert log.notes == tuple(
+        f"column {label!r} was taken for {name}"
+        for label, name in zip(names, ("case_id", "activity", "completed", "resource"), strict=True)
+    )
+
+
+def test_a_column_of_transitions_is_known_by_what_is_in_it() -> None:
+    times = ["2024-05-06T09:00Z", "2024-05-06T10:00Z"]
+    frame = pd.DataFrame({"case": "o1", "activity": "a", "time": times, "lifecycle": ["start", "complete"]})
+    assert len(ok.read_log(frame).steps) == 1
+    assert len(ok.read_log(frame.assign(lifecycle=["new", "old"])).steps) == 2
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected", "how"),
+    [
+        (["06.05.2024 08:00", "06.05.2024 09:30"], "05-06 09:30", "%d.%m.%Y %H:%M"),
+        (["06/05/2024 08:00:00", "13/05/2024 09:30:00"], "05-13 09:30", "%d/%m/%Y %H:%M:%S"),
+        (["05/06/2024 08:00 AM", "05/13/2024 09:30 PM"], "05-13 21:30", "%m/%d/%Y %I:%M %p"),
+        (["06-MAY-24 08:00:00", "07-MAY-24 09:30:00"], "05-07 09:30", "%d-%b-%y %H:%M:%S"),
+        (["2024-05-06 08:00:00,5", "2024-05-06 09:30:00,0"], "05-06 09:30", "%Y-%m-%d %H:%M:%S,%f"),
+    ],
+)
+def test_times_are_read_as_they_can_only_be_meant(texts, expected, how) -> None:
+    log = ok.read_log(pd.DataFrame({"case": "o1", "activity": "a", "time": texts}), timezone="UTC")
+    assert f"{log.steps['completed'].iloc[-1]:%m-%d %H:%M}" == expected
+    assert log.notes[-1] == f"times of completed were read as {how!r}"
+
+
+def test_whether_the_day_is_first_is_asked_unless_another_column_tells() -> None:
+    frame = pd.DataFrame({"case": "o1", "activity": "a", "end": ["03/05/2024 08:00", "04/05/2024 09:00"]})
+    with pytest.raises(ok.LogError, match=r"'end': 2 times .* time_format='%d/%m/%Y %H:%M' or '%m/%d/%Y %H:%M'\)\."):
+        ok.read_log(frame, timezone="UTC")
+    log = ok.read_log(frame.assign(start=["02/05/2024", "30/04/2024"]), timezone="UTC")
+    assert log.steps["completed"].dt.month.tolist() == [5, 5]
+
+
 def test_both_readers_agree(tmp_path, monkeypatch) -> None:
     path = written(
         tmp_path / "a.xes",
@@ -334,9 +447,9 @@ def test_what_is_wrong_with_a_csv_is_said(tmp_path) -> None:
     assert wide.activities.tolist() == ["Prüfen"]
     short = ok.read_log(csv(tmp_path / "a.csv", head + "1,a,2024-05-06T09:00Z\n1,b\n"))
     assert short.notes[0] == "1 lines were dropped: they have other than 3 columns"
+    with pytest.raises(ok.LogError, match=r"first 'on 06.05.2024'. Say how they are written"):
+        ok.read_log(csv(tmp_path / "a.csv", head + "1,a,on 06.05.2024\n"))
     german = csv(tmp_path / "a.csv", head + "1,a,06.05.2024 09:00\n")
-    with pytest.raises(ok.LogError, match=r"first '06.05.2024 09:00'. Say how they are written"):
-        ok.read_log(german)
     log = ok.read_log(german, time_format="%d.%m.%Y %H:%M", timezone="Europe/Berlin")
     assert log.steps["completed"].tolist() == [pd.Timestamp("2024-05-06T07:00Z")]
     changed = ok.read_log(csv(tmp_path / "a.csv", head + "1,a,2024-10-27 02:30\n"), timezone="Europe/Berlin")
@@ -344,7 +457,7 @@ def test_what_is_wrong_with_a_csv_is_said(tmp_path) -> None:
     for text, said in (
         ("", "is empty"),
         ("Case,Case,Activity,Timestamp\n1,2,a,2024-05-06T09:00Z\n", "two columns called 'Case'"),
-        ("Fall;Schritt\n1;a\n", "taken for case_id. Say which one is"),
+        ("VBELN;BUDAT\n1;a\n", "taken for case_id. Say which one is"),
         (head + "1,a,1714989600\n", "holds numbers, not times. Say what they count"),
     ):
         with pytest.raises(ok.LogError, match=said):
