@@ -9,8 +9,12 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from orchkit.errors import ScenarioError, nearest
 from orchkit.simulation.brief import brief
+from orchkit.simulation.several import several
 
 __all__ = ["DAYS", "Calendar", "office_hours"]
 
@@ -63,8 +67,7 @@ class Calendar:
             hint = nearest(self.timezone, zoneinfo.available_timezones())
             message = f"calendar: there is no time zone {self.timezone!r}.{hint}"
             raise ScenarioError(message) from None
-        _check_shape(self)
-        week = {key: (value,) if isinstance(value, str) else tuple(value) for key, value in self.week.items()}
+        week, holidays, absences = _parts(self)
         keep(self, "week", week)
         spans = sorted(
             {(day, *_minutes(text)) for days, texts in week.items() for day in _days(days) for text in texts}
@@ -73,8 +76,8 @@ class Calendar:
             message = "calendar: it never opens. Give the hours of at least one day: {'mon-fri': '09:00-17:00'}."
             raise ScenarioError(message)
         keep(self, "spans", tuple(spans))
-        keep(self, "holidays", tuple(sorted(_date(value) for value in self.holidays)))
-        keep(self, "absences", tuple((_moment(a, zone), _moment(b, zone)) for a, b in self.absences))
+        keep(self, "holidays", tuple(sorted(map(_date, holidays))))
+        keep(self, "absences", tuple((_moment(a, zone), _moment(b, zone)) for a, b in absences))
         for begin, end in self.absences:
             if begin >= end:
                 message = f"calendar: an absence ends ({end}) before it begins ({begin})."
@@ -124,23 +127,27 @@ class Calendar:
         return [(max(a, begin), min(b, end)) for a, b in _merged([(a, b) for a, b in found]) if b > begin and a < end]
 
 
-def _check_shape(calendar: Calendar) -> None:
-    """Refuse what is no calendar at all, before it is read."""
-    week, holidays, absences = calendar.week, calendar.holidays, calendar.absences
-    if not isinstance(week, Mapping):
-        message = f"calendar: week has the hours by day, {{'mon-fri': '09:00-17:00'}}, not {week!r}."
+def _parts(calendar: Calendar) -> tuple[dict[str, tuple[str, ...]], list[Any], list[Any]]:
+    """Return the week, holidays and absences as lists; what is no calendar at all is refused before it is read."""
+    if not isinstance(calendar.week, Mapping):
+        message = f"calendar: week has the hours by day, {{'mon-fri': '09:00-17:00'}}, not {calendar.week!r}."
         raise ScenarioError(message)
-    for days, hours in week.items():
-        if not isinstance(hours, Iterable) or not all(isinstance(span, str) for span in hours):
+    week = {}
+    for days, hours in calendar.week.items():
+        spans = [hours] if isinstance(hours, str) else several(hours)
+        if spans is None or not all(isinstance(span, str) for span in spans):
             message = f"calendar: {days}: hours are text such as '09:00-17:00', or a list of such, not {hours!r}."
             raise ScenarioError(message)
-    if isinstance(holidays, str) or not isinstance(holidays, Iterable):
-        message = f"calendar: holidays is a list of dates, ['2025-12-25'], not {holidays!r}."
+        week[days] = tuple(spans)
+    holidays, absences = several(calendar.holidays), several(calendar.absences)
+    if holidays is None:
+        message = f"calendar: holidays is a list of dates, ['2025-12-25'], not {calendar.holidays!r}."
         raise ScenarioError(message)
-    is_list = isinstance(absences, Iterable) and not isinstance(absences, str)
-    if not is_list or not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in absences):  # noqa: PLR2004
-        message = f"calendar: absences are pairs of moments, [('2025-12-24T12:00', '2025-12-27')], not {absences!r}."
+    if absences is None or not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in absences):  # noqa: PLR2004
+        example = "[('2025-12-24T12:00', '2025-12-27')]"
+        message = f"calendar: absences are pairs of moments, {example}, not {calendar.absences!r}."
         raise ScenarioError(message)
+    return week, holidays, absences
 
 
 def office_hours(timezone: str = "UTC") -> Calendar:
@@ -196,9 +203,13 @@ def _minutes(text: str) -> tuple[int, int]:
     return begin, end if end > begin else end + _DAY_MIN
 
 
-def _date(value: date | str) -> date:
+def _date(value: date | str | np.datetime64) -> date:
     try:
-        return value if isinstance(value, date) else date.fromisoformat(str(value))
+        # Moments, as pandas and NumPy have for days, would equal no day.
+        moment: Any = pd.Timestamp(value) if isinstance(value, np.datetime64) else value
+        if moment is pd.NaT or not isinstance(moment, date):
+            return date.fromisoformat(str(moment))
+        return moment.date() if isinstance(moment, datetime) else moment
     except ValueError:
         message = f"calendar: holiday {value!r} is no date such as 2025-12-25."
         raise ScenarioError(message) from None

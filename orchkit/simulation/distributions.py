@@ -13,6 +13,7 @@ from numbers import Real
 
 from orchkit.errors import ScenarioError, nearest
 from orchkit.simulation.brief import listed, mapped
+from orchkit.simulation.several import several
 from orchkit.units import Duration, seconds
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "as_constant",
     "as_distribution",
     "as_numbers",
+    "as_signed",
     "by_attribute",
     "by_previous",
     "by_resource",
@@ -102,6 +104,9 @@ class Distribution:
             raise ScenarioError(message)
         if not all(isinstance(weight, Real) for weight in self.weights):
             message = f"{self.family}: weights are numbers, not {self.weights!r}."
+            raise ScenarioError(message)
+        if not isinstance(self.parts, Mapping):
+            message = f"{self.family}: parts has a distribution for each value, not {self.parts!r}."
             raise ScenarioError(message)
         names = FAMILIES.get(self.family)
         if names is None:
@@ -283,6 +288,20 @@ def as_distribution(value: Drawn, where: str) -> Distribution:
     return constant(_seconds(value, where))
 
 
+def as_signed(value: Drawn, where: str) -> Distribution:
+    """Return the same as `as_distribution`, and of a number below 0 the distribution that always gives it.
+
+    Examples
+    --------
+    >>> as_signed(-2, "priorities: bulk").values
+    (-2.0,)
+    """
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if is_number and -math.inf < value < 0:  # type: ignore[operator]  # it is one
+        return Distribution("categorical", values=(float(value),), weights=(1.0,))  # type: ignore[arg-type]
+    return as_distribution(value, where)
+
+
 def as_numbers(value: Drawn, where: str, least: float = 0.0) -> Distribution:
     """Return what is drawn as a distribution of numbers: of durations, or of whatever is not below a least one.
 
@@ -394,10 +413,11 @@ def pert(low: Duration, mode: Duration, high: Duration) -> Distribution:
 
 def empirical(values: Iterable[Duration]) -> Distribution:
     """Return the distribution that gives each of these values as often as the others."""
-    if isinstance(values, str) or not isinstance(values, Iterable):
+    listed = several(values)
+    if listed is None:
         message = f"empirical: give a list of durations, not {values!r}."
         raise ScenarioError(message)
-    return Distribution("empirical", values=tuple(_seconds(value, "empirical") for value in values))
+    return Distribution("empirical", values=tuple(_seconds(value, "empirical") for value in listed))
 
 
 def categorical(shares: Mapping[object, float]) -> Distribution:
@@ -458,6 +478,6 @@ def _composed(
     return Distribution(
         family,
         of=of,
-        parts={key: as_distribution(part, f"{family}: {key}") for key, part in parts.items()},
-        otherwise=None if other is None else as_distribution(other, f"{family}: otherwise"),
+        parts={key: as_signed(part, f"{family}: {key}") for key, part in parts.items()},
+        otherwise=None if other is None else as_signed(other, f"{family}: otherwise"),
     )

@@ -14,13 +14,13 @@ from orchkit.model.located import Located, locate
 from orchkit.model.retry import Retry
 from orchkit.model.yaml_text import Tall, to_yaml
 from orchkit.simulation.calendars import Calendar
-from orchkit.simulation.distributions import FAMILIES, Distribution, as_distribution, categorical
+from orchkit.simulation.distributions import FAMILIES, Distribution, as_distribution, as_signed, categorical
 from orchkit.simulation.scenario import ArrivalTimes, Batch, Failure, Loop, Profile, Resource, Response, Scenario
 from orchkit.units import seconds
 
 __all__ = ["read_scenario", "write_scenario"]
 
-_DISTRIBUTED = ("durations", "delays", "patience", "setups", "priorities")
+_DISTRIBUTED = ("durations", "delays", "patience", "setups")
 _KINDS: dict[str, type] = {
     "resources": Resource,
     "failures": Failure,
@@ -114,6 +114,8 @@ def _at(located: Located, path: str | None, convert: Callable[[Any, str], Any], 
 
 
 def _converter(key: str) -> Callable[[Any, str], Any]:
+    if key == "priorities":
+        return _signed
     if key in _DISTRIBUTED:
         return _distribution
     if key == "attributes":
@@ -195,9 +197,14 @@ def _arrivals(value: Any, where: str) -> Any:  # noqa: ANN401 -- a JSON value
             return _distribution(value, where)
 
 
-def _distribution(value: Any, where: str) -> Distribution:  # noqa: ANN401 -- a JSON value
+def _distribution(
+    value: Any,  # noqa: ANN401 -- a JSON value
+    where: str,
+    number: Callable[[Any, str], Distribution] = as_distribution,
+) -> Distribution:
+    """Return the distribution that a value stands for; ``number`` says what a plain one is."""
     if not isinstance(value, Mapping):
-        return as_distribution(value, where)
+        return number(value, where)
     if len(value) != 1:
         message = f"{where}: a distribution is a duration, or one family with its parameters: {{exponential: 5 min}}."
         raise ScenarioError(message)
@@ -218,9 +225,13 @@ def _distribution(value: Any, where: str) -> Distribution:  # noqa: ANN401 -- a 
             message = f"{where}: {family} takes {form}, not {given!r}."
             raise ScenarioError(message)
         case (("by_attribute" | "by_resource" | "by_previous"), _):
-            return _composed(family, given, where)
+            return _composed(family, given, where, number)
         case _:
             return _with_parameters(family, given, where)
+
+
+def _signed(value: Any, where: str) -> Distribution:  # noqa: ANN401 -- a JSON value
+    return _distribution(value, where, as_signed)
 
 
 def _weights(pairs: list[Any], where: str) -> tuple[float, ...]:
@@ -231,7 +242,12 @@ def _weights(pairs: list[Any], where: str) -> tuple[float, ...]:
     return tuple(float(share) for _, share in pairs)
 
 
-def _composed(family: str, given: Any, where: str) -> Distribution:  # noqa: ANN401 -- a JSON value
+def _composed(
+    family: str,
+    given: Any,  # noqa: ANN401 -- a JSON value
+    where: str,
+    number: Callable[[Any, str], Distribution],
+) -> Distribution:
     parts = given.get("parts", {}) if isinstance(given, Mapping) else None
     pairs = list(parts.items()) if isinstance(parts, Mapping) else parts
     if not isinstance(pairs, list) or not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):  # noqa: PLR2004
@@ -242,8 +258,8 @@ def _composed(family: str, given: Any, where: str) -> Distribution:  # noqa: ANN
     return Distribution(
         family,
         of=given.get("of", ""),
-        parts={key: _distribution(part, f"{where}: {key}") for key, part in pairs},
-        otherwise=None if other is None else _distribution(other, f"{where}: otherwise"),
+        parts={key: _distribution(part, f"{where}: {key}", number) for key, part in pairs},
+        otherwise=None if other is None else _distribution(other, f"{where}: otherwise", number),
     )
 
 
@@ -285,7 +301,8 @@ def write_scenario(scenario: Scenario, path: str | Path | None = None) -> str:
         value = getattr(scenario, field.name)
         default = field.default_factory() if field.default_factory is not MISSING else field.default
         if value != default:
-            values[field.name] = Tall(_plain(value)) if isinstance(value, Mapping) else _plain(value)
+            plain = _plain_attributes if field.name == "attributes" else _plain
+            values[field.name] = Tall(plain(value)) if isinstance(value, Mapping) else plain(value)
     text = to_yaml(Tall(values))
     if path is not None:
         Path(path).write_text(text, encoding="utf-8")
@@ -308,6 +325,13 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 -- any part of a scenario
             return str(value)
         case _:
             return value
+
+
+def _plain_attributes(given: Mapping[str, Distribution]) -> Any:  # noqa: ANN401 -- a JSON value
+    """Return attributes as they are written: a bare number would be read as a category."""
+    return {
+        name: {"constant": list(d.parameters)} if d.family == "constant" else _plain(d) for name, d in given.items()
+    }
 
 
 def _plain_record(value: Any) -> Any:  # noqa: ANN401 -- a dataclass

@@ -23,7 +23,15 @@ from orchkit.simulation.arrivals import ArrivalTimes, Profile, arrivals_of
 from orchkit.simulation.attributes import as_attribute, attributes_of
 from orchkit.simulation.brief import brief
 from orchkit.simulation.calendars import Calendar
-from orchkit.simulation.distributions import Distribution, Drawn, as_constant, as_distribution, as_numbers
+from orchkit.simulation.distributions import (
+    Distribution,
+    Drawn,
+    as_constant,
+    as_distribution,
+    as_numbers,
+    as_signed,
+)
+from orchkit.simulation.several import several
 from orchkit.units import Duration
 
 __all__ = [
@@ -288,7 +296,7 @@ class Scenario:
     setups
         By task: the time that a resource needs before it begins, if its last work was another task.
     priorities
-        By task: a number, or a distribution `by_attribute`; greater goes first.
+        By task: a number, or a distribution `by_attribute`; greater goes first. Without an entry it is 0.
     requires
         By task: how many of each role it takes at once, instead of one of its own role. The step waits until all of
         them are free at the same time and holds none of them meanwhile, so that other steps can be served. Its work
@@ -404,7 +412,7 @@ def _as_resource(value: Resource | int, _: str) -> Resource:
 def _as_failures(value: Failure | float | Iterable[Failure], where: str) -> tuple[Failure, ...]:
     if isinstance(value, Failure):
         return (value,)
-    listed: Any = value if isinstance(value, Iterable) and not isinstance(value, str | Mapping) else (value,)
+    listed: list[Any] = several(value) or [value]
     failures = tuple(one if isinstance(one, Failure) else Failure(one) for one in listed)
     if sum(failure.probability for failure in failures) > 1 + 1e-9:
         message = f"{where}: the probabilities sum to more than 1."
@@ -420,21 +428,21 @@ def _as_shares(value: Mapping[str, float], where: str) -> dict[str, float]:
 
 
 def _as_counts(value: Mapping[str, int] | Iterable[str], where: str) -> dict[str, int]:
-    if isinstance(value, str) or not isinstance(value, Iterable):
+    roles = list(value) if isinstance(value, Mapping) else several(value)
+    if roles is None:
         message = f"{where}: give the roles that are needed at once, {{'surgeon': 1, 'nurse': 2}}, not {value!r}."
         raise ScenarioError(message)
-    value = value if isinstance(value, Mapping) else tuple(value)
-    if not all(isinstance(role, str) for role in value):
-        message = f"{where}: a role has a name, not {next(role for role in value if not isinstance(role, str))!r}."
+    if not all(isinstance(role, str) for role in roles):
+        message = f"{where}: a role has a name, not {next(role for role in roles if not isinstance(role, str))!r}."
         raise ScenarioError(message)
-    counts = dict(value) if isinstance(value, Mapping) else dict.fromkeys(value, 1)
+    counts = dict(value) if isinstance(value, Mapping) else dict.fromkeys(roles, 1)
     return {
         role: _whole(count, 1, f"{where}: {role}: how many are needed at once is") for role, count in counts.items()
     }
 
 
 def _as_priority(value: Drawn, where: str) -> Distribution:
-    return as_numbers(value, where, -math.inf)
+    return as_numbers(as_signed(value, where), where, -math.inf)
 
 
 def _as_retry(value: Retry, where: str) -> Retry:

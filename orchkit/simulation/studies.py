@@ -17,6 +17,7 @@ from orchkit.errors import ScenarioError, nearest
 from orchkit.simulation.progress import Bar
 from orchkit.simulation.replications import simulate_quietly
 from orchkit.simulation.scenario import Resource, Scenario
+from orchkit.simulation.several import several
 from orchkit.simulation.targets import Target, read_target
 
 if TYPE_CHECKING:
@@ -80,11 +81,7 @@ def sweep(  # noqa: PLR0913 -- the words of simulate, and what is varied
     >>> bool(waits[1] > waits[2])
     True
     """
-    tried = {path: list(values) for path, values in settings.items()}
-    for path, values in tried.items():
-        if not values:
-            message = f"sweep: there is nothing to try for {path!r}. Give at least one value."
-            raise ScenarioError(message)
+    tried = _to_try("sweep", settings, "{'resources.clerk': [1, 2, 3]}")
     combinations = [dict(zip(tried, values, strict=True)) for values in itertools.product(*tried.values())]
     scenarios = [_with_settings(scenario, combination) for combination in combinations]
     limit = sla if sla is not None else _sla(workflow, scenario)
@@ -96,6 +93,24 @@ def sweep(  # noqa: PLR0913 -- the words of simulate, and what is varied
         tables.append(_table(found).assign(**{path: [value] * len(found.units) for path, value in combination.items()}))
     table = pd.concat(tables, ignore_index=True)
     return table[[*tried, *(name for name in table if name not in tried)]]
+
+
+def _to_try(verb: str, given: Mapping[str, Iterable[Any]], example: str) -> dict[str, list[Any]]:
+    """Return what is to be tried, as lists."""
+    if not isinstance(given, Mapping):
+        message = f"{verb}: give what to try by name, {example}, not {given!r}."
+        raise ScenarioError(message)
+    tried = {}
+    for name, values in given.items():
+        listed = several(values)
+        if listed is None:
+            message = f"{verb}: {name}: give a list of what to try, {example}, not {values!r}."
+            raise ScenarioError(message)
+        if not listed:
+            message = f"{verb}: there is nothing to try for {name!r}. Give at least one value."
+            raise ScenarioError(message)
+        tried[name] = listed
+    return tried
 
 
 def _sla(workflow: Workflow, scenario: Scenario) -> Duration | None:
@@ -293,13 +308,13 @@ def staff(  # noqa: PLR0913 -- the words of simulate, and what is looked for
     """
     aim = read_target(target)
     given = roles if roles is not None else dict.fromkeys(scenario.resources, range(1, most + 1))
-    ranges = {role: sorted(set(counts)) for role, counts in given.items()}
-    for role, counts in ranges.items():
+    ranges = {
+        role: sorted({_counted(count, role) for count in counts})
+        for role, counts in _to_try("staff", given, "{'clerk': range(1, 6)}").items()
+    }
+    for role in ranges:
         if role not in scenario.resources:
             message = f"staff: the scenario has no role {role!r}.{nearest(role, scenario.resources)}"
-            raise ScenarioError(message)
-        if not counts:
-            message = f"staff: there is nothing to try for {role!r}. Give at least one count."
             raise ScenarioError(message)
     if not ranges:
         message = "staff: the scenario has no resources whose count could change. Give it some: resources={'clerk': 1}."
@@ -318,6 +333,13 @@ def staff(  # noqa: PLR0913 -- the words of simulate, and what is looked for
         "Try more people, or another target."
     )
     raise ScenarioError(message)
+
+
+def _counted(count: object, role: str) -> int:
+    if not isinstance(count, Integral) or isinstance(count, bool) or count < 1:
+        message = f"staff: {role}: a count is a whole number from 1, not {count!r}."
+        raise ScenarioError(message)
+    return int(count)
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ def test_scenario_reads_back_as_it_was_written(tmp_path):
             "ship": ok.by_resource({"Ann": "5 min"}, otherwise=ok.empirical([1, 2, 3])),
             "pack": ok.erlang(3, "10 min"),
         },
-        attributes={"country": ok.categorical({"US": 0.6, "DE": 0.4})},
+        attributes={"country": ok.categorical({"US": 0.6, "DE": 0.4}), "weight": ok.constant(5), "items": 3},
         resources={
             "clerk": ok.Resource(
                 members={"Ann": None, "Bob": ok.office_hours("Europe/Berlin")},
@@ -27,6 +27,7 @@ def test_scenario_reads_back_as_it_was_written(tmp_path):
         failures={"ship": (ok.Failure(0.1), ok.Failure(0.05, "permanent", "404", ok.constant(2)))},
         waits={"paid": ok.Response(ok.exponential("1 d"), never=0.1)},
         loops={"lines": 3, "again": ok.Loop(repeat=0.2)},
+        priorities={"ship": ok.by_attribute("country", {"US": 2}, otherwise=-1), "pack": -3},
         sla="2 days",
     )
 
@@ -43,6 +44,10 @@ def test_scenario_reads_back_as_it_was_written(tmp_path):
         ("arrivals: {exponentail: 5 min}\n", "1: arrivals: there is no distribution 'exponentail'."),
         ("arrivals: 5 min\nresource: {clerk: 2}\n", "a scenario has no 'resource'. Did you mean 'resources'?"),
         ("durations:\n  check: 1 min\n  ship: -3\n", "3: durations: ship: -3 is not a duration"),
+        (
+            "durations:\n  a: {by_attribute: {of: x, parts: {1: -3}}}\n",
+            "2: durations: a: 1: -3 is not a duration",
+        ),
         ("resources:\n  clerk: {cuont: 2}\n", "2: resources: clerk: there is no 'cuont'. Did you mean 'count'?"),
     ],
 )

@@ -157,3 +157,23 @@ def test_a_setting_that_is_not_there_is_refused() -> None:
         with_setting(TODAY, "resource.clerk", 4)
     with pytest.raises(ScenarioError, match="nothing to try"):
         sweep(ORDER, TODAY, {"resources.clerk": []}, cases=10)
+
+
+@pytest.mark.parametrize("settings", [{"resources.clerk": 3}, {"durations.check": "3 min"}, ["resources.clerk"]])
+def test_what_a_sweep_tries_is_a_list_by_name(settings: object) -> None:
+    with pytest.raises(ScenarioError, match=r"sweep: .*give .* what to try|sweep: give what to try by name"):
+        sweep(ORDER, TODAY, settings, cases=10)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("roles", "says"),
+    [
+        ({"clerk": 3}, "staff: clerk: give a list of what to try"),
+        (["clerk"], "staff: give what to try by name"),
+        ({"clerk": range(3)}, "staff: clerk: a count is a whole number from 1, not 0"),
+        ({"clerk": ["two"]}, "staff: clerk: a count is a whole number from 1, not 'two'"),
+    ],
+)
+def test_roles_that_are_no_counts_are_refused(roles: object, says: str) -> None:
+    with pytest.raises(ScenarioError, match=says):
+        staff(ORDER, TODAY, target="cycle_time < 1 h", roles=roles, cases=10)  # type: ignore[arg-type]

@@ -1,12 +1,17 @@
-"""Calendars in the kernel: sorted spans of one long period, which comes again and again."""
+"""Calendars in the kernel: sorted spans, of which those of the last period come again and again.
+
+Holidays and absences are before that period, so that they come once.
+"""
 
 from __future__ import annotations
 
 from orchkit.simulation.kernel.compiling import compiled
 from orchkit.simulation.kernel.layout import (
+    C_ALL,
     C_BASE,
     C_COUNT,
     C_HOURS,
+    C_LENGTH,
     C_PERIOD,
     C_SPANS,
     C_WIDTH,
@@ -23,10 +28,20 @@ _FEW = 8
 
 @compiled
 def _cycle(p, row, moment):
-    """Return how often the period has gone by."""
+    """Return how often the period has come again; below 0 for what is before all spans."""
     offset = moment - p[row + C_BASE]
-    # Nearly all moments are in the first period, and a division takes as long as all else here.
-    return 0 if 0 <= offset < p[row + C_PERIOD] else offset // p[row + C_PERIOD]
+    # Nearly all moments are within the spans, and a division takes as long as all else here.
+    if 0 <= offset < p[row + C_LENGTH]:
+        return 0
+    return (offset - p[row + C_LENGTH]) // p[row + C_PERIOD] + 1
+
+
+@compiled
+def _before(p, row, cycle):
+    """Return the work that is not of this cycle: before it, or (below 0) what it is ahead of all spans."""
+    if cycle >= 0:
+        return cycle * p[row + C_WORK]
+    return (cycle + p[row + C_LENGTH] // p[row + C_PERIOD]) * p[row + C_WORK] - p[row + C_ALL]
 
 
 @compiled
@@ -45,15 +60,16 @@ def next_open(p, calendar, moment):
     if calendar < 0:
         return moment
     row = p[P_CALENDARS] + calendar * C_WIDTH
-    spans, count, period = p[row + C_SPANS], p[row + C_COUNT], p[row + C_PERIOD]
-    begin = p[row + C_BASE] + _cycle(p, row, moment) * period
-    inside = moment - begin
-    at = _last(p, row, inside)
-    if at >= 0 and inside < p[spans + 3 * at + 1]:
-        return moment
-    if at + 1 < count:
-        return begin + p[spans + 3 * (at + 1)]
-    return begin + period + p[spans]
+    spans, count = p[row + C_SPANS], p[row + C_COUNT]
+    while True:
+        begin = p[row + C_BASE] + _cycle(p, row, moment) * p[row + C_PERIOD]
+        inside = moment - begin
+        at = _last(p, row, inside)
+        if at >= 0 and inside < p[spans + 3 * at + 1]:
+            return moment
+        if at + 1 < count:
+            return begin + p[spans + 3 * (at + 1)]
+        moment = begin + p[row + C_LENGTH]
 
 
 @compiled
@@ -66,9 +82,9 @@ def worked(p, calendar, moment):
     inside = moment - p[row + C_BASE] - cycle * p[row + C_PERIOD]
     at = _last(p, row, inside)
     if at < 0:
-        return cycle * p[row + C_WORK]
+        return _before(p, row, cycle)
     span = p[row + C_SPANS] + 3 * at
-    return cycle * p[row + C_WORK] + p[span + 2] + min(inside, p[span + 1]) - p[span]
+    return _before(p, row, cycle) + p[span + 2] + min(inside, p[span + 1]) - p[span]
 
 
 @compiled
@@ -80,7 +96,7 @@ def open_between(p, calendar, begin, end):
     cycle = _cycle(p, row, begin)
     inside = begin - p[row + C_BASE] - cycle * p[row + C_PERIOD]
     at = _last(p, row, inside)
-    before = cycle * p[row + C_WORK]
+    before = _before(p, row, cycle)
     if at >= 0:
         span = p[row + C_SPANS] + 3 * at
         if inside + (end - begin) <= p[span + 1]:
@@ -106,9 +122,8 @@ def working_until(p, calendar, moment, work):
     total = worked(p, calendar, moment) + work
     if total / p[row + C_WORK] * p[row + C_PERIOD] > LONGEST:
         return LONGEST
-    ended = total > (cycle + 1) * p[row + C_WORK]
-    if ended:
-        cycle, low = (total - 1) // p[row + C_WORK], 0
+    if total > cycle * p[row + C_WORK] + p[row + C_ALL]:
+        cycle, low = (total - p[row + C_ALL] - 1) // p[row + C_WORK] + 1, 0
     done = total - cycle * p[row + C_WORK]
     # The last span before which less was done: a few steps on, or far away.
     for _ in range(_FEW):

@@ -98,9 +98,10 @@ F_TARGET, F_HELD, F_BIT, F_CONDITION, F_SHARE, F_WIDTH = range(6)
 G_STARTS, G_START_COUNT, G_FIRST, G_SAGA, G_OR_JOINS, G_OR_COUNT, G_HELD_COUNT, G_WIDTH = range(8)
 # A way to fail: class and type, the distribution of how long it takes (-1: as a success), its probability in d
 X_CODE, X_AFTER, X_SHARE, X_WIDTH = range(4)
-# A calendar: its spans (opens, closes, work before), their number, where the period begins, its length, work in it; for
-# each hour of the period, the last span that has opened at its beginning
-C_SPANS, C_COUNT, C_BASE, C_PERIOD, C_WORK, C_HOURS, C_WIDTH = range(7)
+# A calendar: its spans (opens, closes, work before), their number, when they begin, and how long they go on; work in
+# all of them; for each hour, the last span that has opened at its beginning; the length of the period at their end
+# that comes again and again, and work in it
+C_SPANS, C_COUNT, C_BASE, C_LENGTH, C_ALL, C_HOURS, C_PERIOD, C_WORK, C_WIDTH = range(9)
 # A distribution in d: family, five numbers
 D_WIDTH = 6
 

@@ -285,6 +285,8 @@ def log_row(p, m, s, status, failure):
     i = m[M_PASSES] + p[P_HELD] * m[s + S_PASS]
     k = m[M_CASES] + (K_VISITS + p[P_NODE_COUNT]) * m[i + I_CASE]
     later, overtaken = m[s + S_READY] - m[s + S_ENABLED], m[s + S_OVERTAKEN]
+    if later < 0:  # it ends within the delay of a retry
+        later = m[M_NOW] - m[s + S_ENABLED]
     gathered, away = m[s + S_GATHERED], -1 if m[s + S_LEADER] else m[s + S_AWAY]
     stood = m[s + S_ENABLED] - m[s + S_SINCE]
     more = stood != 0 or later != 0 or overtaken >= 0 or gathered != 0 or away != 0

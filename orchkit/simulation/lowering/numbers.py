@@ -102,6 +102,18 @@ class Numbers:
             self.known[key] = number
         return number
 
+    def _units(self, d: Distribution, where: str) -> tuple[list[int], list[float]]:
+        """Return how many resources have each name, and their numbers: one name may be in several roles."""
+        units: dict[object, list[float]] = {}
+        for unit, (_, name) in enumerate(self.units):
+            units.setdefault(name, []).append(float(unit))
+        for key in d.parts:
+            if key not in units:
+                hint = nearest(str(key), [name for _, name in self.units])
+                message = f"{where}: there is no resource {key!r}.{hint}"
+                raise ScenarioError(message)
+        return [len(units[key]) for key in d.parts], [unit for key in d.parts for unit in units[key]]
+
     def _composed(self, d: Distribution, where: str) -> list[float]:
         attribute, copies = 0, [1] * len(d.parts)
         if d.family == "by_attribute":
@@ -122,12 +134,7 @@ class Numbers:
             copies = [len(self.tasks[str(key)]) for key in d.parts]
             keys = [float(number) for key in d.parts for number in self.tasks[str(key)]]
         else:
-            units = {name: number for number, (_, name) in enumerate(self.units)}
-            for key in d.parts:
-                if key not in units:
-                    message = f"{where}: there is no resource {key!r}.{nearest(str(key), units)}"
-                    raise ScenarioError(message)
-            keys = [float(units[str(key)]) for key in d.parts]
+            copies, keys = self._units(d, where)
         other = d.otherwise or (constant(0) if d.family == "by_previous" else next(iter(d.parts.values()), constant(0)))
         parts = [
             self.distribution(part, where)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Staff", "moment_us"]
 
 
-_LONGEST = timedelta(days=364 * 40)
+_YEAR = timedelta(days=364)  # whole weeks
+_LONGEST = 40 * _YEAR
 
 
 @dataclass(slots=True)
@@ -79,33 +81,47 @@ class Staff:
         rows, spans = [], list[int]()
         base = self.scenario.start - timedelta(days=7)
         for role, several in self.calendars:
-            latest = max(self._last_exception(calendar) for calendar in several)
-            period = timedelta(days=364 * ((latest - base).days // 364 + 1))
-            if period > _LONGEST:
+            latest = max(_last_exception(calendar, base) for calendar in several)
+            # Holidays and absences come once: after them there is a year without, which comes again and again.
+            length = ((latest - base) // _YEAR + 2) * _YEAR if latest > base else _YEAR
+            if length > _LONGEST:
                 message = f"resources: {role}: calendar: an absence or holiday is more than 40 years ahead ({latest})."
                 raise ScenarioError(message)
-            base_us = start_us - 7 * 86_400 * at.MICRO
-            period_us = round(period.total_seconds() * at.MICRO)
-            duty, hours = _duty(tuple(several), moment_us(base), moment_us(base + period), base_us, period_us)
-            if not len(duty):
-                message = f"resources: {role}: calendar: holidays and absences leave no time at all: it never opens."
+            base_us, length_us = start_us - 7 * 86_400 * at.MICRO, _micros(length)
+            duty, hours = _duty(tuple(several), moment_us(base), moment_us(base + length), base_us, length_us)
+            year_us, begun_us = _micros(_YEAR), start_us - base_us
+            if _done(duty, begun_us + year_us) == _done(duty, begun_us):
+                message = (
+                    f"resources: {role}: calendar: holidays and absences leave no time at all in the year "
+                    f"from {self.scenario.start:%Y-%m-%d} on: it never opens."
+                )
                 raise ScenarioError(message)
-            opens, closes, done = duty[-1].tolist()
-            row = [len(spans), len(duty), base_us, period_us, done + closes - opens, len(spans) + duty.size]
+            total, once = _done(duty, length_us), _done(duty, length_us - year_us)
+            row = [len(spans), len(duty), base_us, length_us, total, len(spans) + duty.size, year_us, total - once]
             spans += duty.ravel().tolist()
             spans += hours.tolist()
             rows.append(row)
         return rows, spans
 
-    def _last_exception(self, calendar: Calendar) -> datetime:
-        """Return the end of the last holiday or absence after the start; the start if there is none."""
-        zone = self.scenario.start.tzinfo
-        days = (datetime.combine(day, datetime.max.time(), zone) for day in calendar.holidays)
-        return max([self.scenario.start, *days, *(back for _, back in calendar.absences)])
-
     def pool_of(self, role: str | None) -> int:
         """Return the number of a role; -1 where its resources are not limited."""
         return next((number for number, (name, _, _) in enumerate(self.pools) if name == role), -1)
+
+
+def _last_exception(calendar: Calendar, base: datetime) -> datetime:
+    """Return when the last holiday (with the night after it) or absence is over; the base, where it is before that."""
+    zone = ZoneInfo(calendar.timezone)
+    days = (datetime.combine(day, time(), zone) + timedelta(days=2) for day in calendar.holidays)
+    return max([base, *days, *(back for _, back in calendar.absences)])
+
+
+def _micros(length: timedelta) -> int:
+    return length // timedelta(microseconds=1)
+
+
+def _done(duty: NDArray[np.int64], offset_us: int) -> int:
+    """Return the work before a moment, counted from the base."""
+    return int(np.clip(offset_us - duty[:, 0], 0, duty[:, 1] - duty[:, 0]).sum())
 
 
 def _merged(spans: Iterable[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
