@@ -95,7 +95,7 @@ def demo(
         "demo-output"
     ),
     orders: Annotated[int, typer.Option(help="How many orders.", min=2, max=500)] = 500,
-    faults: Annotated[str, typer.Option(help="How bad the systems' day is: none, default or harsh.")] = "default",
+    faults: Annotated[str, typer.Option(help="How often the systems fail: none, default or harsh.")] = "default",
     seed: Annotated[int, typer.Option(help="Of the faults.")] = 0,
 ) -> None:
     """Run the main job: orders with faults and a crash, checked against the systems' books.
@@ -208,8 +208,10 @@ def export(
 def report(
     context: typer.Context,
     notebook: Annotated[Path, typer.Argument(help="A notebook.", exists=True, dir_okay=False)],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to; beside the notebook.")] = None,
-    to: Annotated[str, typer.Option(help="html, one file that needs nothing from elsewhere; or ipynb.")] = "html",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to write it; by default beside the notebook.")
+    ] = None,
+    to: Annotated[str, typer.Option(help="html (one file that needs no others) or ipynb.")] = "html",
 ) -> None:
     """Run a notebook and write what it shows; parameters are given as -p NAME VALUE, each value JSON or text."""
     from orchkit.operations.notebooks import run_notebook  # noqa: PLC0415 -- the other commands need no notebook

@@ -39,7 +39,7 @@ def list_items(
     store: StoreFile,
     *,
     role: Annotated[str | None, typer.Option(help="Only this role's.")] = None,
-    by: Annotated[str | None, typer.Option(help="Only what this person has claimed, or is the one who may.")] = None,
+    by: Annotated[str | None, typer.Option(help="Only items that this person has claimed or is assigned to.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the work items that are open; --json tells data and form as well."""
@@ -54,7 +54,9 @@ def claim(
     item: Item,
     *,
     by: Person,
-    role: Annotated[list[str], typer.Option(help="A role of who does it; the item must be for one of them.")] = [],
+    role: Annotated[
+        list[str], typer.Option(help="A role of that person; the item must be for one of their roles.")
+    ] = [],
 ) -> None:
     """Take a work item."""
     with Engine(store) as engine:

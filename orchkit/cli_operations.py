@@ -57,7 +57,9 @@ def run(
 def dead_letters(
     store: StoreFile,
     *,
-    failed: Annotated[bool, typer.Option("--failed", help="Runs that failed at once too.")] = False,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Also runs that failed without being dead-lettered.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List what has used up its retries and waits for a decision."""
@@ -137,7 +139,7 @@ def _finish(engine: Engine, run: Run, timeout: str, *, as_json: bool) -> None:
 def _wait(engine: Engine, run: Run, timeout: str) -> None:
     for (parked, _), problem in engine.parked.items():
         if parked == run.id:
-            message = f"{problem} The run waits for it in the store: --handlers file.py gives it."
+            message = f"{problem} The run waits for it in the store: give it with --handlers file.py."
             raise HandlerNotFound(message)
     try:
         run.wait(timeout)

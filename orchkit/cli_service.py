@@ -37,18 +37,22 @@ def serve(  # noqa: PLR0913 -- an option each
     ] = None,
     *,
     host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 for any that is free.", min=0, max=65_535)] = 8321,
+    port: Annotated[int, typer.Option(help="0 takes any that is free.", min=0, max=65_535)] = 8321,
     allow_remote: Annotated[
         bool, typer.Option("--allow-remote", help="--host may be another than loopback; nothing is encrypted.")
     ] = False,
-    allow_host: Annotated[list[str], typer.Option(help="Another name that it answers to: a proxy's.")] = [],
+    allow_host: Annotated[
+        list[str], typer.Option(help="Another host name that it answers to, such as a proxy's.")
+    ] = [],
     no_deploy: Annotated[bool, typer.Option("--no-deploy", help="Take no workflows over HTTP.")] = False,
-    rate: Annotated[float, typer.Option(help="Requests a second of a token, on the long run.", min=0.1)] = 1_000,
-    max_body: Annotated[int, typer.Option(help="Bytes of a request's body at most.", min=1_024)] = 1 << 20,
+    rate: Annotated[float, typer.Option(help="Requests per second with one token, in the long run.", min=0.1)] = 1_000,
+    max_body: Annotated[int, typer.Option(help="The largest body of a request, in bytes.", min=1_024)] = 1 << 20,
     queue: Annotated[
         str | None, typer.Option(help="A NATS server whose messages are triggers: nats://host:4222.")
     ] = None,
-    handlers: Annotated[str | None, typer.Option(help="The functions elsewhere: a .py file, or a module.")] = None,
+    handlers: Annotated[
+        str | None, typer.Option(help="The functions, if they are elsewhere: a .py file, or a module.")
+    ] = None,
     system: Annotated[list[str], typer.Option(help="A system and its URL: crm=https://crm.example.")] = [],
     secret: Annotated[
         list[str], typer.Option(help="A secret and the environment variable with it: crm=CRM_TOKEN.")
@@ -75,7 +79,7 @@ def serve(  # noqa: PLR0913 -- an option each
         if allow_remote:
             typer.echo(f"Others on the network can reach {service.url}, and nothing is encrypted.", err=True)
         if service.token is not None:
-            typer.echo(f"The first token, of an admin, shown this once:\n{service.token}")
+            typer.echo(f"The first token, for an admin. It is shown only this once:\n{service.token}")
         with contextlib.ExitStack() as listening:
             if queue is not None:  # the server may come later than we do
                 listening.enter_context(consume(service.engine, queue, patience=None))

@@ -24,7 +24,7 @@ class Callbacks:
     Parameters
     ----------
     port
-        0 for any that is free. A process that is to be restarted wants the same one: the vendor knows it.
+        0 takes any that is free. A process that is to be restarted wants the same one: the vendor knows it.
 
     Examples
     --------

@@ -48,7 +48,7 @@ class Server(ThreadingHTTPServer):
     serve
         Gives the reply to a request.
     port
-        0 for any that is free.
+        0 takes any that is free.
     """
 
     daemon_threads = True

@@ -70,7 +70,7 @@ class Systems:
     vendor_delay_s
         Seconds before the vendor decides about a document and calls back.
     port
-        0 for any that is free.
+        0 takes any that is free.
 
     Examples
     --------

@@ -147,7 +147,7 @@ def _outcome(cases: pd.DataFrame, outcome: str | pd.Series) -> tuple[NDArray[np.
         if status not in CASE_STATUSES:
             known = ("lost", *sorted(ENDED_CASES))
             hint = nearest(outcome, known) or nearest(status, known)
-            message = f"{outcome!r} is no outcome.{hint} Known: {', '.join(known)}."
+            message = f"{outcome!r} is not an outcome.{hint} Known: {', '.join(known)}."
             raise LogError(message)
         return (cases["status"] == status).to_numpy(), f"are {status}"
     values = np.asarray(outcome)

@@ -293,7 +293,7 @@ def _expect_known(verb: str, asked: Iterable[str], known: Sequence[str], frame: 
         hint = nearest(name, [*known, *columns])
         if name in columns:
             hint = f" It is a column of {what}, and stands in an expression: ok.{verb}(log, '{name} == …')."
-        message = f"{verb}: there is no question {name!r}.{hint} Known: {', '.join(known)}."
+        message = f"{verb}: there is no condition {name!r}.{hint} Known: {', '.join(known)}."
         raise TypeError(message)
 
 

@@ -208,7 +208,7 @@ def _who(log: EventLog, by: str) -> tuple[NDArray[np.int64], NDArray[np.object_]
     if len(log.case_codes) and not len(found.categories):
         message = (
             f"No step of the log says its {by}. Name the column that does, read_log(…, columns={{{by!r}: …}}), "
-            "or ask by the other: by='resource', by='role'."
+            "or use the other one: by='resource', by='role'."
         )
         raise LogError(message)
     return found.codes.to_numpy().astype(np.int64), np.asarray(found.categories, dtype=object)

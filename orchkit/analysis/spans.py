@@ -67,7 +67,7 @@ def moment_s(time: object) -> float:
         moment = pd.Timestamp(None if isinstance(time, float | int) else time)  # type: ignore[arg-type]  # is refused
         return (moment.tz_localize("UTC") if moment.tzinfo is None else moment).timestamp()
     except (ValueError, TypeError):  # NaT has no seconds
-        message = f"{time!r} is no time such as '2024-05-06' or '2024-05-06T09:00+02:00'."
+        message = f"{time!r} is not a time such as '2024-05-06' or '2024-05-06T09:00+02:00'."
         raise LogError(message) from None
 
 
@@ -90,7 +90,7 @@ def period_starts(first: pd.Timestamp, last: pd.Timestamp, every: str) -> pd.Dat
         rows = pd.Series(1, index=pd.DatetimeIndex([first, last])).resample(by_start, label="left", closed="left")
         return pd.DatetimeIndex(rows.size().index)
     except (ValueError, TypeError) as error:
-        message = f"every={every!r} is no period such as '1h', '1D', '1W' or '1MS': {error}."
+        message = f"every={every!r} is not a period such as '1h', '1D', '1W' or '1MS': {error}."
         raise LogError(message) from None
 
 
@@ -184,7 +184,7 @@ def expect_hours(calendar: object) -> None:
     """Refuse what is no calendar."""
     if not callable(getattr(calendar, "intervals", None)):
         message = (
-            f"calendar: {calendar!r} tells no hours. Write ok.Calendar({{'mon-fri': '09:00-17:00'}}, timezone=…), "
+            f"calendar: {calendar!r} is not a calendar. Write ok.Calendar({{'mon-fri': '09:00-17:00'}}, timezone=…), "
             "or ok.office_hours()."
         )
         raise LogError(message)
@@ -203,7 +203,7 @@ def work_between(calendar: Hours, begun: NDArray[np.float64], ended: NDArray[np.
         message = (
             f"calendar: the log has times from {first} to {last}; hours are counted over {_MOST_YEARS} years at most, "
             "and not at the ends of the calendar. "
-            "Leave out what is not meant: ok.where(log, after='2000-01-01')."
+            "Leave out cases with wrong dates: ok.where(log, after='2000-01-01')."
         )
         raise LogError(message)
     span = (datetime.fromtimestamp(both.min() - 1, UTC), datetime.fromtimestamp(both.max() + 1, UTC))

@@ -161,7 +161,7 @@ def _retry(task: Task, retry: Retry, *, own: bool) -> Iterator[Issue]:
         if retry.max_attempts == 1:
             yield found("retry_policy", task.name, f"It goes over a network, and is tried only once{whose}.")
         elif initial_s == 0 or longest_s == 0:
-            message = f"It asks a system that has failed again at once, {retry.max_attempts} times{whose}."
+            message = f"It tries {retry.max_attempts} times without a delay between them{whose}."
             yield found("retry_policy", task.name, message, "Give it an initial_delay.")
         hopeless = sorted(_HOPELESS & set(task.retry_on))
         if hopeless and task.executor == "http":

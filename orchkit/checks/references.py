@@ -183,4 +183,4 @@ def _of_call(workflow: Workflow, node: Call) -> Iterator[Issue]:
             yield found("call_inputs", node.name, message)
     for name, schema in called.inputs.items():
         if name not in given and not (isinstance(schema, Mapping) and "default" in schema):
-            yield found("call_inputs", node.name, f"{called.name!r} wants the input {name!r}.")
+            yield found("call_inputs", node.name, f"{called.name!r} requires the input {name!r}.")

@@ -69,7 +69,7 @@ _TABLE = (
         _ERROR,
         "Some way of deciding the splits leads to a deadlock, to two tokens on one flow, or to where no end can be "
         "reached. Conditions are not evaluated: all ways count.",
-        "Let the join be of the kind of its split.",
+        "Make the join the same kind as its split.",
     ),
     _structure(
         "undecided",
@@ -134,7 +134,7 @@ _TABLE = (
     _structure(
         "trigger_inputs",
         _ERROR,
-        "A trigger gives an input that the workflow has not, or leaves out one that it wants.",
+        "A trigger gives an input that the workflow does not have, or leaves out one that it requires.",
         "Map each input of the workflow in the trigger's inputs, or give it a default.",
     ),
     _structure("unknown_alert", _ERROR, "A node names an alert that the workflow does not have.", "Add it to alerts."),
@@ -142,7 +142,7 @@ _TABLE = (
     _structure(
         "unknown_executor",
         _WARNING,
-        "An executor that orchkit does not bring.",
+        "An executor that orchkit does not have.",
         "Give it to the engine: Engine(executors={…}).",
     ),
     _structure(
@@ -184,7 +184,7 @@ _TABLE = (
         "A waiver of a rule that does not exist, or without a reason.",
         "Write the rule's name and why it does not apply here.",
     ),
-    _data("bad_expression", _ERROR, "A text that is no expression.", "See the expression language."),
+    _data("bad_expression", _ERROR, "A text that is not an expression.", "See the expression language."),
     _data(
         "unknown_variable",
         _ERROR,

@@ -84,7 +84,7 @@ def soundness(workflow: Workflow, *, budget: int = BUDGET) -> Soundness:
     workflow
         The workflow.
     budget
-        How many settlings of tokens may be looked at for each graph that does not consist of blocks.
+        How many states of the tokens may be looked at, for each graph that does not consist of blocks.
 
     Examples
     --------
@@ -134,7 +134,7 @@ def _explored(net: Net, scope: str | None, budget: int) -> Soundness:
     core = core_of(graph.fold()) if graph is not None else None
     found = explore(core.net, core.costs, budget=budget) if core is not None else explore(net, {}, budget=budget)
     if found.outcome is Outcome.BUDGET:
-        reason = f"The graph does not consist of blocks, and more than {budget:,} settlings of its tokens are possible."
+        reason = f"The graph does not consist of blocks, and more than {budget:,} states of its tokens are possible."
         return Soundness(Verdict.UNDECIDED, reason, scope=scope)
     if found.outcome is Outcome.SOUND:
         return _alive(net, core, found, scope)

@@ -39,7 +39,7 @@ def trigger_issues(workflow: Workflow) -> Iterator[Issue]:
         else:
             known = [_SCHEDULE, *_KINDS]
             hint = nearest(trigger.kind, known) or f" Known: {', '.join(known)}."
-            yield found("unknown_trigger", "", f"{where}: orchkit starts nothing by {trigger.kind!r}.{hint}")
+            yield found("unknown_trigger", "", f"{where}: orchkit has no trigger of the kind {trigger.kind!r}.{hint}")
 
 
 def _of_schedule(workflow: Workflow, trigger: Trigger, where: str) -> Iterator[Issue]:

@@ -199,7 +199,7 @@ class Core:
     def _found(self, run_id: str) -> Active:
         active = self.active.get(run_id)
         if active is None:
-            message = f"Run {run_id!r} is not active: it has ended, or never was."
+            message = f"Run {run_id!r} is not active: it has ended, or does not exist."
             raise RunNotFound(message, run_id=run_id)
         return active
 

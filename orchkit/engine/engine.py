@@ -198,7 +198,7 @@ class Engine(Awaiting, Operating, Planning, DeadMessages):
             given = plain(dict(inputs or {}))
         except PermanentError as error:  # it speaks of a handler's result
             reason = str(error).replace("The result holds", "there is").replace("return", "give")
-            message = f"The inputs are no JSON values: {reason}"
+            message = f"The inputs are not JSON values: {reason}"
             raise InputError(message) from None
         values = checked_inputs(workflow, given)
         case = str(case_id) if case_id is not None else uuid.uuid4().hex[:12]

@@ -46,7 +46,7 @@ def checked_inputs(workflow: Workflow, inputs: Mapping[str, Any]) -> dict[str, A
     for name, schema in workflow.inputs.items():
         if name not in values:
             if not isinstance(schema, Mapping) or "default" not in schema:
-                message = f"Workflow {workflow.name!r} wants the input {name!r}."
+                message = f"Workflow {workflow.name!r} requires the input {name!r}."
                 raise InputError(message)
             values[name] = schema["default"]
     validators = _validators(workflow)

@@ -119,7 +119,7 @@ def cases_of(cases: pd.DataFrame) -> Iterable[tuple[str, dict[str, Any]]]:
     keyed = cases.set_index("case_id") if "case_id" in cases.columns else cases
     if not keyed.index.is_unique:
         twice = keyed.index[keyed.index.duplicated()][0]
-        message = f"Case {twice!r} is there twice: a case has one run, so case_id must be unique."
+        message = f"Case {twice!r} appears twice: a case has one run, so case_id must be unique."
         raise InputError(message)
     for case_id, row in zip(keyed.index, keyed.to_dict(orient="records"), strict=True):
         yield str(case_id), {str(name): _missing_as_none(value) for name, value in row.items()}

@@ -234,7 +234,7 @@ class Operating:
         role
             Only this role's.
         by
-            Only what this person has claimed, or is the one who may.
+            Only items that this person has claimed or is assigned to.
 
         Returns
         -------

@@ -174,7 +174,7 @@ class People:
         active = self._core.active.get(run_id)
         item = None if active is None else active.items.get(step_id)
         if active is None or item is None or step_id not in active.state.steps:
-            text = f"There is no open work item {run_id}/{step_id}: it has ended, or never was."
+            text = f"There is no open work item {run_id}/{step_id}: it has ended, or does not exist."
             raise WorkItemNotFound(text, run_id=run_id)
         step = active.state.steps[step_id]
         if item.by is not None and item.by != by:

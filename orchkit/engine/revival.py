@@ -111,7 +111,7 @@ class Revival:
         status = active.state.status
         if status is RunStatus.COMPLETED or (status not in _FAILED and not message.from_start):
             hint = "" if status is RunStatus.COMPLETED else " It can be started again: from_start=True."
-            text = f"Run {message.run_id!r} is {status}: what has failed or is dead-lettered can be retried.{hint}"
+            text = f"Run {message.run_id!r} is {status}: only failed and dead-lettered runs can be retried.{hint}"
             raise RunError(text, run_id=message.run_id)
 
     def _go_on(self, active: Active, variables: Mapping[str, Any], *, from_start: bool) -> None:

@@ -75,7 +75,7 @@ def _check_notebook(path: Path) -> None:
         problem = f"{type(error).__name__}: {error}"
     if problem:
         hint = "Open it in JupyterLab, choose a kernel and save it."
-        message = f"{path.name} is no notebook that can be run ({problem}). {hint}"
+        message = f"{path.name} is not a notebook that can be run ({problem}). {hint}"
         raise PermanentError(message)
 
 

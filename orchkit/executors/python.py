@@ -139,7 +139,7 @@ def _arguments(handler: Handler, attempt: Attempt) -> dict[str, Any]:
             chosen[name] = about[name]
         elif name in signature.required:
             hint = nearest(name, attempt.variables)
-            message = f"Handler of {attempt.task.name!r} wants {name!r}, and there is no such variable.{hint}"
+            message = f"The handler of {attempt.task.name!r} takes {name!r}, but there is no such variable.{hint}"
             raise PermanentError(message)
     # A handler may change what it gets; the state of the run must not change with it.
     return {name: _copied(value) for name, value in chosen.items()}

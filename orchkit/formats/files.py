@@ -102,7 +102,7 @@ def read_log(
     notes += dropped
     late = _out_of_order(frame)
     if late:
-        notes.append(f"{late:,} events lie before the one ahead of them in their case, and were sorted by time")
+        notes.append(f"{late:,} events were earlier than the event before them in their case, and were sorted by time")
     if LIFECYCLE in frame and "status" not in frame and lifecycle == "fold" and len(frame):
         frame, folded = fold(frame.rename(columns={name: XES_NAMES[name] for name in XES_NAMES if name in frame}))
         notes += folded
@@ -145,7 +145,7 @@ def read_objects(path: str | Path) -> ObjectLog:
     path = Path(path).expanduser()
     kind = _OBJECTS.get(_kind_of(path))
     if kind is None:
-        message = f"{path.name!r} is no file of OCEL. Read it with read_log."
+        message = f"{path.name!r} is not a file of OCEL. Read it with read_log."
         raise LogError(message)
     return read_json(path) if kind == "json" else read_sqlite(path)
 
@@ -155,7 +155,7 @@ def write_objects(log: ObjectLog, path: str | Path) -> None:
     path = Path(path).expanduser()
     kind = _OBJECTS.get(_kind(path))
     if kind is None:
-        message = f"{path.name!r} is no name of OCEL: end it in .jsonocel or .sqlite."
+        message = f"{path.name!r} does not end as a file of OCEL: use .jsonocel or .sqlite."
         raise LogError(message)
     if kind == "json":
         write_json(log, path)
@@ -180,14 +180,14 @@ def _kind_of(path: Path) -> str:
     """Return the kind of a file that is there."""
     if path.is_dir():
         logs = [name for name in _names_in(path) if name.lower().endswith(_ENDINGS)]
-        hint = f" Say which file of it: {', '.join(map(repr, logs[:5]))}." if logs else " No log is in it."
+        hint = f" Say which file of it: {', '.join(map(repr, logs[:5]))}." if logs else " There is no log in it."
         message = f"{str(path)!r} is a folder.{hint}"
         raise LogError(message)
     kind = _kind(path)
     if not path.is_file():
         is_address = "://" in str(path) or str(path).startswith(("http:", "https:"))
         near = nearest(path.name, _names_in(path.parent))
-        hint = " Nothing is fetched: download it first." if is_address else near
+        hint = " Addresses are not read: download the file first." if is_address else near
         message = f"There is no file {str(path)!r}.{hint}"
         raise LogError(message)
     return kind

@@ -103,7 +103,7 @@ def _counted(column: pd.Series, unit: str, timezone: str | None, notes: list[str
     except (pd.errors.OutOfBoundsDatetime, pd.errors.OutOfBoundsTimedelta, OverflowError, ValueError):
         is_late = True
     if is_late:
-        message = f"Column {called!r}: {numbers.abs().max():,} is no time of time_format={unit!r}. Try another unit."
+        message = f"Column {called!r}: {numbers.abs().max():,} is not a time of time_format={unit!r}. Try another unit."
         raise LogError(message)
     if unit != _EXCEL:
         return moments

@@ -172,12 +172,12 @@ def read_json(path: Path) -> ObjectLog:
     except LogError:
         raise  # it unpacks without end, or is cut short
     except (ValueError, RecursionError) as error:
-        message = f"{path.name} is no JSON: {error}"
+        message = f"{path.name} is not JSON: {error}"
         raise LogError(message) from None
     if not isinstance(held, dict) or not isinstance(held.get("events"), list):
         keys = ", ".join(map(str, held)) if isinstance(held, dict) else type(held).__name__
         old = " This looks like OCEL 1.0, which is another format." if "ocel:events" in keys else ""
-        message = f"{path.name} is no OCEL 2.0: it has no list 'events' at the top (but {keys[:200]}).{old}"
+        message = f"{path.name} is not OCEL 2.0: it has no list 'events' at the top (but {keys[:200]}).{old}"
         raise LogError(message)
     parts = Parts(path.name)
     for key, types in (("eventTypes", parts.event_types), ("objectTypes", parts.object_types)):
@@ -210,7 +210,7 @@ def read_json(path: Path) -> ObjectLog:
 def _items(held: Mapping[str, Any], key: str, path: Path) -> list[dict[str, Any]]:
     items = held.get(key) or []
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        message = f"{path.name} is no OCEL 2.0: {key!r} must be a list of objects."
+        message = f"{path.name} is not OCEL 2.0: {key!r} must be a list of objects."
         raise LogError(message)
     return items
 

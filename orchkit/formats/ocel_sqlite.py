@@ -52,7 +52,7 @@ def _take(connection: sqlite3.Connection, parts: Parts, path: Path) -> None:
     tables = {name for name in names if not _is_computed(connection, name)}
     for name in _TABLES:
         if name not in tables:
-            message = f"{path.name} is no OCEL 2.0: it has no table {name!r}."
+            message = f"{path.name} is not OCEL 2.0: it has no table {name!r}."
             raise LogError(message)
     types = dict(connection.execute("SELECT ocel_id, ocel_type FROM event"))
     parts.objects = [(str(a), str(b)) for a, b in connection.execute("SELECT ocel_id, ocel_type FROM object")]
@@ -100,7 +100,7 @@ def _rows(
     connection: sqlite3.Connection, table: str, tables: set[str], path: Path
 ) -> tuple[dict[str, str], list[dict[str, object]]]:
     if table not in tables:
-        message = f"{path.name} is no OCEL 2.0: a map names the table {table!r}, which is not there."
+        message = f"{path.name} is not OCEL 2.0: a map names the table {table!r}, which is not there."
         raise LogError(message)
     columns = connection.execute(f"PRAGMA table_info({_name(table)})").fetchall()
     names = [column[1] for column in columns]

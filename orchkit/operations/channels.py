@@ -59,7 +59,7 @@ class _Webhook:
         with httpx.Client(timeout=_TIMEOUT_S) as client:
             answer = post(client, self._url, body, secrets=self._secrets, message_id=message_id, timestamp=moment)
         if answer.error is not None:
-            message = f"The webhook could not be told: {answer.error}"
+            message = f"The webhook could not be reached: {answer.error}"
             raise TransientError(message)
 
 

@@ -98,10 +98,10 @@ class Condition:
             message = f"{text!r}: there is no metric {metric!r}.{nearest(metric, METRICS)} Known: {', '.join(METRICS)}."
             raise WorkflowError(message)
         if anomaly is not None and metric not in USUAL:
-            message = f"{text!r}: what is usual is known of {', '.join(USUAL)}.{nearest(metric, USUAL)}"
+            message = f"{text!r}: anomaly() takes {', '.join(USUAL)}.{nearest(metric, USUAL)}"
             raise WorkflowError(message)
         if role is not None and metric not in OF_ROLES:
-            message = f"{text!r}: of a role there are {', '.join(OF_ROLES)}.{nearest(metric, OF_ROLES)}"
+            message = f"{text!r}: a role can be given for {', '.join(OF_ROLES)}.{nearest(metric, OF_ROLES)}"
             raise WorkflowError(message)
         if metric in DURATIONS and not anomaly and sign not in (">", ">="):
             message = f"{text!r}: {metric} is the longest one, which can only be compared with > and >=."

@@ -269,7 +269,7 @@ class Webhooks:
         found = {row["message_id"]: row for row in self._engine.sql(query, [ids]).to_dict("records")}
         for message_id in ids:
             if message_id not in found:
-                message = f"{message_id!r} is no message that was given up: dead_letters() lists those."
+                message = f"{message_id!r} is not a message that was given up: dead_letters() lists those."
                 raise RunError(message)
         return [found[message_id] for message_id in ids]
 

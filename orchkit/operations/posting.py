@@ -68,7 +68,7 @@ def checked_url(url: str) -> str:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        message = f"A webhook's URL is none: {error}."
+        message = f"A webhook's URL is not valid: {error}."
         raise WorkflowError(message) from None
     if parts.scheme not in ("http", "https"):
         message = f"A webhook's URL begins with https:// (or http://), not {parts.scheme}://."

@@ -268,7 +268,7 @@ def _id_of(message: Any, headers: Mapping[str, str]) -> str:  # noqa: ANN401 -- 
 
 
 def _refuse_constant(name: str) -> Any:  # noqa: ANN401 -- it never returns
-    message = f"{name} is no value of JSON"
+    message = f"{name} is not a JSON value"
     raise ValueError(message)
 
 

@@ -77,7 +77,7 @@ def key_of(secret: str) -> bytes:
         try:
             key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
         except (binascii.Error, ValueError):
-            message = "A secret that begins with whsec_ goes on in Base64, and this one does not: copy it again."
+            message = "What follows whsec_ in a secret must be Base64, and here it is not: copy it again."
             raise SecretError(message) from None
     if len(key) < _SHORTEST_KEY:
         message = f"A secret has at least {_SHORTEST_KEY} bytes, better {_NEW_KEY}: new_secret() makes one."
@@ -101,7 +101,7 @@ def sign(secrets: str | Iterable[str], message_id: str, timestamp: int, body: by
     'v1,aZgkZHxTDvZJsDWtN4dfyyZWkpgTgg60bdob9DOG8Mc='
     """
     if _ID.fullmatch(message_id) is None:
-        message = f"{message_id!r} is no id of a message: up to 256 characters of ASCII, no space, no full stop."
+        message = f"{message_id!r} is not the id of a message: up to 256 characters of ASCII, no space, no full stop."
         raise SignatureError(message, reason=Reason.MALFORMED)
     return " ".join(_signature(key_of(secret), message_id, timestamp, body) for secret in _several(secrets))
 
@@ -158,7 +158,7 @@ def verify(
     Signed(id='m1', timestamp=1700000000)
     >>> verify("hunter22", headers, b"[]", now=1_700_000_009)
     Traceback (most recent call last):
-    orchkit.errors.SignatureError: No signature is that of this message with a secret that is known here.
+    orchkit.errors.SignatureError: No signature fits this message and a secret that is known here.
     """
     given = {name.lower(): value for name, value in headers.items()}
     message_id, timestamp, signatures = (given.get(f"webhook-{name}") for name in ("id", "timestamp", "signature"))
@@ -176,10 +176,10 @@ def verify(
         hmac.compare_digest(one.encode(), other.encode("utf-8", "replace")) for one in expected for other in found
     ]
     if not any(matches):
-        message = "No signature is that of this message with a secret that is known here."
+        message = "No signature fits this message and a secret that is known here."
         raise SignatureError(message, reason=Reason.FORGED)
     if abs(now - moment) > tolerance_s:
-        message = f"The message was signed more than {tolerance_s:g} s from now: send it anew, and look at the clocks."
+        message = f"The message was signed more than {tolerance_s:g} s from now: send it again, and check the clocks."
         raise SignatureError(message, reason=Reason.STALE)
     return Signed(message_id, moment)
 

@@ -102,7 +102,7 @@ class Connection:
             message = "The URL of a service is such as http://localhost:8321, without a user."
             raise ServiceError(message)
         if not token.isascii() or not token.isprintable() or not token.strip():
-            message = "The token is not one: orchkit serve shows the first, orchkit token create makes others."
+            message = "This is not a token: orchkit serve shows the first, orchkit token create makes others."
             raise ServiceError(message)
         self.url = url.rstrip("/")
         self._client = httpx.Client(base_url=self.url, auth=_Bearer(token.strip()), timeout=_TIMEOUT_S)

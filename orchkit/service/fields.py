@@ -45,7 +45,7 @@ Roles = Annotated[
     list[Name] | None,
     Field(
         max_length=100,
-        description="Theirs: where they are told, what is for a role is refused to whoever has not got it.",
+        description="The roles of that person. If they are given, an item that is for another role is refused.",
     ),
 ]
 # The same in a path, where a slash parts.

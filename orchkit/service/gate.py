@@ -150,7 +150,7 @@ def _check_path(scope: Scope) -> None:
     path = scope["path"]
     decoded = unquote(path)  # what is encoded twice
     if any(part in (".", "..") for text in (path, decoded) for part in text.split("/")):
-        raise Refusal(400, "bad-path", "A path does not climb: leave out the segments . and ..")
+        raise Refusal(400, "bad-path", "A path must not have the segments . and ..")
     if _UNFIT.search(path):
         raise Refusal(400, "bad-path", "A path has no control characters and no backslashes.")
     query = scope.get("query_string", b"").decode("latin-1")

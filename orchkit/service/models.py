@@ -190,7 +190,7 @@ class FailCallback(Given):
 class PublishEvent(Given):
     """An event."""
 
-    event: Name = Field(description="Its name, which waits and triggers have.", examples=["paid"])
+    event: Name = Field(description="The name of the event, as waits and triggers have it.", examples=["paid"])
     payload: Any = Field(default=None, description="A JSON value.", examples=[{"order": "A-1", "amount": 7}])
     message_id: Name | None = Field(default=None, description="An event of the same id is taken once.")
 
@@ -205,7 +205,7 @@ class Receipt(Told):
     """What became of a signed message."""
 
     taken: int = Field(ge=0, description="How many runs took it.")
-    known: bool = Field(description="Whether it had come before: nothing was done.")
+    known: bool = Field(description="Whether it had come before; then nothing was done.")
 
 
 class WorkItem(Told):

@@ -200,7 +200,7 @@ def _listen(host: str, port: int) -> socket.socket:
         found.bind((host, port))
     except OSError as error:
         found.close()
-        message = f"{host}:{port} cannot be listened on ({error.strerror}): --port 0 takes one that is free."
+        message = f"Cannot listen on {host}:{port} ({error.strerror}): --port 0 takes one that is free."
         raise InputError(message) from error
     return found
 

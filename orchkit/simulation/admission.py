@@ -61,5 +61,7 @@ def known_steps(workflow: Workflow, log: EventLog) -> tuple[EventLog, tuple[str,
     counts = Counter(log.steps["activity"][~known].astype("str"))
     shown = ", ".join(f"{name} ({count:,})" for name, count in counts.most_common(_NAMED))
     shown += " …" if len(counts) > _NAMED else ""
-    note = f"{workflow.name!r} has no {shown}: these steps were passed over, and the time that they took is delay."
+    note = (
+        f"{workflow.name!r} has no {shown}: these steps were passed over, and the time that they took counts as delay."
+    )
     return EventLog(log.steps[known], log.cases), (note,)

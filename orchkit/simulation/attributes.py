@@ -46,7 +46,7 @@ def _bounded(value: object) -> object:
     try:
         return float(value)
     except OverflowError:
-        message = "a whole number of more than 300 digits is none that a simulation can reckon with."
+        message = "a whole number of more than 300 digits is too large for a simulation."
         raise ScenarioError(message) from None
 
 

@@ -176,7 +176,7 @@ def _days(text: str) -> list[int]:
     for part in str(text).lower().replace(" ", "").split(","):
         ends = [_day(name) for name in part.split("-")]
         if len(ends) > 2:  # noqa: PLR2004 -- from, to
-            message = f"calendar: {text!r} are no days. Write 'mon', 'mon-fri' or 'sat,sun'."
+            message = f"calendar: {text!r} are not days. Write 'mon', 'mon-fri' or 'sat,sun'."
             raise ScenarioError(message)
         first, last = ends[0], ends[-1]
         found += [(first + step) % 7 for step in range((last - first) % 7 + 1)]
@@ -185,7 +185,7 @@ def _days(text: str) -> list[int]:
 
 def _day(name: str) -> int:
     if name[:3] not in DAYS:
-        message = f"calendar: {name!r} is no day.{nearest(name, DAYS)} Known: {', '.join(DAYS)}."
+        message = f"calendar: {name!r} is not a day.{nearest(name, DAYS)} Known: {', '.join(DAYS)}."
         raise ScenarioError(message)
     return DAYS.index(name[:3])
 
@@ -193,7 +193,7 @@ def _day(name: str) -> int:
 def _minutes(text: str) -> tuple[int, int]:
     found = _SPAN.fullmatch(str(text).strip())
     if not found:
-        message = f"calendar: {text!r} is no span of hours. Write '09:00-17:00'."
+        message = f"calendar: {text!r} is not a span of hours. Write '09:00-17:00'."
         raise ScenarioError(message)
     first_hour, first_minute, last_hour, last_minute = map(int, found.groups())
     begin, end = first_hour * 60 + first_minute, last_hour * 60 + last_minute
@@ -211,7 +211,7 @@ def _date(value: date | str | np.datetime64) -> date:
             return date.fromisoformat(str(moment))
         return moment.date() if isinstance(moment, datetime) else moment
     except ValueError:
-        message = f"calendar: holiday {value!r} is no date such as 2025-12-25."
+        message = f"calendar: holiday {value!r} is not a date such as 2025-12-25."
         raise ScenarioError(message) from None
 
 
@@ -219,6 +219,6 @@ def _moment(value: datetime | str, zone: zoneinfo.ZoneInfo) -> datetime:
     try:
         moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
     except ValueError:
-        message = f"calendar: absence {value!r} is no moment such as 2025-12-24T12:00."
+        message = f"calendar: absence {value!r} is not a time such as 2025-12-24T12:00."
         raise ScenarioError(message) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=zone)

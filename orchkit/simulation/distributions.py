@@ -322,7 +322,7 @@ def as_numbers(value: Drawn, where: str, least: float = 0.0) -> Distribution:
     for one in found.values:
         is_number = isinstance(one, Real) and not isinstance(one, bool) and math.isfinite(one)
         if not is_number or float(one) < least:  # type: ignore[arg-type]  # it is one
-            message = f"{where}: {found.family}: {one!r} is no {'duration' if least == 0 else 'number'}."
+            message = f"{where}: {found.family}: {one!r} is not a {'duration' if least == 0 else 'number'}."
             raise ScenarioError(message)
     return found
 

@@ -238,7 +238,7 @@ def _raised(workflow: Workflow, scenario: Scenario) -> tuple[dict[str, Resource]
         more = {f"{one.role}_{number}": None for number in range(had.count + 1, count + 1)} if had.members else {}
         resources[one.role] = replace(had, count=count, members={**had.members, **more})
         notes.append(
-            f"{one.role}: {had.count} were seen at work at a time, whose hours would not do for the work of the log "
+            f"{one.role}: {had.count} were seen at work at a time, and their hours are too few for the work of the log "
             f"({one.offered_h:.4g} h a week, of {one.available_h:.4g}): {count} are assumed."
         )
     return resources, notes

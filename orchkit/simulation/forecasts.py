@@ -185,7 +185,7 @@ def _flight(source: Source, workflow: Workflow, now: datetime | str | None) -> I
     if now is None:
         return in_flight(source, workflow)
     if not isinstance(source, EventLog):
-        message = f"forecast: now is of a log; {type(source).__name__} knows what time it is. Leave it out."
+        message = f"forecast: now is for logs only; {type(source).__name__} knows what time it is. Leave it out."
         raise ScenarioError(message)
     return replayed(source, workflow, moment_s(now))
 

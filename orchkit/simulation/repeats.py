@@ -90,8 +90,8 @@ def retries_of(workflow: Workflow, log: EventLog) -> tuple[dict[str, Retry], lis
         found[node.name] = _policy(delays, max(most, policy.max_attempts), policy)
         notes.append(
             f"{node.name}: the log tries again after {delays[0]:.4g} s, {most} attempts at most; the workflow's "
-            f"policy says {seconds(policy.initial_delay):.4g} s and {policy.max_attempts}. The scenario's retries are "
-            "the log's."
+            f"policy says {seconds(policy.initial_delay):.4g} s and {policy.max_attempts}. The scenario retries as "
+            "the log does."
         )
     return found, notes
 

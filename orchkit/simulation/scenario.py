@@ -344,7 +344,7 @@ class Scenario:
         if self.arrivals is not None and not isinstance(self.arrivals, Profile | ArrivalTimes):
             keep(self, "arrivals", as_numbers(self.arrivals, "arrivals"))
             if self.arrivals.parts:  # type: ignore[union-attr]  # it is one now
-                message = "arrivals: who comes does not depend on an attribute or a resource. Give one distribution."
+                message = "arrivals cannot depend on an attribute or a resource. Give one distribution."
                 raise ScenarioError(message)
         given: Any = self.attributes
         if not isinstance(given, Mapping | EventLog | pd.DataFrame):
@@ -384,7 +384,7 @@ def _moment(value: object) -> datetime:
     except ValueError:
         start = None
     if not isinstance(start, datetime):
-        message = f"start: {value!r} is no moment such as 2025-01-06T00:00:00+00:00."
+        message = f"start: {value!r} is not a time such as 2025-01-06T00:00:00+00:00."
         raise ScenarioError(message)
     return start
 

@@ -253,7 +253,7 @@ def _make(path: Path) -> None:
             os.link(draft, path)
         _sync(path.parent)
     except OSError as error:
-        message = f"{path} cannot be made ({error.strerror}): mend the folder's permissions, or choose another path."
+        message = f"{path} cannot be created ({error.strerror}): mend the folder's permissions, or choose another path."
         raise StoreError(message, path=str(path)) from error
     finally:
         draft.unlink(missing_ok=True)

@@ -50,8 +50,8 @@ class Redactor:
         for name, secret in secrets.items():
             if 0 < len(secret) < _SHORTEST:
                 message = (
-                    f"Secret {name!r} has {len(secret)} characters. With less than {_SHORTEST} it would be found "
-                    "everywhere and blot out what is none: choose a longer one."
+                    f"Secret {name!r} has {len(secret)} characters. With fewer than {_SHORTEST}, it would be found in "
+                    "ordinary text, which would be hidden too: choose a longer one."
                 )
                 raise SecretError(message)
         found = {form for secret in secrets.values() if secret for form in _forms(secret)}

@@ -329,7 +329,7 @@ class Store:
         workflow, run_id
             Only this workflow's runs, only this run.
         since
-            Without the runs that ended before.
+            Leaves out the runs that ended before this time.
         scopes
             Whether scopes have rows too, not only tasks, waits, calls and compensations.
 

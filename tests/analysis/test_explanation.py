@@ -132,7 +132,7 @@ def test_an_outcome_may_be_any_boolean_a_case():
 def test_an_outcome_that_is_none_is_refused():
     log = planted(1, effect=0.0)
 
-    with pytest.raises(ok.LogError, match="'faild' is no outcome. Did you mean"):
+    with pytest.raises(ok.LogError, match="'faild' is not an outcome. Did you mean"):
         ok.explain(log, "faild")
     with pytest.raises(ok.LogError, match="a Boolean for each of the 400 rows"):
         ok.explain(log, pd.Series([True]))

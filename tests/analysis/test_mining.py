@@ -190,9 +190,9 @@ def test_filters_compose_and_leave_the_log_as_it_was() -> None:
         ({"expression": "amount >"}, "expression 'amount >'"),
         ({"status": "complete"}, "Did you mean 'COMPLETED'"),
         ({"variant": "a → c"}, "Did you mean 'a → b'"),
-        ({"after": "yesterday"}, "is no time such as"),
-        ({"after": 5}, "5 is no time such as"),
-        ({"after": pd.NaT}, "NaT is no time such as"),
+        ({"after": "yesterday"}, "is not a time such as"),
+        ({"after": 5}, "5 is not a time such as"),
+        ({"after": pd.NaT}, "NaT is not a time such as"),
         ({"during": "2024-05-06"}, "during is a pair of times"),
         ({"activity": 5}, "5 is neither a name nor a list of names"),
         ({"expression": "amount = 5"}, "one = sets a column; == compares"),
@@ -226,7 +226,7 @@ def test_steps_are_selected_with_the_cases_that_have_them() -> None:
     with pytest.raises(ok.LogError, match="steps has no column 'activty'. Did you mean 'activity'"):
         ok.only(whole, "activty == 'b'")
     for verb in (ok.where, ok.without, ok.only):
-        with pytest.raises(TypeError, match="no question 'actvity'. Did you mean 'activity'"):
+        with pytest.raises(TypeError, match="no condition 'actvity'. Did you mean 'activity'"):
             verb(whole, actvity="a")
     with pytest.raises(
         TypeError, match=re.escape("a column of steps, and stands in an expression: ok.only(log, 'attempt == …')")
@@ -254,11 +254,11 @@ def test_filtered_logs_are_what_their_steps_would_make() -> None:
 @pytest.mark.parametrize(
     ("verb", "said"),
     [
-        (lambda log: ok.throughput(log, "0D"), "every='0D' is no period"),
+        (lambda log: ok.throughput(log, "0D"), "every='0D' is not a period"),
         (lambda log: ok.workload(log, "1us"), "more than 20,000,000 periods are not counted"),
         (lambda log: ok.failures(log, by=[]), "by: name one column or more"),
-        (lambda log: ok.directly_follows(log, "9-5"), "calendar: '9-5' tells no hours. Write ok.Calendar("),
-        (lambda log: ok.kpis(log, calendar={"mon": "9-5"}), "tells no hours"),
+        (lambda log: ok.directly_follows(log, "9-5"), "calendar: '9-5' is not a calendar. Write ok.Calendar("),
+        (lambda log: ok.kpis(log, calendar={"mon": "9-5"}), "is not a calendar"),
         (lambda log: ok.compare({"a": log, "b": log}, resamples=0), "resamples=0: draw at least 2"),
     ],
 )

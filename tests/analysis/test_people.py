@@ -96,5 +96,5 @@ def test_weeks_begin_on_monday_and_months_on_the_first() -> None:
     months = throughput(EventLog(pd.DataFrame(steps)), every="1ME")
     assert [str(period.date()) for period in months["period"]] == ["2024-05-01", "2024-06-01"]
     assert months[["started", "completed", "open"]].to_numpy().tolist() == [[1, 1, 0], [1, 1, 0]]
-    with pytest.raises(LogError, match="every='never' is no period"):
+    with pytest.raises(LogError, match="every='never' is not a period"):
         throughput(EventLog(pd.DataFrame(steps)), every="never")

@@ -100,5 +100,5 @@ def test_an_empty_log_gives_empty_tables() -> None:
 
 
 def test_a_now_that_is_no_time_is_told() -> None:
-    with pytest.raises(LogError, match="'noon' is no time such as"):
+    with pytest.raises(LogError, match="'noon' is not a time such as"):
         sla(log(), "1 h", at="noon")

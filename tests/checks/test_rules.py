@@ -91,7 +91,7 @@ EXAMPLES = [
         "unknown_trigger",
         started_by("sheduel"),
         "",
-        "Trigger 1 (sheduel): orchkit starts nothing by 'sheduel'. Did you mean 'schedule'?",
+        "Trigger 1 (sheduel): orchkit has no trigger of the kind 'sheduel'. Did you mean 'schedule'?",
         started_by("manual"),
     ),
     Example(
@@ -484,7 +484,7 @@ EXAMPLES = [
         "call_inputs",
         steps(ok.call(CHILD)),
         "child",
-        "'child' wants the input 'order'.",
+        "'child' requires the input 'order'.",
         steps(ok.call(CHILD, inputs={"order": "${order}"})),
     ),
     Example(
@@ -588,7 +588,7 @@ EXAMPLES = [
         "retry_policy",
         steps(http(), retry={"initial_delay": "0s", "multiplier": 1}),
         "ship",
-        "It asks a system that has failed again at once, 3 times (the workflow's policy).",
+        "It tries 3 times without a delay between them (the workflow's policy).",
         steps(http(), retry={"initial_delay": "1s"}),
     ),
     Example(
@@ -768,7 +768,7 @@ def test_what_the_budget_does_not_decide_is_a_warning():
     )
     issues = [issue for issue in ok.check(crossed, budget=2) if issue.rule == "undecided"]
     assert [(issue.severity.value, issue.message) for issue in issues] == [
-        ("warning", "The graph does not consist of blocks, and more than 2 settlings of its tokens are possible.")
+        ("warning", "The graph does not consist of blocks, and more than 2 states of its tokens are possible.")
     ]
     assert "undecided" not in {issue.rule for issue in ok.check(crossed)}
 

@@ -191,9 +191,7 @@ def test_under_a_small_budget_the_answer_is_undecided_with_the_reason():
     answer = ok.soundness(CROSSED, budget=5)
     assert answer.verdict is Verdict.UNDECIDED
     assert not answer
-    assert (
-        answer.reason == "The graph does not consist of blocks, and more than 5 settlings of its tokens are possible."
-    )
+    assert answer.reason == "The graph does not consist of blocks, and more than 5 states of its tokens are possible."
     assert answer.trace == ()
     assert ok.soundness(CROSSED, budget=50)
 

@@ -164,7 +164,7 @@ def test_a_missing_handler_is_refused_at_the_start_with_the_nearest_name(engine)
 def test_inputs_are_checked():
     workflow = ok.workflow("w", [ok.task("add_one")], inputs={"x": {"type": "integer"}, "y": {"default": 3}})
     with ok.Engine(handlers=[add_one]) as engine:
-        with pytest.raises(ok.InputError, match="wants the input 'x'"):
+        with pytest.raises(ok.InputError, match="requires the input 'x'"):
             engine.start(workflow)
         with pytest.raises(ok.InputError, match="no input 'z'"):
             engine.start(workflow, {"x": 1, "z": 1})
@@ -403,7 +403,7 @@ def test_inputs_and_cases_of_another_kind_are_refused_in_words(engine):
 
 
 def test_inputs_that_json_does_not_have_are_refused_and_reject_a_case_of_many(engine):
-    with pytest.raises(ok.InputError, match="no JSON values: there is nan, which JSON does not have: give"):
+    with pytest.raises(ok.InputError, match="not JSON values: there is nan, which JSON does not have: give"):
         engine.run(chain("add_one"), {"x": [float("nan")]})
 
     cases = pd.DataFrame({"case_id": ["A", "B"], "x": [object(), 1]})

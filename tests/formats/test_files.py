@@ -341,7 +341,7 @@ def test_what_is_odd_but_well_formed_is_said(tmp_path) -> None:
     backwards = trace("o1", event("a", "2024-05-06T10:00:00Z", "start"), event("a", "2024-05-06T09:00:00Z"))
     kept = ok.read_log(written(path, backwards), lifecycle="keep")
     assert kept.steps["lifecycle:transition"].tolist() == ["complete", "start"]
-    assert kept.notes == ("1 events lie before the one ahead of them in their case, and were sorted by time",)
+    assert kept.notes == ("1 events were earlier than the event before them in their case, and were sorted by time",)
 
 
 @pytest.mark.parametrize("ending", ["xes", "csv", "json", "parquet", "sqlite", "csv.gz"])
@@ -544,7 +544,7 @@ def test_numbers_are_times_once_it_is_said_what_they_count(tmp_path) -> None:
     assert completed_of(tmp_path, "45418.375", time_format="excel", timezone="UTC") == at
     assert completed_of(tmp_path, "20240506", time_format="%Y%m%d", timezone="UTC") == pd.Timestamp("2024-05-06T00:00Z")
     for cell, how, said in (
-        ("1714986000000", {"time_format": "s"}, "1,714,986,000,000 is no time of time_format='s'"),
+        ("1714986000000", {"time_format": "s"}, "1,714,986,000,000 is not a time of time_format='s'"),
         ("45418.375", {"time_format": "excel"}, "Excel's times have no zone"),
         ("monday", {"time_format": "ms"}, "is for numbers"),
         ("monday", {"time_format": "%Q"}, "bad directive"),

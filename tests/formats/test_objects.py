@@ -124,7 +124,7 @@ def test_what_cannot_be_read_is_said(tmp_path) -> None:
     (tmp_path / "c.json").write_text("[" * 100_000)
     (tmp_path / "c.sqlite").write_text("no database, but long enough to have been one")
     sqlite3.connect(tmp_path / "d.sqlite").close()
-    for name, said in (("c.json", "is no JSON"), ("c.sqlite", "as SQLite"), ("d.sqlite", "no table 'event'")):
+    for name, said in (("c.json", "is not JSON"), ("c.sqlite", "as SQLite"), ("d.sqlite", "no table 'event'")):
         with pytest.raises(ok.LogError, match=said):
             ok.read_objects(tmp_path / name)
 

@@ -142,5 +142,5 @@ def test_a_condition_about_a_role_looks_at_its_steps_alone():
 
     assert episodes("busy(clerk) >= 2", staffed) == [(5.0, 10.0, 2.0)]
     assert episodes("busy >= 3", staffed) == [(6.0, 10.0, 3.0)]
-    with pytest.raises(ok.WorkflowError, match="of a role there are busy, queue_depth, step_duration, error_rate"):
+    with pytest.raises(ok.WorkflowError, match="a role can be given for busy, queue_depth, step_duration, error_rate"):
         episodes("arrivals(clerk) > 3", staffed)

@@ -41,7 +41,7 @@ def test_what_is_no_notebook_is_told(tmp_path, text):
     path = tmp_path / "odd.ipynb"
     path.write_text(text)
 
-    with pytest.raises(InputError, match="odd.ipynb is no notebook that can be run"):
+    with pytest.raises(InputError, match="odd.ipynb is not a notebook that can be run"):
         ok.run_notebook(path)
 
 

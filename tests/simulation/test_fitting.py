@@ -206,7 +206,7 @@ def test_retries_that_are_not_the_policys_are_those_of_the_scenario() -> None:
     fitted = fit(hasty, log)
     (note,) = fitted.notes
     assert note.startswith("pay: the log tries again after 7")
-    assert note.endswith("policy says 1 s and 3. The scenario's retries are the log's.")
+    assert note.endswith("policy says 1 s and 3. The scenario retries as the log does.")
     assert fitted.scenario.retries["pay"].initial_delay == pytest.approx(7_200, rel=0.1)
     again = ok.simulate(hasty, fitted.scenario, cases=200, seed=4)
     hours = [ok.cycle_times(one)["cycle_s"].mean() / 3_600 for one in (log, again)]
@@ -375,7 +375,7 @@ def test_what_is_odd_in_a_log_is_told() -> None:
     others = ok.EventLog(pd.concat([more.steps, unknown]))
     same = served(started=pd.Timestamp("2024-05-06T09:00Z"), completed=pd.Timestamp("2024-05-06T09:00Z"))
 
-    told = "'queue' has no phone (8): these steps were passed over, and the time that they took is delay."
+    told = "'queue' has no phone (8): these steps were passed over, and the time that they took counts as delay."
     assert fit(SERVE, others, train=1).notes == (told,)
     assert fit(SERVE, same).notes == (
         "No simulated step ended in the time of the cases held out: there is nothing to compare them to.",

@@ -333,7 +333,7 @@ def test_a_log_that_tells_that_nothing_has_happened_since_is_taken_at_its_word()
     assert left_s(ahead) == [3, 13]
     with pytest.raises(ok.ScenarioError, match="is before the last moment of the log"):
         ok.forecast(log, SERVE, scenario, "1 h", now="2025-03-03T09:00Z")
-    with pytest.raises(ok.ScenarioError, match="now is of a log"), ok.Engine() as engine:
+    with pytest.raises(ok.ScenarioError, match="now is for logs only"), ok.Engine() as engine:
         ok.forecast(engine, SERVE, scenario, "1 h", now="2025-03-03T09:00Z")
 
 

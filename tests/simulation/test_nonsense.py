@@ -163,7 +163,7 @@ def test_a_document_with_two_odd_values_is_simulated_or_refused(change, other):
         (lambda: ok.Scenario(durations="5 min"), "durations: give an entry a name"),
         (lambda: ok.Scenario(branching={"which": "ship"}), "branching: which: give the probability of each target"),
         (lambda: ok.Scenario(requires={"check": 2}), "requires: check: give the roles that are needed at once"),
-        (lambda: ok.Scenario(start="monday"), "start: 'monday' is no moment such as"),
+        (lambda: ok.Scenario(start="monday"), "start: 'monday' is not a time such as"),
     ],
 )
 def test_what_is_no_scenario_at_all_says_what_it_should_be(make, says):

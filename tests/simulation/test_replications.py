@@ -145,7 +145,7 @@ def test_what_a_scenario_lacks_is_named_with_what_to_add(change, says):
         (lambda: ok.uniform(3, 1), "low (3) is above high (1)"),
         (lambda: ok.categorical({"a": 0.5, "b": 0.4}), "sum to 0.9"),
         (lambda: ok.Calendar({}), "never opens"),
-        (lambda: ok.Calendar({"mno": "09:00-17:00"}), "is no day"),
+        (lambda: ok.Calendar({"mno": "09:00-17:00"}), "is not a day"),
         (lambda: ok.Failure(1.5), "between 0 and 1"),
         (lambda: ok.Scenario(durations={"ship": -1}), "durations: ship"),
     ],

@@ -22,7 +22,7 @@ routes = router("dead letters")
 def list_dead_letters(
     backend: BackendOf,
     *,
-    failed: Annotated[bool, Query(description="Runs that failed at once too.")] = False,
+    failed: Annotated[bool, Query(description="Also runs that failed without being dead-lettered.")] = False,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
 ) -> Response:
     """List the dead letters, the oldest first."""

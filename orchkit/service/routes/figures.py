@@ -18,7 +18,7 @@ __all__ = ["routes"]
 routes = router("figures")
 
 Workflow = Annotated[fields.Name | None, Query(description="Only this workflow's runs.")]
-Since = Annotated[fields.Moment | None, Query(description="Without the runs that ended before.")]
+Since = Annotated[fields.Moment | None, Query(description="Leaves out the runs that ended before this time.")]
 
 
 @routes.get("/v1/metrics", response_model=models.Metrics, **needs(Role.READ, "get_metrics"))

@@ -171,5 +171,5 @@ def _run(row: dict[str, Any]) -> dict[str, Any]:
 def _place(cursor: str) -> tuple[int, int]:
     found = _CURSOR.fullmatch(cursor)
     if found is None:
-        raise Refusal(422, "not-valid", "The cursor is not one: `next` of a page is.")
+        raise Refusal(422, "not-valid", "This is not a cursor: take `next` of a page.")
     return int(found[1]), int(found[2])

@@ -27,7 +27,7 @@ def list_work_items(
     role: Annotated[fields.Name | None, Query(description="Only this role's.")] = None,
     by: Annotated[
         fields.Name | None,
-        Query(description="Claimed by or meant for."),
+        Query(description="Only items claimed by this person or meant for them."),
     ] = None,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
 ) -> Response:

@@ -58,7 +58,7 @@ class Work:
         if work is None:
             message = (
                 f"task {task.name!r} has no duration. Add it to the scenario: "
-                f"durations={{{task.name!r}: ok.exponential('5 min')}}, or '0s' where it takes no time."
+                f"durations={{{task.name!r}: ok.exponential('5 min')}}, or '0s' if it takes no time."
             )
             raise ScenarioError(message, node=task.name)
         row[at.N_WORK] = self.numbers.distribution(work, f"durations: {task.name}")
@@ -89,7 +89,7 @@ class Work:
         if left or role is None:
             who = repr(left[0]) if left else "nobody in particular"
             message = (
-                f"durations: {task.name}: how long does it take where {who} does it? Give by_resource an otherwise=…."
+                f"durations: {task.name}: how long does it take if {who} does it? Give by_resource an otherwise=…."
             )
             raise ScenarioError(message, node=task.name)
 

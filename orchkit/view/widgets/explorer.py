@@ -209,7 +209,7 @@ class LogExplorer(Widget, module="explorer"):
         """Keep the cases whose attribute, the one that is shown, is in a range."""
         column = self._columns[self._column]
         if not column.is_number:
-            message = f"{column.title} has no range: it is no number."
+            message = f"{column.title} has no range: it is not a number."
             raise LogError(message)
         self._ask(Question(column=column.name, low=float(low), high=float(high)))
 

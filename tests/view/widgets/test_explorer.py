@@ -129,7 +129,7 @@ def test_a_number_is_filtered_by_a_range(explorer):
     assert cases_of(explorer) == ["o2", "o3"]
     explorer.act("set_column", place=titles.index("country"))
     explorer.act("within", low=15, high=30)
-    assert explorer.problem == "country has no range: it is no number."
+    assert explorer.problem == "country has no range: it is not a number."
 
 
 def explorer_columns(explorer: ok.LogExplorer) -> list[str]:
