@@ -30,10 +30,13 @@ __all__ = [
     "complete_steps",
     "microseconds",
     "missing",
+    "moments_of",
+    "names_of",
     "of_pandas",
     "parse",
     "parse_cases",
     "parse_steps",
+    "text_of",
 ]
 
 CASE_COLUMNS = ("case_id", "workflow", "version", "started", "completed", "status", "replication")
@@ -147,8 +150,19 @@ def missing(kind: type[str] | pd.api.extensions.ExtensionDtype | str, index: pd.
     """Return a column of missing values; of text without the time that pandas takes for a row each."""
     if kind is not str:
         return pd.Series(pd.NaT if isinstance(kind, pd.DatetimeTZDtype) else np.nan, index=index, dtype=kind)
-    text = pa.nulls(len(index), pa.large_string()).to_pandas(types_mapper=lambda _: pd.StringDtype(na_value=np.nan))
-    return pd.Series(text).set_axis(index)
+    return text_of(pa.nulls(len(index), pa.large_string())).set_axis(index)
+
+
+def text_of(array: pa.Array) -> pd.Series:
+    """Return text as pandas holds it, on the same memory."""
+    return pd.Series(array.to_pandas(types_mapper=lambda _: pd.StringDtype(na_value=np.nan)))
+
+
+def names_of(column: pd.Series, rows: NDArray[np.intp]) -> pd.Series:
+    """Return the text of a coded column at some rows."""
+    codes = column.cat.codes.to_numpy()[rows]
+    names = pa.array(column.cat.categories, type=pa.large_string())
+    return text_of(names.take(pa.array(codes, mask=codes < 0)))
 
 
 def microseconds(times: pd.Series) -> NDArray[np.int64]:
@@ -243,9 +257,10 @@ def _check_rows(faulty: pd.Series[bool], what: str, fault: str) -> None:
 def coded(column: pd.Series) -> pd.Series:
     """Return a column as text with integer codes: a categorical, its categories sorted, each of them used."""
     codes, values = _factorized(column)
-    if not isinstance(values.dtype, pd.StringDtype):
+    is_text = isinstance(values.dtype, pd.StringDtype)
+    if not is_text:
         values = pd.Index([_name(value) for value in values], dtype="str")
-    if values.is_unique:
+    if is_text or values.is_unique:
         rank = pc.array_sort_indices(pa.array(values, type=pa.large_string())).to_numpy()
         categories = values.take(rank)
         order = np.empty(len(rank) + 1, dtype=np.int32)
@@ -318,7 +333,7 @@ def of_pandas(column: pd.Series) -> pd.Series:
     """Return a column that Arrow holds as pandas holds its like; any other as it is."""
     if not isinstance(column.dtype, pd.ArrowDtype):
         return column
-    return pd.Series(pa.array(column.array).to_pandas().to_numpy(), index=column.index, name=column.name)
+    return pd.Series(pa.array(column.array).to_pandas().array, index=column.index, name=column.name)
 
 
 def _time(column: pd.Series) -> pd.Series:
@@ -328,6 +343,8 @@ def _time(column: pd.Series) -> pd.Series:
         return column
     if column.isna().all():
         return pd.Series(pd.NaT, index=column.index, dtype=UTC)
+    if isinstance(column.dtype, pd.StringDtype) and (moments := moments_of(column)) is not None:
+        return moments
     is_text = pd.api.types.infer_dtype(column) == "string"
     if is_text:
         naive = not column.astype("str").str.contains(_OFFSET, na=True).all()
@@ -353,6 +370,15 @@ def _time(column: pd.Series) -> pd.Series:
         message = f"Column {column.name!r} must hold timestamps, as text in ISO 8601 with an offset: {error}"
         raise LogError(message) from None
     return parsed.astype(UTC)
+
+
+def moments_of(texts: pd.Series) -> pd.Series | None:
+    """Return the times that texts of ISO 8601 say, None unless each is whole, with its offset, and of microseconds."""
+    try:
+        moments = pa.array(texts, type=pa.large_string(), from_pandas=True).cast(pa.timestamp("us", "UTC"))
+    except pa.ArrowInvalid:
+        return None
+    return pd.Series(moments.to_pandas().astype(UTC).array, index=texts.index, name=texts.name)
 
 
 def _number(column: pd.Series) -> pd.Series:

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from orchkit.columns import CASE_COLUMNS, CASE_PREFIX, ENDED_CASES, NAT, OPEN_STEPS, UTC, coded, microseconds, missing
+from orchkit.columns import (
+    CASE_COLUMNS,
+    CASE_PREFIX,
+    ENDED_CASES,
+    NAT,
+    OPEN_STEPS,
+    UTC,
+    coded,
+    microseconds,
+    missing,
+    names_of,
+)
 from orchkit.errors import LogError
 
 if TYPE_CHECKING:
@@ -69,7 +80,10 @@ def sorted_order(rows: pd.DataFrame, keys: NDArray[np.int64]) -> NDArray[np.intp
             return None
     elif _rises(keys[order], completed[order], None if began is None else began[order]):
         return order
-    return np.lexsort((completed if began is None else began, completed, keys))
+    order = np.argsort(completed if began is None else began, kind="stable")
+    if began is not None:
+        order = order[np.argsort(completed[order], kind="stable")]
+    return _stable(keys, order)
 
 
 def _began(rows: pd.DataFrame) -> NDArray[np.int64] | None:
@@ -96,12 +110,16 @@ def _by_case(keys: NDArray[np.int64]) -> NDArray[np.intp] | None:
         shifts = blocks[by_key] - (np.cumsum(lengths) - lengths)
         moved: NDArray[np.intp] = np.arange(len(keys)) + np.repeat(shifts, lengths)
         return moved
-    order = np.argsort((keys & 0xFFFF).astype(np.uint16), kind="stable")  # NumPy sorts 16 bits by radix
-    rest = keys >> _HALF
-    while rest.any():
-        order = order[np.argsort((rest[order] & 0xFFFF).astype(np.uint16), kind="stable")]
-        rest = rest >> _HALF
-    return order
+    return _stable(keys, np.arange(len(keys)))
+
+
+def _stable(keys: NDArray[np.int64], order: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return an order by key, of equal ones as they were."""
+    while True:  # NumPy sorts 16 bits by radix
+        order = order[np.argsort((keys[order] & 0xFFFF).astype(np.uint16), kind="stable")]
+        keys = keys >> _HALF
+        if not keys.any():
+            return order
 
 
 def _rises(keys: NDArray[np.int64], completed: NDArray[np.int64], began: NDArray[np.int64] | None) -> bool:
@@ -145,7 +163,7 @@ def derive_cases(rows: pd.DataFrame, starts: NDArray[np.intp]) -> pd.DataFrame:
     lengths = np.diff(starts, append=len(rows))
     index = pd.RangeIndex(len(starts))
     texts = {
-        name: rows[name].take(starts).astype("str").set_axis(index) if name in rows else missing(str, index)
+        name: names_of(rows[name], starts) if name in rows else missing(str, index)
         for name in ("case_id", "workflow", "version")
     }
     times = [microseconds(rows[name]) for name in _TIMES if name in rows]

@@ -148,6 +148,20 @@ class TestValues:
         arrow = frame.astype(dict.fromkeys(["case_id", "activity", "completed"], "string[pyarrow]"))
         assert_frame_equal(EventLog(arrow).steps, EventLog(frame).steps)
 
+    def test_frames_that_arrow_holds_are_as_those_that_pandas_holds(self) -> None:
+        moments = [at("11:00"), at("09:00"), at("10:00")]
+        frame = but(orders(), completed=pd.Series(moments).astype(columns.UTC), role=["a", None, "b"])
+        found = EventLog(frame.convert_dtypes(dtype_backend="pyarrow"))
+        assert_frame_equal(found.steps[[*columns.STEP_COLUMNS]], EventLog(frame).steps[[*columns.STEP_COLUMNS]])
+
+    def test_times_of_nanoseconds_are_cut_and_gaps_stay(self) -> None:
+        times = ["2024-05-06T11:00:00.123456789+02:00", None, "2024-05-06T10:00:00.5+01:00"]
+        steps = EventLog(
+            but(orders(), case_id="o1", enabled=times, completed=[at("12:00"), at("13:00"), at("14:00")])
+        ).steps
+        expected = [pd.Timestamp("2024-05-06T09:00:00.123456Z"), pd.NaT, pd.Timestamp("2024-05-06T09:00:00.5Z")]
+        assert [str(time) for time in steps["enabled"]] == [str(time) for time in expected]
+
     def test_statuses_are_those_of_the_model(self) -> None:
         assert set(StepStatus) == columns.STEP_STATUSES
         assert set(RunStatus) == columns.CASE_STATUSES

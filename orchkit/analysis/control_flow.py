@@ -20,6 +20,7 @@ from orchkit.analysis.spans import (
     moments_s,
     work_between,
 )
+from orchkit.columns import text_of
 from orchkit.log import EventLog, expect_log
 from orchkit.native import Kernel
 
@@ -87,10 +88,6 @@ def _descending(counts: NDArray[np.int64]) -> NDArray[np.intp]:
     return np.concatenate([several[np.argsort(-counts[several], kind="stable")], np.flatnonzero(counts == 1)])
 
 
-def _text(array: pa.Array) -> pd.Series:
-    return pd.Series(array.to_pandas(types_mapper=lambda _: pd.StringDtype(na_value=np.nan)))
-
-
 def variant_names(log: EventLog, cases: NDArray[np.intp]) -> pd.Series:
     """Return the ways of some cases as text."""
     cases = np.ascontiguousarray(cases, dtype=np.int64)
@@ -101,7 +98,7 @@ def variant_names(log: EventLog, cases: NDArray[np.intp]) -> pd.Series:
     given = (log.activity_codes, log.offsets, cases, len(cases), places)
     text = np.empty(_WEIGHED(*given, arrow, ends) + arrow + len(_ROOM), dtype=np.uint8)
     _TOLD(*given, names, ends, text)
-    return _text(pa.Array.from_buffers(pa.large_string(), len(cases), [None, pa.py_buffer(ends), pa.py_buffer(text)]))
+    return text_of(pa.Array.from_buffers(pa.large_string(), len(cases), [None, pa.py_buffer(ends), pa.py_buffer(text)]))
 
 
 def variant_codes(log: EventLog) -> NDArray[np.int64]:
