@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from html import escape
@@ -30,6 +30,7 @@ from orchkit.simulation.gatherings import batches_of
 from orchkit.simulation.load import overloads
 from orchkit.simulation.loops import loops_of, responses_of
 from orchkit.simulation.lowering import lower
+from orchkit.simulation.nameless import with_people
 from orchkit.simulation.presence import Crew, crew_of, roles_of
 from orchkit.simulation.rates import arrivals_in
 from orchkit.simulation.repeats import failures_of, retries_of
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Fit", "fit"]
 
+_NAMED = 5
 _CLEARLY = 1.25
 _SPARE = 0.1  # a role that is busy all the time has a queue without end
 
@@ -111,9 +113,11 @@ def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0)
     -----
     Arrivals are a Poisson process with as much of the week's shape as the cases tell, or have a family of their own
     (see ``rates``). The people of a role are those who did its tasks, each counted where they work most; where they
-    work in different hours, they are shifts with hours of their own (see ``presence``, ``hours``). A duration is the
-    part of a step within the hours of who did it, and its family that with the least 1-Wasserstein distance to the
-    sample (see ``families``), by resource where people differ (see ``differences``).
+    work in different hours, they are shifts with hours of their own (see ``presence``, ``hours``); who does several
+    steps at a time counts as so many. Where the log names nobody, there are as many as were ever at work at a time
+    (see ``nameless``). A duration is the part of a step within the hours of who did it, and its family that with the
+    least 1-Wasserstein distance to the sample (see ``families``), by resource where people differ (see
+    ``differences``).
 
     What goes by between steps and is no queue is a delay, by the step before and in the hours of the role (see
     ``delays``). What goes by after a step was enabled is a queue, and so is, where that is not told, the time during
@@ -143,9 +147,12 @@ def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0)
     known, passed_over = known_steps(workflow, log)
     seen, _ = split_by_time(known, train)
     _, held_out = split_by_time(log, train)
+    roles = {node.name: node.role for node in all_nodes(workflow) if isinstance(node, Task) and node.role}
+    seen, nameless = with_people(seen, roles)
     teams = teams_of(workflow, seen)
-    by_task = {**_roles(workflow), **teams}
-    crews = {role: crew_of(seen, rows, guessed) for role, rows in roles_of(by_task, seen).items()}
+    by_task = {**roles, **teams}
+    nameless = {teams.get(name, name) for name in nameless}
+    crews = _crews(seen, by_task, guessed, nameless, set(roles.values()))
     calendars = {task: crews[role].calendar for task, role in by_task.items() if role in crews}
     worked_s = _worked(seen, crews, calendars)
     families, borrowed = _families(workflow, known, seen, worked_s)
@@ -176,12 +183,37 @@ def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0)
         columns=["activity", "family", "mean_s", "distance_s", "count"],
     )
     goodness, short = goodness_of(workflow, scenario, seen, held_out, seed)
-    notes = (*starts, *passed_over, *borrowed, *raised, *retried, *short)
+    notes = (*starts, *passed_over, *_hands(crews, nameless), *borrowed, *raised, *retried, *short)
     return Fit(scenario, table, goodness, held_out, notes)
 
 
-def _roles(workflow: Workflow) -> dict[str, str]:
-    return {node.name: node.role for node in all_nodes(workflow) if isinstance(node, Task) and node.role}
+def _crews(
+    log: EventLog,
+    by_task: Mapping[str, str],
+    guessed: Container[str],
+    nameless: Container[str],
+    said: Container[str],
+) -> dict[str, Crew]:
+    """Return the people of each role; a team that nobody names, and has no hours, may as well be a machine."""
+    roles = roles_of(by_task, log)
+    found = {role: crew_of(log, rows, guessed, is_nameless=role in nameless) for role, rows in roles.items()}
+    return {role: crew for role, crew in found.items() if role not in nameless or role in said or crew.calendar}
+
+
+def _hands(crews: Mapping[str, Crew], nameless: Container[str]) -> list[str]:
+    """Return notes of who is not named, and of who does several steps at a time."""
+    notes = []
+    if unknown := sorted(role for role in crews if role in nameless):
+        notes.append(
+            f"The log does not say who {', '.join(unknown[:_NAMED])}{' …' if len(unknown) > _NAMED else ''} are: as "
+            "many are assumed as were ever at work at a time, in the hours in which somebody was."
+        )
+    people = {role: sum(len(shift.people) for shift in crew.shifts) for role, crew in crews.items()}
+    several = [role for role, crew in crews.items() if role not in nameless and crew.count > people[role]]
+    return notes + [
+        f"{role}: people were seen to do several steps at a time: {people[role]} count as {crews[role].count}."
+        for role in several
+    ]
 
 
 def _with_conditions(workflow: Workflow, scenario: Scenario) -> Scenario:
@@ -226,7 +258,7 @@ def _nearest(
     ]
     # What the log tells is left only for what is clearly nearer.
     best = tried[min(range(len(tried)), key=lambda place: away[place] * (_CLEARLY if place else 1))]
-    return best, notes if best.resources is resources else []
+    return best, notes if best.resources == resources else []
 
 
 def _raised(workflow: Workflow, scenario: Scenario) -> tuple[dict[str, Resource], list[str]]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from orchkit.log import EventLog
 
-__all__ = ["Crew", "Shift", "crew_of", "roles_of"]
+__all__ = ["Crew", "Shift", "crew_of", "hands_of", "roles_of"]
 
 _HOUR_S, _WEEK_H, _DAY_H = 3600.0, 168, 24
 _MOST_AT_ONCE = 0.95
@@ -125,8 +125,17 @@ def roles_of(by_task: Mapping[str, str], log: EventLog) -> dict[str, NDArray[np.
     }
 
 
-def crew_of(log: EventLog, rows: NDArray[np.bool_], guessed: Container[str] = ()) -> Crew:
-    """Return who did some steps of a log, by shifts; the starts of some activities are no sights of anybody.
+def crew_of(log: EventLog, rows: NDArray[np.bool_], guessed: Container[str] = (), *, is_nameless: bool = False) -> Crew:
+    """Return who did some steps of a log, by shifts.
+
+    Parameters
+    ----------
+    log, rows
+        Whose steps, and which.
+    guessed
+        Activities whose starts are not told: no sights of anybody.
+    is_nameless
+        Whether their one resource stands for all, however many: as many as were ever at work at a time.
 
     Notes
     -----
@@ -136,15 +145,18 @@ def crew_of(log: EventLog, rows: NDArray[np.bool_], guessed: Container[str] = ()
     no shifts.
 
     A shift has as many people as are there at a time: the 95th percentile over the hours of duty with anybody, where
-    each is there from the first to the last sight of him on a day; over weeks, of those who are always on duty.
+    each is there from the first to the last sight of him on a day; over weeks, of those who are always on duty. Who
+    does several steps at a time counts as so many (see `hands_of`).
     """
     moments, people = _sights(log, rows, guessed)
     first, last = float(moments.min()), float(moments.max())
+    told = rows & np.array([name not in guessed for name in log.activities])[log.activity_codes]
+    hands = hands_of(log, rows, cross=0.0, most=1.0) if is_nameless else hands_of(log, told)
 
     def shift_of(group: tuple[int, ...]) -> Shift:
         own = np.isin(people, group)
         halves = open_hours(presence_in(moments[own], first, last))
-        return Shift(group, halves, _count(moments[own], people[own], halves))
+        return Shift(group, halves, _count(moments[own], people[own], halves, hands))
 
     shifts = [shift_of(group) for group in _groups(moments, people, (last - first) / (_WEEK_H * _HOUR_S))]
     while pair := _same_hours(shifts):
@@ -152,6 +164,45 @@ def crew_of(log: EventLog, rows: NDArray[np.bool_], guessed: Container[str] = ()
         both = shift_of(tuple(sorted(shifts[one].people + shifts[other].people)))
         shifts = [both, *(shift for place, shift in enumerate(shifts) if place not in pair)]
     return Crew(rows, tuple(sorted(shifts, key=lambda shift: shift.people)))
+
+
+def hands_of(log: EventLog, rows: NDArray[np.bool_], *, cross: float = 0.05, most: float = 0.99) -> NDArray[np.int64]:
+    """Return how many steps each of the log's resources does at a time, as far as some steps tell.
+
+    Notes
+    -----
+    It is 1, unless a share ``cross`` of the steps begin during another one of the same resource and end after it: of
+    what begins and ends during another one, an interruption may be the cause. Else it is what is open at most when the
+    share ``most`` of the steps begin. What is begun and ended together is one step: a batch.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from orchkit.log import EventLog
+    >>> steps = pd.DataFrame({"case_id": ["1", "2", "3"], "activity": "brew", "resource": ["Ann", "Ann", "Bob"]})
+    >>> steps["started"] = pd.to_datetime(["2024-05-06T09:00Z", "2024-05-06T09:10Z", "2024-05-06T09:00Z"])
+    >>> steps["completed"] = steps["started"] + pd.Timedelta("15 min")
+    >>> log = EventLog(steps)
+    >>> dict(zip(log.resources, hands_of(log, log.resource_codes >= 0).tolist()))
+    {'Ann': 2, 'Bob': 1}
+    """
+    hands = np.ones(len(log.resources), dtype=np.int64)
+    started, completed = moments_s(log.steps["started"]), moments_s(log.steps["completed"])
+    rows = rows & (completed > started)
+    if not rows.any():
+        return hands
+    steps = np.unique(np.stack([log.resource_codes[rows].astype(np.float64), started[rows], completed[rows]]), axis=1)
+    # Each resource has a stretch of its own on one line of time.
+    line = steps[0] * (steps[2].max() - steps[1].min() + 1) - steps[1].min()
+    begins, ends = steps[1] + line, steps[2] + line
+    before = np.concatenate([[-np.inf], np.maximum.accumulate(ends)[:-1]])
+    if ((begins < before) & (before < ends)).mean() < cross:
+        return hands
+    is_open = np.arange(1, len(begins) + 1) - np.searchsorted(np.sort(ends), begins, side="right")
+    people = steps[0].astype(np.int64)
+    for person in np.unique(people):
+        hands[person] = max(1, math.ceil(np.quantile(is_open[people == person], most) - 1e-9))
+    return hands
 
 
 def _same_hours(shifts: list[Shift]) -> tuple[int, int] | None:
@@ -229,20 +280,25 @@ def _cosines(sums: NDArray[np.float64], trials: NDArray[np.float64], one: int | 
     return every
 
 
-def _count(moments: NDArray[np.float64], people: NDArray[np.int64], halves: NDArray[np.bool_] | None) -> int:
-    """Return how many of a shift are there at a time."""
+def _count(
+    moments: NDArray[np.float64],
+    people: NDArray[np.int64],
+    halves: NDArray[np.bool_] | None,
+    hands: NDArray[np.int64],
+) -> int:
+    """Return how many of a shift are there at a time, by what each can do at once."""
     if halves is None:
-        first = moments.min()
-        period = (moments - first) // (_WEEK_H * _HOUR_S)
+        period = (moments - moments.min()) // (_WEEK_H * _HOUR_S)
         sights = pd.DataFrame({"period": period, "who": people}).drop_duplicates()
-        per_week = sights.groupby("period")["who"].size()
+        per_week = sights.assign(hands=hands[sights["who"]]).groupby("period")["hands"].sum()
         return max(1, math.ceil(float(per_week.quantile(_MOST_AT_ONCE)) - 1e-9))
     hour = (moments // _HOUR_S).astype(np.int64)
     days = pd.DataFrame({"who": people, "day": hour // _DAY_H, "hour": hour}).groupby(["who", "day"])["hour"]
-    spans = days.agg(["min", "max"]).to_numpy()
-    origin = int(spans.min())
-    change = np.bincount(spans[:, 0] - origin, minlength=int(spans.max()) - origin + 2)
-    change = change - np.bincount(spans[:, 1] - origin + 1, minlength=len(change))
+    spans = days.agg(["min", "max"]).reset_index()
+    begins, ends, weights = spans["min"].to_numpy(), spans["max"].to_numpy() + 1, hands[spans["who"]]
+    origin = int(begins.min())
+    size = int(ends.max()) - origin + 1
+    change = np.bincount(begins - origin, weights, size) - np.bincount(ends - origin, weights, size)
     there = np.cumsum(change)
     is_open: NDArray[np.bool_] = halves.reshape(_WEEK_H, 2).max(axis=1)
     counted = there[is_open[week_hour(origin + np.arange(len(there)))] & (there > 0)]

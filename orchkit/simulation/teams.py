@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import networkx as nx
 import numpy as np
 
-from orchkit.analysis.spans import moments_s
 from orchkit.model.definition import all_nodes
 from orchkit.model.nodes import Task
 
@@ -19,7 +18,6 @@ __all__ = ["teams_of"]
 
 _ALIKE = 0.5  # cosine of two tasks by who does them, from which on one team does both
 _KNOWN = 0.5  # of a task's steps that must say who did them
-_AT_ONCE = 1.5  # steps that one does at a time, on average: above it is a machine, with no end of hands
 
 
 def teams_of(workflow: Workflow, log: EventLog) -> dict[str, str]:
@@ -29,7 +27,7 @@ def teams_of(workflow: Workflow, log: EventLog) -> dict[str, str]:
     -----
     Where the log has a role for a task's steps, that is its team. Other tasks are of one team where the same people do
     them: joint activities, after Song and van der Aalst, "Towards comprehensive support for organizational mining"
-    (Decision Support Systems, 2008). Who does several steps at a time is no team: such a task needs nobody.
+    (Decision Support Systems, 2008).
 
     Examples
     --------
@@ -50,9 +48,7 @@ def teams_of(workflow: Workflow, log: EventLog) -> dict[str, str]:
     np.add.at(counts, (log.activity_codes[with_people], log.resource_codes[with_people]), 1)
     steps = np.bincount(log.activity_codes, minlength=len(log.activities))
     codes = [
-        code
-        for code, name in enumerate(log.activities)
-        if name in free and counts[code].sum() > _KNOWN * steps[code] and _at_once(log, code) < _AT_ONCE
+        code for code, name in enumerate(log.activities) if name in free and counts[code].sum() > _KNOWN * steps[code]
     ]
     found = {str(log.activities[code]): role for code in codes if (role := _role(log, code))}
     codes = [code for code in codes if str(log.activities[code]) not in found]
@@ -74,21 +70,3 @@ def _role(log: EventLog, code: int) -> str | None:
     """Return the role that a task's steps have most often."""
     roles = log.steps["role"][log.activity_codes == code].dropna()
     return str(roles.mode().iloc[0]) if len(roles) else None
-
-
-def _at_once(log: EventLog, code: int) -> float:
-    """Return how many steps of a task one of its resources does at a time, on average while at work."""
-    started, completed = moments_s(log.steps["started"]), moments_s(log.steps["completed"])
-    rows = (log.activity_codes == code) & (log.resource_codes >= 0) & (completed > started)
-    begins, ends, people = started[rows], completed[rows], log.resource_codes[rows]
-    # What is done together, from one moment to another, is one batch of work.
-    together = np.unique(np.stack([people.astype(np.float64), begins, ends]), axis=1)
-    people, begins, ends = together[0].astype(np.int64), together[1], together[2]
-    order = np.lexsort((begins, people))
-    at_work = 0.0
-    until, who = -np.inf, -1
-    for begin, end, person in zip(begins[order].tolist(), ends[order].tolist(), people[order].tolist(), strict=True):
-        until = until if person == who else -np.inf
-        at_work += max(0.0, end - max(begin, until))
-        until, who = max(until, end), person
-    return float((ends - begins).sum() / at_work) if at_work else 1.0

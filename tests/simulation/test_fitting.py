@@ -479,3 +479,57 @@ def test_all_of_many_variants_are_counted() -> None:
     assert {name: shares[name.replace("which", "task")] for name, shares in found.items()} == {
         f"which {number}": 0.5 for number in range(8)
     }
+
+
+TALK = ok.workflow("talk", [ok.task("ask", role="clerk"), ok.task("answer", role="clerk")])
+TALKS = ok.Scenario(
+    ok.exponential("15 min"),
+    {"ask": ok.exponential("20 min"), "answer": ok.uniform("10 min", "20 min")},
+    {"clerk": ok.Resource(6, calendar=ok.Calendar({"mon-sun": "08:00-20:00"}))},
+)
+
+
+def talked(**changes: object) -> ok.EventLog:
+    log = ok.simulate(TALK, dataclasses.replace(TALKS, **changes), cases=600, seed=5, progress=False)
+    return ok.EventLog(log.steps[["case_id", "activity", "started", "completed", "resource"]])
+
+
+def test_who_does_several_steps_at_a_time_counts_as_so_many() -> None:
+    log = talked()
+    who = log.steps["resource"].str[-1].astype(int) % 2
+    shared = ok.EventLog(log.steps.assign(resource=who.map({0: "Ann", 1: "Bob"})))
+
+    found = fit(TALK, shared, train=1)
+
+    assert found.scenario.resources["clerk"].count == 6
+    assert found.scenario.resources["clerk"].calendar.hours_per_week == pytest.approx(84, abs=1)
+    assert found.notes == ("clerk: people were seen to do several steps at a time: 2 count as 6.",)
+
+
+def test_people_without_names_have_hours_and_are_as_many_as_were_at_work() -> None:
+    log = ok.EventLog(talked().steps.drop(columns="resource"))
+    anybody = ok.workflow("talk", [ok.task("ask"), ok.task("answer")])
+
+    found, free = fit(TALK, log, train=1), fit(anybody, log, train=1)
+
+    assert found.scenario.resources["clerk"].count == 6
+    assert found.scenario.resources["clerk"].calendar.hours_per_week == pytest.approx(84, abs=1)
+    assert found.scenario.durations["ask"].mean == pytest.approx(1_200, rel=0.05)
+    assert [note.partition(":")[0] for note in found.notes] == ["The log does not say who clerk are"]
+    assert free.scenario.requires == {"ask": {"team_2": 1}, "answer": {"team_1": 1}}
+    assert free.scenario.durations["ask"].mean == pytest.approx(1_200, rel=0.05)
+
+
+def test_people_who_are_assumed_beyond_those_who_were_seen_are_told() -> None:
+    # Every two hours something long begins, and three short ones within it: more than one can do without a pause.
+    hours = np.repeat(np.arange(100) * 2.0, 4) + np.tile([0, 0.2, 0.7, 1.2], 100)
+    took = np.tile([1.9, 0.4, 0.4, 0.4], 100)
+    origin = pd.Timestamp("2024-05-06T00:00Z")
+    steps = pd.DataFrame({"case_id": np.arange(400).astype(str), "activity": "ask", "resource": "Ann"})
+    steps["started"] = origin + pd.to_timedelta(hours, unit="h")
+    steps["completed"] = origin + pd.to_timedelta(hours + took, unit="h")
+
+    found = fit(ok.workflow("talk", [ok.task("ask", role="clerk")]), ok.EventLog(steps))
+
+    assert found.scenario.resources["clerk"].count == 2
+    assert found.notes[0].startswith("clerk: 1 were seen at work at a time, whose hours would not do")
