@@ -25,7 +25,7 @@ import pytest
 sync_api = pytest.importorskip("playwright.sync_api")
 
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")
-_START_S = 60
+_START_S = 120
 _LOCAL = re.compile(r"^(https?://(127\.0\.0\.1|localhost)[:/]|wss?://(127\.0\.0\.1|localhost)[:/]|data:|blob:|about:)")
 # What JupyterLab itself says without network or at closing; none of it is ours.
 _NOT_OURS = re.compile(
@@ -68,7 +68,7 @@ class Lab:
             reduced_motion="no-preference",
         )
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         page.on("request", lambda request: _LOCAL.match(request.url) or self.outside.append(request.url))
         page.on("console", self._hear)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
@@ -105,7 +105,7 @@ class Lab:
             page.wait_for_function(
                 "() => { const p = [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')]"
                 ".map(n => n.textContent); return p.length && p.every(t => /\\[\\d+\\]/.test(t)); }",
-                timeout=90_000,
+                timeout=180_000,
             )
         return page
 
@@ -188,6 +188,9 @@ def server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     no_news = home / "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
     no_news.parent.mkdir(parents=True)
     no_news.write_text('{"fetchNews": "false"}')
+    no_build = home / "config/labconfig/page_config.json"  # JupyterLab asks Node for it whenever a page is opened
+    no_build.parent.mkdir(parents=True)
+    no_build.write_text('{"buildAvailable": false, "buildCheck": false}')
     environment = {
         **os.environ,
         "JUPYTER_CONFIG_DIR": str(home / "config"),

@@ -181,7 +181,7 @@ def test_a_replay_survives_a_restart_and_old_timers_do_not_count(tmp_path):
         clock.advance("20 min")
         assert run.status == "WAITING"
         clock.advance("41 min")
-        run.wait("10 s")
+        run.wait("30 s")
         assert (run.status, run.variables["remind"], run.variables["ship"]) == ("COMPLETED", "reminded", "sent")
 
 
@@ -212,20 +212,20 @@ def test_random_workflows_that_failed_are_replayed_to_their_end(seed, tmp_path):
     with engine_of(0.3) as engine:
         runs = [engine.start(workflow, inputs, case_id=str(n)) for workflow in workflows for n in range(4)]
         for run in runs:
-            run.wait("20 s")
+            run.wait("30 s")
         letters = engine.dead_letters(failed=True)
     with engine_of(0.3) as engine:  # some fail again, some are cut off by the end of this engine
         engine.retry_many(letters["run_id"])
         for run_id in letters["run_id"][::2]:
-            engine.wait(run_id, "20 s")
+            engine.wait(run_id, "30 s")
     with engine_of(0.0) as engine:
         for run in runs:
-            engine.wait(run.id, "20 s")
+            engine.wait(run.id, "30 s")
         for _ in range(4):  # a step after a replayed one may have been given up too, and a saga's compensation
             found = engine.retry_many(by_fault(engine)["run_id"])
             assert found["accepted"].all(), found["problem"].tolist()
             for run_id in found["run_id"]:
-                engine.wait(run_id, "20 s")
+                engine.wait(run_id, "30 s")
         left = by_fault(engine)
         statuses = Counter(engine.runs()["status"])
         steps = engine.log().steps

@@ -189,7 +189,7 @@ def test_a_callback_completes_its_wait():
 
         assert run.status == "WAITING"
         engine.complete(run, "decision", {"approved": True})
-        assert run.wait("5 s").variables["decision"] == {"approved": True}
+        assert run.wait("30 s").variables["decision"] == {"approved": True}
 
 
 def test_a_callback_that_comes_before_its_wait_is_kept():
@@ -197,15 +197,15 @@ def test_a_callback_that_comes_before_its_wait_is_kept():
 
     def slow():
         begun.set()
-        go_on.wait(5)
+        go_on.wait(30)
 
     with ok.Engine(handlers=[slow]) as engine:
         run = engine.start(ok.workflow("w", [ok.task("slow"), ok.wait_for(callback="decision")]))
-        assert begun.wait(5)
+        assert begun.wait(30)
         run.complete("decision", "early")
         go_on.set()
 
-        assert run.wait("5 s").variables["decision"] == "early"
+        assert run.wait("30 s").variables["decision"] == "early"
 
 
 def test_a_failed_callback_fails_its_wait():
@@ -213,7 +213,7 @@ def test_a_failed_callback_fails_its_wait():
         run = engine.start(ok.workflow("w", [ok.wait_for(callback="decision")]))
         run.fail("decision", "the vendor has closed")
 
-        assert run.wait("5 s").status == "FAILED"
+        assert run.wait("30 s").status == "FAILED"
         assert run.error.message == "the vendor has closed"
 
 
@@ -234,7 +234,7 @@ def test_an_event_reaches_every_run_that_waits_for_it_and_matches():
         runs = [engine.start(workflow, {"order": order}, case_id=str(order)) for order in (1, 2)]
 
         assert engine.publish("paid", {"order": 2, "cents": 100}) == 1
-        assert runs[1].wait("5 s").variables["paid"] == {"order": 2, "cents": 100}
+        assert runs[1].wait("30 s").variables["paid"] == {"order": 2, "cents": 100}
         assert runs[0].status == "WAITING"
 
 
@@ -248,7 +248,7 @@ def test_cancel_compensates_a_saga_first():
         until(lambda: run.status == "WAITING")
         run.cancel("the customer has called")
 
-        assert run.wait("5 s").status == "CANCELLED"
+        assert run.wait("30 s").status == "CANCELLED"
         assert statuses(run, kind="compensation") == ["unbook:RUNNING", "unbook:COMPLETED"]
 
 
@@ -262,14 +262,14 @@ def test_a_called_workflow_is_a_run_of_its_own():
 
 
 def test_a_limit_by_role_bounds_the_attempts_at_once():
-    lock, running, peak = threading.Lock(), 0, 0
+    lock, running, peak, two = threading.Lock(), 0, 0, threading.Barrier(2)
 
     def work():
         nonlocal running, peak
         with lock:
             running += 1
             peak = max(peak, running)
-        threading.Event().wait(0.005)
+        two.wait(30)
         with lock:
             running -= 1
 
@@ -282,16 +282,20 @@ def test_a_limit_by_role_bounds_the_attempts_at_once():
 
 
 def test_an_attempt_that_takes_too_long_times_out_and_its_late_outcome_is_ignored():
-    release = threading.Event()
+    begun, release, clock = threading.Event(), threading.Event(), VirtualClock(skip=False)
 
     def slow(attempt):
         if attempt == 1:
-            release.wait(5)
+            begun.set()
+            release.wait(30)
         return attempt
 
-    with ok.Engine(handlers=[slow]) as engine:
+    with ok.Engine(handlers=[slow], clock=clock) as engine:
         policy = {"max_attempts": 2, "initial_delay": "0s", "jitter": 0}
-        run = engine.run(ok.workflow("w", [ok.task("slow", timeout="50 ms", retry=policy)]))
+        run = engine.start(ok.workflow("w", [ok.task("slow", timeout="1 min", retry=policy)]))
+        assert begun.wait(30)
+        clock.advance("1 min")
+        run.wait("30 s")
         release.set()
 
         assert run.variables["slow"] == 2
@@ -309,7 +313,7 @@ def test_a_lost_heartbeat_fails_the_attempt():
 
     def silent(heartbeat):
         heartbeat()
-        release.wait(5)
+        release.wait(30)
 
     with ok.Engine(handlers=[silent]) as engine:
         run = engine.run(ok.workflow("w", [ok.task("silent", heartbeat="50 ms", retry={"max_attempts": 1})]))
@@ -337,7 +341,7 @@ def test_awaitable_twins_work_in_a_running_loop():
             run = await engine.run_async(chain("add_one"), {"x": 1})
             waiting = await engine.start_async(ok.workflow("w", [ok.wait_for(callback="go")]))
             await engine.complete_async(waiting, "go", 5)
-            await waiting.wait_async("5 s")
+            await waiting.wait_async("30 s")
             many = await engine.run_many_async(chain("add_one"), pd.DataFrame({"x": [1, 2]}))
             return run.variables["add_one"], waiting.variables["go"], many["status"].tolist()
 
@@ -449,7 +453,7 @@ engine.start(ok.workflow("two", [ok.wait_for(callback="answer")]), case_id="B")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
-def until(condition, timeout_s=5.0):
+def until(condition, timeout_s=30.0):
     """Await a condition; the pause is how often it is looked at."""
     pause = threading.Event()
     for _ in range(int(timeout_s / 0.002)):

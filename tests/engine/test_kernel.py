@@ -16,13 +16,25 @@ ROOT = Path(__file__).parents[2]
 COLORS = re.compile(r"\x1b\[[0-9;]*m")
 
 SETUP = """
-import threading
+import sys, threading, time
 import pandas as pd
 import orchkit as ok
 go, calls = threading.Event(), []
+def names_of(frame):
+    while frame is not None:
+        yield frame.f_code.co_qualname
+        frame = frame.f_back
+def tell_when_waiting(within, holds):
+    main = threading.main_thread().ident
+    while not (holds() and [*names_of(sys._current_frames()[main])][0] == "Condition.wait"
+               and within in names_of(sys._current_frames()[main])):
+        time.sleep(0.01)
+    print("waiting", flush=True)
+def told_when_waiting(within, holds=lambda: True):
+    threading.Thread(target=tell_when_waiting, args=[within, holds]).start()
 def work(n):
     calls.append(n)
-    go.wait(30)
+    go.wait(120)
     return n
 engine = ok.Engine({path!r}, handlers=[work])
 numbers = ok.workflow("numbers", [ok.task("work")])
@@ -44,12 +56,13 @@ class Kernel:
         self.client.wait_for_ready(60)
 
     def run(self, code: str, *, interrupted: bool = False) -> str:
-        """Return the output of a cell, which may be interrupted once it waits."""
-        sent = self.client.execute(f"print('begun')\n{code}")
+        """Return the output of a cell, which may be interrupted once it says that it waits."""
+        sent = self.client.execute(code)
         output = []
-        for _ in range(400):
+        end = time.monotonic() + 120
+        while time.monotonic() < end:
             try:
-                message = self.client.get_iopub_msg(timeout=0.1)
+                message = self.client.get_iopub_msg(timeout=1)
             except Empty:
                 continue
             if message["parent_header"].get("msg_id") != sent:
@@ -58,15 +71,14 @@ class Kernel:
             match message["msg_type"]:
                 case "stream":
                     output.append(content["text"])
-                    if interrupted and content["text"] == "begun\n":
-                        time.sleep(0.5)  # what follows is waiting, which nothing tells from outside
+                    if interrupted and content["text"].startswith("waiting"):
                         self.manager.interrupt_kernel()
                 case "execute_result":
                     output.append(content["data"]["text/plain"])
                 case "error":
                     output.append(f"{content['ename']}: {content['evalue']}")
                 case "status" if content["execution_state"] == "idle":
-                    return COLORS.sub("", "".join(output)).removeprefix("begun\n")
+                    return COLORS.sub("", "".join(output)).removeprefix("waiting\n")
         pytest.fail(f"The cell did not end: {code}")
 
 
@@ -76,8 +88,12 @@ def test_an_interrupted_kernel_loses_nothing_and_a_restarted_one_goes_on(tmp_pat
         kernel, second = Kernel(stack), Kernel(stack)
         kernel.run(setup)
 
-        many = kernel.run("engine.run_many(numbers, cases, concurrency=20, progress=False)", interrupted=True)
-        one = kernel.run('engine.run(answer, case_id="A")', interrupted=True)
+        many = kernel.run(
+            "told_when_waiting('Many._run_all', lambda: len(calls) == 20)\n"
+            "engine.run_many(numbers, cases, concurrency=20, progress=False)",
+            interrupted=True,
+        )
+        one = kernel.run("told_when_waiting('Engine.wait')\nengine.run(answer, case_id='A')", interrupted=True)
         assert many == (
             "KeyboardInterrupt: You stopped waiting; 20 of 60 cases have been started and go on: the same call takes "
             "up where it was."
@@ -101,4 +117,4 @@ def test_an_interrupted_kernel_loses_nothing_and_a_restarted_one_goes_on(tmp_pat
         kernel.client.wait_for_ready(60)
         kernel.run(setup)
         kernel.run("run = engine.find(answer, 'A'); run.complete('answer', 7)")
-        assert kernel.run("run.wait('10 s').variables['answer'], len(engine.runs())") == "(7, 61)"
+        assert kernel.run("run.wait('30 s').variables['answer'], len(engine.runs())") == "(7, 61)"

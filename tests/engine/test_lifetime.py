@@ -83,13 +83,13 @@ def test_closing_lets_an_attempt_end_and_begins_nothing_new(tmp_path):
 
     def first():
         begun.set()
-        hold.wait(5)
+        hold.wait(30)
 
     workflow = ok.workflow("w", [ok.task("first"), ok.task("then")])
     calls = []
     engine = ok.Engine(path, handlers={"first": first, "then": lambda: calls.append("then")})
     run = engine.start(workflow, case_id="A")
-    assert begun.wait(5)
+    assert begun.wait(30)
     closing = threading.Thread(target=engine.close)
     closing.start()
     while not engine._loop.is_closing:
@@ -97,12 +97,12 @@ def test_closing_lets_an_attempt_end_and_begins_nothing_new(tmp_path):
     with pytest.raises(ok.EngineClosed):
         engine.start(workflow, case_id="B")
     hold.set()
-    closing.join(5)
+    closing.join(30)
 
     assert not closing.is_alive()
     assert calls == []
     with ok.Engine(path, handlers={"first": lambda: None, "then": lambda: calls.append("then")}) as again:
-        history = again.find("w", "A").wait("5 s").history()
+        history = again.find("w", "A").wait("30 s").history()
     assert calls == ["then"]
     assert history[history["node"] == "first"]["status"].tolist() == ["RUNNING", "COMPLETED"]
     assert run.id == history["run_id"][0]
@@ -115,21 +115,35 @@ def test_closing_that_is_interrupted_gives_the_file_up_all_the_same(tmp_path):
 
     def work():
         begun.set()
-        hold.wait(5)
+        hold.wait(30)
 
     engine = ok.Engine(path, handlers=[work])
     engine.start(ok.workflow("w", [ok.task("work")]), case_id="A")
-    assert begun.wait(5)
-    threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT]).start()
+    assert begun.wait(30)
+    interrupting = threading.Thread(target=interrupt_in, args=["join", threading.get_ident()])
+    interrupting.start()
     with pytest.raises(KeyboardInterrupt):
         engine.close()
     hold.set()
 
     with ok.Engine(path, handlers=[work]) as again:
-        assert again.find("w", "A").wait("5 s").status == "COMPLETED"
+        assert again.find("w", "A").wait("30 s").status == "COMPLETED"
+
+
+def interrupt_in(name, ident):
+    """Press Ctrl-C once a thread is in a function of `threading`."""
+    while True:
+        frame = sys._current_frames()[ident]
+        while frame is not None and frame.f_code.co_filename == threading.__file__:
+            if frame.f_code.co_name == name:
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+            frame = frame.f_back
+        time.sleep(0.001)
 
 
 def test_an_engine_that_cannot_begin_gives_the_file_up(tmp_path):
+    before = set(threading.enumerate())
     path = tmp_path / "state.duckdb"
     with ok.Engine(path) as engine:
         engine.start(ok.workflow("w", [ok.wait_for(callback="go")]), case_id="A")
@@ -139,7 +153,8 @@ def test_an_engine_that_cannot_begin_gives_the_file_up(tmp_path):
     with pytest.raises(ok.WorkflowError):
         ok.Engine(path)
 
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("orchkit")]
+    left = {thread for thread in threading.enumerate() if thread.name.startswith("orchkit")} - before
+    assert left == set()
     with Store(path) as store:
         assert len(store.runs()) == 1
 
@@ -151,7 +166,7 @@ def test_closing_tells_whoever_waits_that_the_run_goes_on_later():
         waiting = pool.submit(run.wait)
         engine.close()
         with pytest.raises(ok.EngineClosed, match="goes on when the file is opened again"):
-            waiting.result(5)
+            waiting.result(30)
 
 
 def test_an_engine_leaves_no_thread_and_the_collector_as_it_was():
@@ -168,7 +183,7 @@ def test_an_engine_leaves_no_thread_and_the_collector_as_it_was():
     assert gc.get_threshold() == threshold
     left = [thread for thread in threading.enumerate() if thread not in before]
     for thread in left:
-        thread.join(5)
+        thread.join(30)
     assert not any(thread.is_alive() for thread in left)
 
 
@@ -184,7 +199,7 @@ def test_many_runs_wait_for_long_and_cost_nothing_meanwhile(tmp_path):
 
     with ok.Engine(path, clock=VirtualClock("2027-01-31T00:00:00+00:00")) as engine:
         for number in range(50):
-            engine.find("w", str(number)).wait("10 s")
+            engine.find("w", str(number)).wait("30 s")
         ended = engine.runs()["ended_at"]
     assert set(ended.dt.strftime("%Y-%m-%d")) == {"2027-04-01"}
 
@@ -197,7 +212,7 @@ def test_a_limit_by_executor_bounds_its_attempts_and_leaves_others_alone():
         with lock:
             running += 1
             peak = max(peak, running)
-        others.wait(5)
+        others.wait(30)
         with lock:
             running -= 1
 
@@ -223,7 +238,7 @@ def test_an_event_goes_to_the_runs_whose_match_fits_its_payload():
         assert engine.publish("paid", "another shape") == 0
         assert engine.publish("refunded", {"order": "A"}) == 0
         assert engine.publish("paid", {"order": "A", "amount": 7}) == 1
-        assert runs["A"].wait("5 s").variables["payment"] == {"order": "A", "amount": 7}
+        assert runs["A"].wait("30 s").variables["payment"] == {"order": "A", "amount": 7}
         assert runs["B"].status == "WAITING"
 
 
@@ -244,13 +259,13 @@ def test_every_verb_has_an_awaitable_twin_that_leaves_the_loop_free():
             done = await engine.start_async(workflow, case_id="done")
             await engine.complete_async(done, "go")
             assert await engine.publish_async("news", 1) == 1
-            await done.wait_async("5 s")
+            await done.wait_async("30 s")
             failed = await engine.start_async(workflow, case_id="failed")
             await engine.fail_async(failed, "go", "no")
-            await failed.wait_async("5 s")
+            await failed.wait_async("30 s")
             cancelled = await engine.start_async(workflow, case_id="cancelled")
             await engine.cancel_async(cancelled, "no longer wanted")
-            await cancelled.wait_async("5 s")
+            await cancelled.wait_async("30 s")
             late = await engine.start_async(workflow, case_id="late")
             with pytest.raises(TimeoutError):
                 await late.wait_async("1 ms")
@@ -266,9 +281,9 @@ def test_every_verb_has_an_awaitable_twin_that_leaves_the_loop_free():
 def test_jobs_that_wait_get_a_thread_each_up_to_the_limit():
     threads, together = Threads(4), threading.Barrier(5)
     for _ in range(4):
-        threads.put(lambda: together.wait(5))
+        threads.put(lambda: together.wait(30))
 
-    together.wait(5)
+    together.wait(30)
     threads.close()
 
 
@@ -282,7 +297,7 @@ def test_short_jobs_are_all_done_once_whatever_the_threads_do():
     for number in range(5_000):
         threads.put(lambda number=number: job(number))
     for _ in range(5_000):
-        assert done.acquire(timeout=5)
+        assert done.acquire(timeout=30)
     threads.close()
 
     assert sorted(seen) == list(range(5_000))

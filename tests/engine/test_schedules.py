@@ -110,11 +110,11 @@ def test_what_happens_when_the_last_run_still_goes_on(overlap, cases, statuses, 
         while not (open_ := engine.runs().query("status == 'RUNNING'")).empty:
             for run_id in open_["run_id"][::-1]:
                 engine.complete(run_id, "done")
-                engine.wait(run_id, "5 s")
+                engine.wait(run_id, "30 s")
         run_until(engine, clock, clock.now() + 60)
         while not (open_ := engine.runs().query("status == 'RUNNING'")).empty:
             engine.complete(open_["run_id"].iloc[-1], "done")
-            engine.wait(open_["run_id"].iloc[-1], "5 s")
+            engine.wait(open_["run_id"].iloc[-1], "30 s")
         runs = engine.runs().iloc[::-1]
 
     assert [case[13:18] for case in runs["case_id"]] == cases
@@ -265,7 +265,7 @@ def test_workflows_that_only_know_events_share_a_trace(tmp_path):
     with ok.Engine(tmp_path / "s.duckdb", HANDLERS) as engine:
         for workflow in (store, carrier):
             engine.deploy(workflow)
-        run = engine.start(shop, {"id": "A-1"}, case_id="A-1").wait("10 s")
+        run = engine.start(shop, {"id": "A-1"}, case_id="A-1").wait("30 s")
         traces = engine.sql("SELECT DISTINCT workflow, trace_id FROM history WHERE kind = 'run'")
 
         assert run.status == "COMPLETED"

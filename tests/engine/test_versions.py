@@ -24,7 +24,7 @@ def test_runs_keep_their_version_beside_the_new_one(tmp_path):
     with ok.Engine(tmp_path / "s.duckdb", HANDLERS) as engine:
         for run in (old, new):
             engine.complete(run.id, "paid")
-            engine.wait(run.id, "10 s")
+            engine.wait(run.id, "30 s")
         assert [names(engine.get(run.id)) for run in (old, new)] == [["paid", "a"], ["paid", "b"]]
         assert engine.runs()["version"].tolist() == ["2", "1"]
 
@@ -37,7 +37,7 @@ def test_a_run_migrates_and_stays_so_after_a_restart(tmp_path):
         engine.migrate(run, two, by="Ada", reason="all are checked")
     with ok.Engine(tmp_path / "s.duckdb", HANDLERS) as engine:
         engine.complete(run.id, "paid")
-        ended = engine.get(run.id).wait("10 s")
+        ended = engine.get(run.id).wait("30 s")
         assert names(ended) == ["paid", "check", "a"]
         assert engine.get(run.id).workflow == two
         decided = ended.history().query("kind == 'decision'")
@@ -60,7 +60,7 @@ def test_what_does_not_map_is_said_and_changes_nothing(to, problem):
         with pytest.raises(ok.RunError, match="cannot go on in version"):
             engine.migrate(run, to)
         engine.complete(run, "paid")
-        assert names(run.wait("10 s")) == ["paid", "a"]
+        assert names(run.wait("30 s")) == ["paid", "a"]
 
 
 def test_tokens_at_a_join_and_what_a_saga_may_undo_are_held_to_the_new_version():
@@ -78,7 +78,7 @@ def test_tokens_at_a_join_and_what_a_saga_may_undo_are_held_to_the_new_version()
         assert "waits for other flows now" in engine.preview_migration(run, joined([ok.task("b")]))[0]
         engine.migrate(run, joined(version="2", description="better"))
         engine.complete(run, "paid")
-        assert names(run.wait("10 s")) == ["paid", "a", "c"]
+        assert names(run.wait("30 s")) == ["paid", "a", "c"]
 
         other = engine.start(paid(compensate=ok.task("undo_pay")), case_id="2")
         while "pay" not in names(other):
@@ -86,7 +86,7 @@ def test_tokens_at_a_join_and_what_a_saga_may_undo_are_held_to_the_new_version()
         assert "may have to be undone" in engine.preview_migration(other, paid())[0]
         engine.migrate(other, paid(compensate=ok.task("undo_it")))
         engine.fail(other, "sent")
-        assert other.wait("10 s").status == "COMPENSATED"
+        assert other.wait("30 s").status == "COMPENSATED"
         assert other.steps()["activity"].tolist()[-1] == "undo_it"
 
 
@@ -101,9 +101,9 @@ def test_a_dead_letter_goes_on_in_the_version_that_mends_it(tmp_path):
     handlers = {**HANDLERS, "ship": ship, "mended": lambda: "sent"}
     with ok.Engine(tmp_path / "s.duckdb", handlers) as engine:
         run = engine.run(one, case_id="1")
-        engine.retry(run, to=two, by="Ada").wait("10 s")
+        engine.retry(run, to=two, by="Ada").wait("30 s")
         again = engine.run(one, case_id="2")
-        engine.retry(again, to=ok.workflow("order", [ok.task("c")]), from_start=True).wait("10 s")
+        engine.retry(again, to=ok.workflow("order", [ok.task("c")]), from_start=True).wait("30 s")
         assert [run.status, again.status] == ["COMPLETED", "COMPLETED"]
         assert [names(run), names(again)] == [["a", "ship", "b"], ["a", "c"]]
         assert run.history()["status"].tolist().count("MIGRATED") == 1

@@ -134,7 +134,7 @@ def test_an_item_times_out_from_its_offer_on_and_is_offered_again():
         clock.advance("30 min")
         engine.complete_item(the_item(engine)["item_id"], {"approved": True}, by="Bob")
 
-        assert run.wait("10 s").steps()[["attempt", "status", "resource"]].values.tolist() == [
+        assert run.wait("30 s").steps()[["attempt", "status", "resource"]].values.tolist() == [
             [1, "FAILED", "Ada"],
             [2, "COMPLETED", "Bob"],
         ]
@@ -148,7 +148,7 @@ def test_items_of_a_run_that_is_cancelled_are_withdrawn():
         engine.claim(items["sign"], by="Ada")
         engine.cancel(run, "no more")
 
-        assert run.wait("10 s").status == "CANCELLED"
+        assert run.wait("30 s").status == "CANCELLED"
         assert engine.work_items().empty
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import socket
 from email import message_from_bytes
 
@@ -29,17 +30,23 @@ class Mailbox:
 @pytest.fixture
 def mailbox():
     box = Mailbox()
-    box.port = _free_port()
-    controller = Controller(box, hostname="127.0.0.1", port=box.port)
-    controller.start()
+    controller = _started(box)
+    box.port = controller.port
     yield box
     controller.stop()
 
 
-def _free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+def _started(box):
+    """Start a server on a port that was free a moment ago; another program may be there first."""
+    for _ in range(20):
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            port = found.getsockname()[1]
+        controller = Controller(box, hostname="127.0.0.1", port=port, ready_timeout=60)
+        with contextlib.suppress(OSError):
+            controller.start()
+            return controller
+    pytest.fail("there is no free port")
 
 
 def send(mailbox, **more):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import orchkit as ok
@@ -52,12 +53,18 @@ def test_code_75_is_transient():
 
 
 def test_a_command_that_takes_too_long_is_killed_with_its_children(tmp_path):
-    script = f"sleep 60 & echo $! > {tmp_path}/child; wait"
-    status, _, error, _ = outcome({"command": ["sh", "-c", script]}, timeout="300ms", retry=ok.Retry(max_attempts=1))
-    child = int((tmp_path / "child").read_text())
+    pid = tmp_path / "child"
+    command = ["sh", "-c", f"sleep 600 & echo $! > {pid}; wait"]
+    for timeout in ("300ms", "3 s", "30 s"):  # a busy machine may not have begun by then
+        status, _, error, _ = outcome({"command": command}, timeout=timeout, retry=ok.Retry(max_attempts=1))
+        assert (status, error.error_class.value) == ("DEAD_LETTERED", "timeout")
+        if pid.exists() and pid.read_text():
+            break
 
-    assert (status, error.error_class.value) == ("DEAD_LETTERED", "timeout")
-    assert not _runs(child)
+    end = time.monotonic() + 60  # what has been killed ends when the system gets round to it
+    while _runs(int(pid.read_text())):
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def _runs(pid):

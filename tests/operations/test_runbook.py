@@ -81,7 +81,7 @@ def finish(engine, cases):
         run = engine.find("order", case)
         if not run.status.is_final:
             engine.complete(run, "packed")
-            run.wait("10 s")
+            run.wait("30 s")
 
 
 def test_each_section_of_the_page_has_its_test():
@@ -104,7 +104,7 @@ def test_an_engine_was_killed(tmp_path, handlers):
         while len(engine.parked) < 3:
             pass
         engine.add_handlers(handlers[1:])
-        assert [run.wait("10 s").status for run in finish_waits] == ["COMPLETED"] * 3
+        assert [run.wait("30 s").status for run in finish_waits] == ["COMPLETED"] * 3
 
 
 def test_the_store_is_locked(tmp_path, handlers):
@@ -133,7 +133,7 @@ def test_the_store_is_full(tmp_path):
         assert {"first", *acknowledged} <= known
         for case in known:
             engine.complete(engine.find("w", case), "go_on")
-            assert engine.find("w", case).wait("10 s").status == "COMPLETED"
+            assert engine.find("w", case).wait("30 s").status == "COMPLETED"
 
 
 def test_the_service_is_down(tmp_path):
@@ -203,10 +203,10 @@ def test_a_system_was_down_for_hours(handlers, systems):
             engine.run(once, case_id=str(case))
         letters = engine.dead_letters()
         systems.down = False
-        engine.retry(letters["run_id"][0], by="Ada").wait("10 s")
+        engine.retry(letters["run_id"][0], by="Ada").wait("30 s")
         engine.retry_many(letters["run_id"][1:], by="Ada")
         for run_id in letters["run_id"]:
-            engine.wait(run_id, "10 s")
+            engine.wait(run_id, "30 s")
         assert engine.runs()["status"].tolist() == ["COMPLETED"] * 5
         assert engine.dead_letters().empty
 
@@ -225,16 +225,16 @@ def test_runs_go_wrong_because_of_a_mistake_in_the_workflow_or_a_handler(systems
     with ok.Engine(handlers=handlers) as engine:
         failed, waits = engine.start(wrong, case_id="1"), engine.start(wrong, case_id="2")
         engine.complete(failed, "packed")
-        assert failed.wait("10 s").status == "FAILED"
+        assert failed.wait("30 s").status == "FAILED"
         engine.deploy(right)
-        engine.retry(failed, to=stays, by="Ada").wait("10 s")
+        engine.retry(failed, to=stays, by="Ada").wait("30 s")
         engine.migrate(waits, right, by="Ada")
         engine.complete(waits, "packed")
         other = engine.start(wrong, case_id="3")
         engine.cancel(other)
-        other.wait("10 s")
+        other.wait("30 s")
         engine.retry(other, from_start=True, to=right, by="Ada")
         engine.complete(other, "packed")
         for run in (waits, other):
-            engine.wait(run.id, "10 s")
+            engine.wait(run.id, "30 s")
         assert engine.runs()["status"].tolist() == ["COMPLETED"] * 3

@@ -105,7 +105,7 @@ def test_a_caller_and_an_event_hand_their_trace_on(collector):
         engine.deploy(store)
         with ok.tracing(engine, f"{collector.url}/v1/traces", every=None):
             engine.run(ok.workflow("shop", [tell]), case_id="A-1", traceparent=caller)
-            engine.find("store", "B-1").wait("10 s")
+            engine.find("store", "B-1").wait("30 s")
 
     spans = collector.by_name()
     assert {span.trace_id.hex() for span in collector.spans} == {"0af7651916cd43dd8448eb211c80319c"}

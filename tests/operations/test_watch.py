@@ -56,7 +56,7 @@ def order(engine, case, *, pay=True):
     run = shipped(engine, case)
     if pay:
         engine.complete(run, "paid")
-        run.wait("10 s")
+        run.wait("30 s")
     return run
 
 
@@ -68,7 +68,7 @@ def test_the_alerts_of_a_file_fire_resolve_and_are_told_once(clock, tmp_path):
             order(engine, "1")
             assert watch.check().empty
             shop.down = True
-            engine.start("order", case_id="2").wait("10 s")
+            engine.start("order", case_id="2").wait("30 s")
             assert changes(watch.check()) == [["high_failure_rate", "firing"]]
             assert watch.check().empty
             shop.down = False
@@ -107,7 +107,7 @@ def test_what_is_told_live_is_what_a_backtest_tells_later(clock, tmp_path):
                         waiting.remove((due, paid))
                     elif due <= minute:
                         engine.complete(paid, "paid")
-                        paid.wait("10 s")
+                        paid.wait("30 s")
                         waiting.remove((due, paid))
                 for _, row in watch.check().iterrows():
                     seen[row["alert"]].append((minute, row["state"]))
@@ -131,7 +131,7 @@ def test_an_alert_is_pending_until_its_condition_has_held(clock):
         engine.deploy(ok.read_workflow(ALERTS))
         with ok.watch(engine, every=None, hold="5 min") as watch:
             shop.down = True
-            engine.start("order", case_id="1").wait("10 s")
+            engine.start("order", case_id="1").wait("30 s")
             assert watch.check().empty
             assert watch.states()["state"].tolist() == ["pending"]
             clock.advance("5 min")
@@ -144,7 +144,7 @@ def test_a_restart_repeats_nothing_and_a_silence_holds(clock, tmp_path):
     path, channels = tmp_path / "s.duckdb", [lambda *message: told.append(message[0])]
     with ok.Engine(path, [shop.ship], clock=clock) as engine:
         engine.deploy(ok.read_workflow(ALERTS))
-        engine.start("order", case_id="1").wait("10 s")
+        engine.start("order", case_id="1").wait("30 s")
         with ok.watch(engine, every=None, channels=channels) as watch:
             watch.check()
     with ok.Engine(path, [shop.ship], clock=clock) as engine, ok.watch(engine, every=None, channels=channels) as watch:
@@ -155,7 +155,7 @@ def test_a_restart_repeats_nothing_and_a_silence_holds(clock, tmp_path):
     with ok.Engine(path, [shop.ship], clock=clock) as engine, ok.watch(engine, every=None, channels=channels) as watch:
         assert watch.states()["silenced_until"].notna().tolist() == [True]
         clock.advance("45 min")
-        engine.start("order", case_id="2").wait("10 s")
+        engine.start("order", case_id="2").wait("30 s")
         assert changes(watch.check()) == [["high_failure_rate", "firing"]]
 
     assert told == ["order: high_failure_rate is firing"] * 2
@@ -169,7 +169,7 @@ def test_a_watch_looks_by_itself_while_runs_go_on():
         engine.deploy(ok.read_workflow(ALERTS))
         with ok.watch(engine, every="10 ms", channels=[lambda *_: told.set()]):
             engine.run("order", case_id="1")
-            assert told.wait(20)
+            assert told.wait(30)
 
 
 def test_a_channel_that_fails_is_tried_again_and_stops_nothing(clock):

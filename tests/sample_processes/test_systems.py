@@ -60,7 +60,7 @@ def systems() -> Iterator[Systems]:
 
 @pytest.fixture
 def client(systems: Systems) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=systems.url, timeout=10) as http:
+    with httpx.Client(base_url=systems.url, timeout=30) as http:
         yield http
 
 
@@ -230,12 +230,15 @@ def until_answered(client: httpx.Client, body: dict[str, Any]) -> httpx.Response
 
 
 def test_a_slow_answer_comes_after_its_effect() -> None:
-    with Systems(faults=Faults(slow=1.0, slow_s=30)) as systems:
+    with Systems(faults=Faults(slow=1.0, slow_s=600)) as systems:
+        impatient = httpx.Timeout(30, read=0.2)
         with pytest.raises(httpx.ReadTimeout):
-            httpx.post(f"{systems.url}/billing/captures", json=GOOD["/billing/captures"], timeout=0.2)
-        assert systems.books().kind.tolist() == ["capture"]
+            httpx.post(f"{systems.url}/billing/captures", json=GOOD["/billing/captures"], timeout=impatient)
         before = time.monotonic()
-    assert time.monotonic() - before < 5  # closing does not wait for slow answers
+        while (kinds := systems.books().kind.tolist()) == []:
+            assert time.monotonic() - before < 60
+        assert kinds == ["capture"]
+    assert time.monotonic() - before < 300  # closing does not wait for slow answers
 
 
 @pytest.mark.parametrize(
@@ -309,13 +312,13 @@ def test_the_vendor_calls_back_until_somebody_answers() -> None:
         body = GOOD["/vendor/documents"] | {"callback_url": receiver.url}
         reply = httpx.post(f"{systems.url}/vendor/documents", json=body)
         assert (reply.status_code, reply.json()["id"]) == (202, "document-7-1")
-        assert httpx.Response(200, content=receiver.received.get(timeout=10)).json() == DECIDED
+        assert httpx.Response(200, content=receiver.received.get(timeout=30)).json() == DECIDED
 
 
 def test_the_vendor_may_call_back_twice() -> None:
     with Receiver() as receiver, Systems(faults=Faults(repeated_callbacks=1), vendor_delay_s=0) as systems:
         httpx.post(f"{systems.url}/vendor/documents", json=GOOD["/vendor/documents"] | {"callback_url": receiver.url})
-        assert receiver.received.get(timeout=10) == receiver.received.get(timeout=10)
+        assert receiver.received.get(timeout=30) == receiver.received.get(timeout=30)
 
 
 def test_a_callback_may_get_lost() -> None:
@@ -353,4 +356,4 @@ def test_as_a_process_it_prints_its_address_and_stops_on_sigterm(tmp_path: Path)
         assert httpx.get(f"{url}/health").json() == {"status": "ok"}
         assert read_requests(tmp_path / "books.sqlite").empty
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=30) == 0

@@ -77,7 +77,7 @@ class Vendor:
 
     def settle(self):
         """Wait until all that goes on waits for somebody."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while any(run.state.status != "WAITING" for run in self.engine.in_flight()):
             assert time.monotonic() < deadline
             time.sleep(0.005)
@@ -170,7 +170,7 @@ def test_what_is_forged_stale_or_without_its_headers_is_refused_and_changes_noth
         ]:
             refused(vendor, path, body, {**good, **changed}, 401, kind)
         refused(vendor, path, body + b" ", good, 401, "signature-forged")
-        for off in (-301, 310):
+        for off in (-301, 3_600):
             refused(vendor, path, body, vendor.headers(secret, body, off=off), 401, "signature-stale")
         refused(vendor, path, b"{", vendor.headers(secret, b"{"), 400, "malformed-body")
         refused(vendor, path, b"NaN", vendor.headers(secret, b"NaN"), 400, "malformed-body")

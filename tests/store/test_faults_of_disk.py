@@ -137,7 +137,7 @@ print(ended)
     assert int(ended) >= 3
     with ok.Engine(path, handlers={"a": lambda: 1, "b": lambda: 2}) as engine:
         for run_id in engine.runs()["run_id"]:
-            engine.wait(run_id, "10 s")
+            engine.wait(run_id, "30 s")
         runs = engine.runs()
         assert set(runs["status"]) == {"COMPLETED"}
         assert {str(number) for number in range(int(ended))} <= set(runs["case_id"])

@@ -158,19 +158,19 @@ class SlowStore:
     def append(self, batch: Batch) -> None:
         self.batches.append([each.node for each in batch.rows])
         self.arrived.release()
-        assert self.go.acquire(timeout=10)
+        assert self.go.acquire(timeout=30)
 
 
 def test_what_arrives_while_a_commit_runs_is_one_commit_and_nobody_is_told_before():
     store, told = SlowStore(), []
     with GroupWriter(store) as writer:
         writer.submit(Batch(rows=[row("a", "RUNNING")]), lambda error: told.append(("a", error)))
-        assert store.arrived.acquire(timeout=10)
+        assert store.arrived.acquire(timeout=30)
         for node in "bcd":
             writer.submit(Batch(rows=[row(node, "RUNNING")]), lambda error, node=node: told.append((node, error)))
         assert told == []
         store.go.release()
-        assert store.arrived.acquire(timeout=10)
+        assert store.arrived.acquire(timeout=30)
         assert told == [("a", None)]
         store.go.release()
         writer.flush()
@@ -325,7 +325,7 @@ def test_another_process_is_told_who_owns_the_file_until_it_ends(tmp_path):
         with pytest.raises(StoreLocked, match=rf"is in use by process {owner.pid} \(.*python") as caught:
             Store(path)
         owner.kill()
-        owner.wait(timeout=10)
+        owner.wait(timeout=30)
 
     assert caught.value.path == str(path)
     Store(path).close()
@@ -367,7 +367,7 @@ def test_closing_interrupts_those_who_read_in_other_threads(rows):
     store.close()
 
     for reader in readers:
-        reader.join(timeout=10)
+        reader.join(timeout=30)
     assert not any(reader.is_alive() for reader in readers)
     assert len(told) == 3
     store.close()
