@@ -148,7 +148,7 @@ class Workflows(Told):
 class WorkflowDetail(WorkflowSummary):
     """A workflow's definition."""
 
-    inputs: JsonObject = Field(description="A JSON Schema a variable.")
+    inputs: JsonObject = Field(description="One JSON Schema per variable.")
     definition: JsonObject = Field(description="The canonical form, which `Workflow.from_json` reads.")
 
 

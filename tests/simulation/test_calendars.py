@@ -81,7 +81,7 @@ def test_a_holiday_is_a_day_whatever_it_is_written_as(holidays):
     ("make", "says"),
     [
         (lambda: ok.Calendar(ALWAYS, holidays=np.array("2025-01-01")), "holidays is a list of dates"),
-        (lambda: ok.Calendar(ALWAYS, holidays=[pd.NaT]), "holiday NaT is no date"),
+        (lambda: ok.Calendar(ALWAYS, holidays=[pd.NaT]), "holiday NaT is not a date"),
         (lambda: ok.Calendar({"mon": np.array("09:00-17:00")}), "calendar: mon: hours are text"),
         (lambda: ok.Distribution("by_attribute", of="x", parts=pd.NA), "by_attribute: parts has a distribution"),
         (lambda: ok.Distribution("by_resource", parts=[1]), "by_resource: parts has a distribution"),
