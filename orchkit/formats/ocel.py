@@ -9,16 +9,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from orchkit.columns import UTC
 from orchkit.errors import LogError
 from orchkit.formats.bounded import chunks
 from orchkit.formats.objects import ATTRIBUTE_TYPES, ObjectLog
 
-__all__ = ["Parts", "read_json", "tuples", "write_json"]
+__all__ = ["Grouped", "Parts", "moment_texts", "read_json", "tuples", "write_json"]
 
 _LARGEST = (1 << 63) - 1
+_ROWS = 20_000
 
 
 class Parts:
@@ -224,14 +229,6 @@ def _text(item: Mapping[str, Any], key: str, where: str, path: Path) -> str:
 
 def write_json(log: ObjectLog, path: Path) -> None:
     """Write an object-centric log as JSON, packed where the name ends in ``.gz``."""
-    of_events = _by(log.event_values, "event_id", lambda row: {"name": row.attribute, "value": _plain(row.value)})
-    of_objects = _by(
-        log.object_values,
-        "object_id",
-        lambda row: {"name": row.attribute, "time": _plain(row.time), "value": _plain(row.value)},
-    )
-    about = _by(log.relations, "event_id", lambda row: {"objectId": row.object_id, "qualifier": row.qualifier})
-    among = _by(log.object_relations, "source_id", lambda row: {"objectId": row.target_id, "qualifier": row.qualifier})
     types = {
         key: [
             {"name": name, "attributes": [{"name": a, "type": kind} for a, kind in attributes.items()]}
@@ -239,35 +236,103 @@ def write_json(log: ObjectLog, path: Path) -> None:
         ]
         for key, held in (("objectTypes", log.object_types), ("eventTypes", log.event_types))
     }
-    events = [
-        {
-            "id": row.event_id,
-            "type": row.activity,
-            "time": _plain(row.time),
-            "attributes": of_events.get(row.event_id, []),
-            "relationships": about.get(row.event_id, []),
-        }
-        for row in tuples(log.events)
-    ]
-    objects = [
-        {
-            "id": row.object_id,
-            "type": row.object_type,
-            "attributes": of_objects.get(row.object_id, []),
-            "relationships": among.get(row.object_id, []),
-        }
-        for row in tuples(log.objects)
-    ]
+    events = {"id": log.events["event_id"], "type": log.events["activity"], "time": log.events["time"]}
+    objects = {"id": log.objects["object_id"], "type": log.objects["object_type"]}
+    about, among = ("relations", "event_id", "object_id"), ("object_relations", "source_id", "target_id")
     opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "wt", encoding="utf-8", newline="\n") as file:
-        json.dump({**types, "events": events, "objects": objects}, file, ensure_ascii=False)
+    with opened(path, "wb") as file:
+        file.write(json.dumps(types, ensure_ascii=False)[:-1].encode())
+        for key, heads, values, (frame, own, other) in (
+            ("events", events, (log.event_values, "event_id"), about),
+            ("objects", objects, (log.object_values, "object_id"), among),
+        ):
+            relations = getattr(log, frame)[[own, other, "qualifier"]].rename(columns={other: "objectId"})
+            named = values[0].rename(columns={"attribute": "name"})
+            lists = {
+                "attributes": Grouped(named, values[1], heads["id"]),
+                "relationships": Grouped(relations, own, heads["id"]),
+            }
+            file.write(f', "{key}": ['.encode())
+            for begin in range(0, len(heads["id"]), _ROWS):
+                file.write(b", " if begin else b"")
+                file.write(_items_text(heads, lists, slice(begin, begin + _ROWS)))
+            file.write(b"]")
+        file.write(b"}")
 
 
-def _by(frame: pd.DataFrame, key: str, row: Any) -> dict[str, list[dict[str, object]]]:  # noqa: ANN401 -- of a named tuple
-    found: dict[str, list[dict[str, object]]] = {}
-    for one in tuples(frame):
-        found.setdefault(getattr(one, key), []).append(row(one))
-    return found
+def _items_text(heads: Mapping[str, pd.Series], lists: Mapping[str, Grouped], rows: slice) -> bytes:
+    """Return some events or objects, a comma between them."""
+    cells = {name: _json_of(column.iloc[rows]) for name, column in heads.items()}
+    for name, grouped in lists.items():
+        held, ends = grouped.of(rows)
+        inner = _objects_text({str(key): _json_of(held[key]) for key in held})
+        joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(ends, pa.int32()), inner), ", ")
+        cells[name] = pc.binary_join_element_wise("[", joined, "]", "")
+    texts = _objects_text(cells)
+    return bytes(pc.binary_join(pa.ListArray.from_arrays([0, len(texts)], texts), ", ")[0].as_buffer())
+
+
+def _objects_text(cells: Mapping[str, pa.Array]) -> pa.Array:
+    """Return an object a row, of texts that are JSON."""
+    parts: list[pa.Array | str] = []
+    for name, texts in cells.items():
+        parts += [f"{', ' if parts else '{'}{json.dumps(name)}: ", texts]
+    return pc.binary_join_element_wise(*parts, "}", "")
+
+
+def _json_of(column: pd.Series) -> pa.Array:
+    """Return the cells as JSON."""
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        return pc.binary_join_element_wise('"', moment_texts(column), '"', "")
+    if isinstance(column.dtype, pd.StringDtype):
+        return _quoted(pa.array(column, type=pa.string(), from_pandas=True))
+    is_text = np.fromiter((type(value) is str for value in column), bool, len(column))
+    others = column[~is_text]
+    plain = [str(value) if type(value) is int else json.dumps(_plain(value), ensure_ascii=False) for value in others]
+    texts = [_quoted(pa.array(column[is_text], type=pa.string())), pa.array(plain, type=pa.string())]
+    places = np.where(is_text, np.cumsum(is_text), len(column) - len(others) + np.cumsum(~is_text)) - 1
+    return pa.concat_arrays(texts).take(pa.array(places))
+
+
+def _quoted(texts: pa.Array) -> pa.Array:
+    texts = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+    found = pc.binary_join_element_wise('"', texts, '"', "")
+    odd = pc.match_substring_regex(texts, r'["\\\x00-\x1f]')
+    if not pc.any(odd).as_py():
+        return found
+    return pc.replace_with_mask(
+        found, odd, pa.array(json.dumps(text, ensure_ascii=False) for text in texts.filter(odd).to_pylist())
+    )
+
+
+def moment_texts(column: pd.Series) -> pa.Array:
+    """Return times in UTC as ``2024-05-06T09:00:00Z``, with microseconds where there are some."""
+    moments = pa.array(column.dt.tz_convert("UTC").dt.tz_localize(None), type=pa.timestamp("us"), safe=False)
+    texts = pc.utf8_replace_slice(moments.cast(pa.string()), 10, 11, "T")
+    whole = pc.match_substring_regex(texts, r"\.0{6}$")
+    return pc.binary_join_element_wise(pc.if_else(whole, pc.utf8_slice_codeunits(texts, 0, 19), texts), "Z", "")
+
+
+class Grouped:
+    """Rows that belong to events or objects, theirs one after the other."""
+
+    def __init__(self, frame: pd.DataFrame, key: str, ids: pd.Series) -> None:
+        wanted, known = (pa.array(texts, type=pa.large_string(), from_pandas=True) for texts in (frame[key], ids))
+        places = pc.index_in(wanted, value_set=known).fill_null(-1).to_numpy(zero_copy_only=False)
+        order = np.argsort(places, kind="stable")
+        order = order[np.searchsorted(places[order], 0) :]  # what belongs to none comes first
+        self.frame = frame.drop(columns=key).take(order)
+        self.ends = np.concatenate([[0], np.cumsum(np.bincount(places[order], minlength=len(ids)))])
+
+    @property
+    def owners(self) -> NDArray[np.intp]:
+        """The place of the event or object of each row."""
+        return np.repeat(np.arange(len(self.ends) - 1), np.diff(self.ends))
+
+    def of(self, rows: slice) -> tuple[pd.DataFrame, NDArray[np.int64]]:
+        """Return what belongs to some, and where that of each begins, and the last ends."""
+        ends = self.ends[rows.start : rows.stop + 1]
+        return self.frame.iloc[ends[0] : ends[-1]], ends - ends[0]
 
 
 def _plain(value: Any) -> object:  # noqa: ANN401 -- what a cell holds

@@ -8,12 +8,16 @@ import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from orchkit.columns import UTC
 from orchkit.errors import LogError
 from orchkit.formats.objects import ObjectLog
-from orchkit.formats.ocel import Parts, tuples
+from orchkit.formats.ocel import Grouped, Parts, moment_texts, tuples
 
 __all__ = ["read_sqlite", "write_sqlite"]
 
@@ -126,6 +130,7 @@ def write_sqlite(log: ObjectLog, path: Path) -> None:
     path.unlink(missing_ok=True)
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.executescript(
+            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"  # a file that is not whole is of no use
             "CREATE TABLE event (ocel_id TEXT PRIMARY KEY, ocel_type TEXT);"
             "CREATE TABLE object (ocel_id TEXT PRIMARY KEY, ocel_type TEXT);"
             "CREATE TABLE event_object (ocel_event_id TEXT, ocel_object_id TEXT, ocel_qualifier TEXT);"
@@ -166,39 +171,69 @@ def _tables(connection: sqlite3.Connection, prefix: str, types: Mapping[str, Map
 
 def _write_events(connection: sqlite3.Connection, log: ObjectLog) -> None:
     tables = _tables(connection, "event", log.event_types)
-    values: dict[str, dict[str, object]] = {}
-    for row in tuples(log.event_values):
-        values.setdefault(row.event_id, {})[row.attribute] = _cell(row.value)
-    for row in tuples(log.events):
-        cells = {"ocel_id": row.event_id, "ocel_time": _cell(row.time), **values.get(row.event_id, {})}
-        _insert(connection, tables[row.activity], cells)
+    values = Grouped(log.event_values, "event_id", log.events["event_id"])
+    heads = {"ocel_id": log.events["event_id"], "ocel_time": pd.Series(moment_texts(log.events["time"]).to_pylist())}
+    _insert(connection, tables, log.events["activity"], heads, values.frame, values.owners)
 
 
 def _write_objects(connection: sqlite3.Connection, log: ObjectLog) -> None:
     tables = _tables(connection, "object", log.object_types)
-    of_type: dict[str, str] = dict(tuples(log.objects))
-    values: dict[str, list[tuple[str, pd.Timestamp, object]]] = {}
-    for row in tuples(log.object_values):
-        values.setdefault(row.object_id, []).append((row.attribute, row.time, _cell(row.value)))
-    for name, of in of_type.items():
-        held = values.get(name, [])
-        since = min((time for _, time, _ in held), default=pd.Timestamp(0, tz="UTC"))
-        # The first row of an object has what holds from its beginning; each later one says what changed.
-        first: dict[str, object] = {"ocel_id": name, "ocel_time": _cell(since)}
-        changes = []
-        for attribute, time, value in held:
-            if time == since and attribute not in first:
-                first[attribute] = value
-            else:
-                changed = {"ocel_id": name, "ocel_time": _cell(time), "ocel_changed_field": attribute}
-                changes.append({**changed, attribute: value})
-        for cells in (first, *changes):
-            _insert(connection, tables[of], cells)
+    grouped = Grouped(log.object_values, "object_id", log.objects["object_id"])
+    values, owners = grouped.frame.reset_index(drop=True), grouped.owners
+    since = values["time"].groupby(owners).min().reindex(range(len(log.objects))).fillna(pd.Timestamp(0, tz="UTC"))
+    # The first row of an object has what holds from its beginning; each later one says what changed.
+    is_first = values["time"] == since.take(owners).set_axis(values.index)
+    is_first &= ~values.assign(owner=owners).duplicated(["owner", "attribute", "time"])
+    ids, types = log.objects["object_id"], log.objects["object_type"]
+    heads = {"ocel_id": ids, "ocel_time": pd.Series(moment_texts(since.astype(UTC)).to_pylist())}
+    _insert(connection, tables, types, heads, values[is_first], owners[is_first])
+    changes, owners = values[~is_first], owners[~is_first]
+    texts = pd.Series(moment_texts(changes["time"]).to_pylist(), dtype="str")
+    heads = {"ocel_id": ids.take(owners), "ocel_time": texts, "ocel_changed_field": changes["attribute"]}
+    _insert(connection, tables, types.take(owners), heads, changes, np.arange(len(changes)))
 
 
-def _insert(connection: sqlite3.Connection, table: str, cells: Mapping[str, object]) -> None:
-    columns, marks = ", ".join(map(_name, cells)), ", ".join("?" * len(cells))
-    connection.execute(f"INSERT INTO {_name(table)} ({columns}) VALUES ({marks})", tuple(cells.values()))  # noqa: S608
+def _insert(
+    connection: sqlite3.Connection,
+    tables: Mapping[str, str],
+    types: pd.Series,
+    heads: Mapping[str, pd.Series],
+    values: pd.DataFrame,
+    owners: NDArray[np.intp],
+) -> None:
+    """Insert rows, each into the table of its type, with the values that it owns, by the place of the row."""
+    names = types.to_numpy(dtype=object)
+    rows_of = _places(names)
+    place = np.empty(len(names), dtype=np.intp)
+    columns: dict[str, dict[str, list[Any]]] = {}
+    for name, rows in rows_of.items():
+        place[rows] = np.arange(len(rows))
+        columns[name] = {key: held.iloc[rows].tolist() for key, held in heads.items()}
+    attributes = values["attribute"].to_numpy(dtype=object)
+    for name, own in _places(names[owners]).items():
+        for attribute, rows in _places(attributes[own]).items():
+            cells: NDArray[Any] = np.empty(len(rows_of[name]), dtype=object)
+            cells[place[owners[own[rows]]]] = _cells(values["value"].iloc[own[rows]])
+            columns[name][attribute] = cells.tolist()
+    for name, held in columns.items():
+        into = f"{_name(tables[name])} ({', '.join(map(_name, held))})"
+        marks = ", ".join("?" * len(held))
+        connection.executemany(f"INSERT INTO {into} VALUES ({marks})", zip(*held.values(), strict=True))  # noqa: S608
+
+
+def _places(names: NDArray[Any]) -> dict[str, NDArray[np.intp]]:
+    """Return where each of the names is."""
+    codes, known = pd.factorize(names)
+    order = np.argsort(codes, kind="stable")
+    bounds = np.searchsorted(codes[order], np.arange(1, len(known)))
+    return dict(zip(known.tolist(), np.split(order, bounds), strict=False))
+
+
+def _cells(values: pd.Series) -> list[object]:
+    kinds = set(map(type, values))
+    if kinds == {pd.Timestamp}:
+        return list(moment_texts(pd.to_datetime(values, utc=True)).to_pylist())
+    return values.tolist() if kinds <= {str, int} else [_cell(value) for value in values]
 
 
 def _cell(value: object) -> object:
