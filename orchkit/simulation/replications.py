@@ -366,6 +366,8 @@ def _attempt(task: _Task, number: int, margin: int, stopped: threading.Event | N
         rows.add(fresh, int(1.02 * (len(rows) + len(fresh)) * share))
         if state == 2:  # noqa: PLR2004
             memory.grow(margin)
+    if known and len(ended) == task.cases:  # whatever is still to come, such as a deadline, concerns nobody
+        memory.m[at.M_NOW] = memory.m[at.M_ACTED]
     return Replication(
         number,
         rows.take(),

@@ -93,6 +93,31 @@ def test_what_has_no_items_is_no_list(make, says):
         make()
 
 
+@pytest.mark.parametrize(
+    ("needs", "says"),
+    [
+        ({"clerk": 1, "boss": 1}, "requires: do: 1 of 'clerk' and 1 of 'boss' are never on duty at one time"),
+        ({"boss": 2}, "requires: do: 2 of 'boss' are never on duty at one time, so that it never begins"),
+        ({"clerk": 1, "guard": 1}, None),
+        ({"boss": 1, "guard": 2}, None),
+    ],
+)
+def test_people_who_never_meet_do_nothing_together(needs, says):
+    day, late, night = (ok.Calendar({"mon-fri": span}) for span in ("09:00-17:00", "17:00-21:00", "20:00-09:00"))
+    resources = {
+        "clerk": ok.Resource(2, calendar=day),
+        "boss": ok.Resource(members={"Ann": late, "Bob": ok.Calendar({"sat": "09:00-17:00"})}),
+        "guard": ok.Resource(members={"Cy": night, "Di": None, "Ed": late}),
+    }
+    scenario = ok.Scenario("1 d", {"do": "1 h"}, {role: resources[role] for role in needs}, requires={"do": needs})
+
+    if says is None:
+        assert len(ok.simulate(ONE, scenario, cases=3)) == 3
+        return
+    with pytest.raises(ok.ScenarioError, match=says):
+        ok.simulate(ONE, scenario, cases=3)
+
+
 def test_an_absence_of_everybody_for_a_year_is_refused():
     calendar = ok.Calendar({"mon": "09:00-17:00"}, absences=[("2025-01-06", "2026-02-01")])
 

@@ -98,3 +98,19 @@ def test_where_nobody_is_served_all_wait():
     assert found["utilization.clerk"] == 1
     assert found["queue_length"] == pytest.approx((70 + 60 + 50 + 40 + 30 + 20 + 10) / 75)
     assert found["queue_length_max"] == 7
+
+
+@pytest.mark.parametrize("more", [{"patience": {"do": "1 d"}}, {"batches": {"do": ok.Batch(2, max_wait="1 d")}}, {}])
+@pytest.mark.parametrize("until", [None, "20 h", "3 d"])
+def test_what_nobody_waits_for_any_more_does_not_make_a_simulation_longer(more, until):
+    done = ok.saga(
+        [ok.task("do", role="clerk", deadline="2 d"), ok.wait_for(callback="told", timeout="5 d")], timeout="9 d"
+    )
+    workflow = ok.workflow("one", [done])
+    scenario = ok.Scenario(ok.ArrivalTimes([0, 0]), {"do": "1 h"}, {"clerk": 1}, waits={"told": "1 h"}, **more)
+
+    log = ok.simulate(workflow, scenario, cases=2, until=until)
+
+    hours = 2 if "batches" in more else 3
+    assert log.availability["period_s"].tolist() == [hours * 3600]
+    assert ok.kpis(log).set_index("kpi")["value"]["throughput"] == pytest.approx(2 / hours)

@@ -171,7 +171,8 @@ D_WIDTH = 6
     M_WARM,
     M_UNKNOWN,
     M_SINCE,  # of the token that moves: since when what comes next has waited for others
-) = range(64)
+    M_ACTED,  # when something happened last: a deadline that passes unneeded is nothing
+) = range(65)
 M_HEADER = 96
 
 # A step that is open ------------------------------------------------------------

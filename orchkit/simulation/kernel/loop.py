@@ -166,7 +166,7 @@ def _follow_up(p, m, d):
 
 @compiled
 def _take(p, m, d, code):
-    """Do what an event says."""
+    """Do what an event says; return whether it says anything any more."""
     kind, slot, gen = code & 15, (code >> 4) & 0xFFFFFFF, code >> 32
     s = m[M_STEPS] + S_WIDTH * slot
     freed = node = -1
@@ -174,14 +174,14 @@ def _take(p, m, d, code):
         _arrive(p, m, d)
     elif kind == E_WAKE:
         wake(p, m, d, slot)
-        return
+        return False
     elif kind == E_BATCH:
         if (m[s] * 64 + (m[s + S_ATTEMPT] & 63)) & 0x7FFFFFFF != gen or m[s + S_QUEUED] != GATHERING:
-            return
+            return False
         close_batch(p, m, d, m[s + S_NODE])
     elif kind == E_DONE:
         if (m[s] * 64 + (m[s + S_TOKEN] & 63)) & 0x7FFFFFFF != gen or m[s + S_STATUS] != RUNNING:
-            return
+            return False
         node = m[s + S_NODE]
         if m[s + S_QUEUED]:  # it was interrupted, and is out of time
             unqueue(p, m, slot)
@@ -199,16 +199,16 @@ def _take(p, m, d, code):
             _attempt_ended(p, m, d, slot, outcome)
     elif kind == E_PATIENCE:
         if (m[s] * 64 + (m[s + S_ATTEMPT] & 63)) & 0x7FFFFFFF != gen or not m[s + S_QUEUED] or m[s + S_STARTED] >= 0:
-            return
+            return False
         failure = TIMED_OUT | (T_ABANDONED << TYPE_SHIFT) | (m[s + S_NODE] << NODE_SHIFT)
         leave_queue(p, m, slot)
         become(p, m, slot, FAILED, failure)
         failed_for_good(p, m, d, slot, failure)
     elif m[s] & 0x7FFFFFFF != gen:
-        return
+        return False
     elif kind == E_RETRY:
         if m[s + S_STATUS] != RETRYING:
-            return
+            return False
         m[s + S_ATTEMPT] += 1
         m[s + S_READY] = m[M_NOW]
         command(m, DO_RUN, slot, m[s], 0)
@@ -241,6 +241,7 @@ def _take(p, m, d, code):
     _follow_up(p, m, d)
     if freed >= 0:
         serve_all(p, m, d, freed, node)
+    return True
 
 
 @compiled
@@ -252,6 +253,7 @@ def _run(p, m, d, events, margin):
     """
     for _ in range(events):
         if m[M_HEAP_COUNT] == 0:
+            m[M_NOW] = max(m[M_ACTED], p[P_START])
             return 0
         if m[m[M_HEAP]] > m[M_UNTIL]:
             m[M_NOW] = m[M_UNTIL]
@@ -270,7 +272,8 @@ def _run(p, m, d, events, margin):
         m[M_NOW] = m[m[M_HEAP]]
         m[M_TURN] += 1
         m[M_EVENTS] += 1
-        _take(p, m, d, pop_event(m))
+        if _take(p, m, d, pop_event(m)):
+            m[M_ACTED] = m[M_NOW]
         if m[M_OVERFLOW]:
             return 3
     return 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
@@ -78,7 +79,7 @@ class Staff:
 
     def lower_calendars(self, start_us: int) -> tuple[list[list[int]], list[int]]:
         """Return a row for each calendar, and the spans that they refer to."""
-        rows, spans = [], list[int]()
+        rows, spans, duties = [], list[int](), []
         base = self.scenario.start - timedelta(days=7)
         for role, several in self.calendars:
             latest = max(_last_exception(calendar, base) for calendar in several)
@@ -98,10 +99,36 @@ class Staff:
                 raise ScenarioError(message)
             total, once = _done(duty, length_us), _done(duty, length_us - year_us)
             row = [len(spans), len(duty), base_us, length_us, total, len(spans) + duty.size, year_us, total - once]
+            duties.append(duty)
             spans += duty.ravel().tolist()
             spans += hours.tolist()
             rows.append(row)
+        for task, needed in self.scenario.requires.items():
+            self._check_meeting(task, needed, duties)
         return rows, spans
+
+    def _check_meeting(self, task: str, needed: Mapping[str, int], duties: list[NDArray[np.int64]]) -> None:
+        """Refuse a task whose people are never on duty at one time: it would never begin."""
+        teams = {
+            role: (count, Counter(self.unit_calendars[first : first + resource.count]))
+            for role, resource, first in self.pools
+            if (count := needed.get(role, 0))
+        }
+        used = {calendar for _, team in teams.values() for calendar in team if calendar >= 0}
+        if not used:
+            return
+        opens = np.concatenate([duties[calendar][:, 0] for calendar in used])
+        opens = opens[opens < _micros(_YEAR)]  # who meet at all, do so when somebody comes
+        is_met = np.ones(len(opens), dtype=bool)
+        for count, team in teams.values():
+            there = np.zeros(len(opens), dtype=np.int64)
+            for calendar, people in team.items():
+                there += people if calendar < 0 else people * _is_open(duties[calendar], opens)
+            is_met &= there >= count
+        if not is_met.any():
+            who = " and ".join(f"{count} of {role!r}" for role, (count, _) in teams.items())
+            message = f"requires: {task}: {who} are never on duty at one time, so that it never begins."
+            raise ScenarioError(message, node=task)
 
     def pool_of(self, role: str | None) -> int:
         """Return the number of a role; -1 where its resources are not limited."""
@@ -122,6 +149,12 @@ def _micros(length: timedelta) -> int:
 def _done(duty: NDArray[np.int64], offset_us: int) -> int:
     """Return the work before a moment, counted from the base."""
     return int(np.clip(offset_us - duty[:, 0], 0, duty[:, 1] - duty[:, 0]).sum())
+
+
+def _is_open(duty: NDArray[np.int64], moments: NDArray[np.int64]) -> NDArray[np.bool_]:
+    last = np.searchsorted(duty[:, 0], moments, side="right") - 1
+    found: NDArray[np.bool_] = (last >= 0) & (moments < duty[last, 1])
+    return found
 
 
 def _merged(spans: Iterable[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
