@@ -26,15 +26,11 @@ from orchkit.events import (
     DiscardAsked,
     Event,
     Failure,
-    Frame,
     Kind,
-    Mode,
     Record,
     ReplayAsked,
     RunStep,
     SetTimer,
-    State,
-    Step,
     StepCompleted,
     StepFailed,
     StepStarted,
@@ -47,6 +43,7 @@ from orchkit.model.nodes import ForEach, Task, Wait, WaitKind
 from orchkit.model.retry import Retry
 from orchkit.model.states import ErrorClass, RunStatus, StepStatus
 from orchkit.replay import discard, replay
+from orchkit.run_state import Frame, Mode, State, Step
 from orchkit.scopes import look_again, undone
 from orchkit.steps import about, enter, fail, fail_pass, keep, stop, succeed
 from orchkit.turn import Turn, expect

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from orchkit.errors import WorkflowError
-from orchkit.events import Grave, Instance, Lost, State, Step, Undo
 from orchkit.model.definition import Workflow
 from orchkit.model.nodes import Activity, kind_of
+from orchkit.run_state import Grave, Instance, Lost, State, Step, Undo
 from orchkit.tokens import Net
 from orchkit.turn import program_of
 

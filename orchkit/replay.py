@@ -11,22 +11,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from orchkit.events import (
-    DiscardAsked,
-    Failure,
-    Finish,
-    Frame,
-    Grave,
-    Instance,
-    Kind,
-    Letter,
-    Mode,
-    Record,
-    ReplayAsked,
-)
-from orchkit.events import Step as OpenStep
+from orchkit.events import DiscardAsked, Failure, Finish, Kind, Record, ReplayAsked
 from orchkit.model.nodes import ForEach
 from orchkit.model.states import TRANSITIONS_OF_RUNS, ErrorClass, RunStatus, StepStatus
+from orchkit.run_state import Frame, Grave, Instance, Letter, Mode
+from orchkit.run_state import Step as OpenStep
 from orchkit.scopes import redo
 from orchkit.steps import enter, go_on, reopen, unpack
 from orchkit.turn import Turn

@@ -11,22 +11,15 @@ from orchkit.errors import ExpressionError
 from orchkit.events import (
     Failure,
     Finish,
-    Frame,
-    Grave,
-    Instance,
     Kind,
-    Letter,
-    Loop,
-    Mode,
     Record,
     RunStep,
     SetTimer,
-    Step,
     TimerPurpose,
-    Undo,
 )
 from orchkit.model.nodes import Activity, ForEach, Saga, Task, While
 from orchkit.model.states import ErrorClass, RunStatus, StepStatus
+from orchkit.run_state import Frame, Grave, Instance, Letter, Loop, Mode, Step, Undo
 from orchkit.steps import about, bury, close, enter, fail, fail_pass, remember, stop, succeed
 from orchkit.turn import Turn, expect, expression_failure
 

@@ -12,20 +12,14 @@ from orchkit.errors import ExpressionError
 from orchkit.events import (
     Command,
     Failure,
-    Instance,
     Kind,
-    Loop,
-    Lost,
-    Mode,
     OpenWait,
     Record,
     RunStep,
     SetTimer,
     StartChild,
-    Step,
     StopStep,
     TimerPurpose,
-    Undo,
 )
 from orchkit.model.nodes import (
     Activity,
@@ -44,6 +38,7 @@ from orchkit.model.nodes import (
     kind_of,
 )
 from orchkit.model.states import ErrorClass, StepStatus
+from orchkit.run_state import Instance, Loop, Lost, Mode, Step, Undo
 from orchkit.tokens import FaultKind, Net, Settled, begin, settle
 from orchkit.turn import Turn, expect, expression_failure
 

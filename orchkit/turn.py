@@ -15,11 +15,12 @@ from typing import Any, TypeVar
 
 from orchkit.decisions import Decide, Question, QuestionKind
 from orchkit.errors import ExpressionError
-from orchkit.events import Command, Failure, Frame, Instance, Kind, Record, State, Step
+from orchkit.events import Command, Failure, Kind, Record
 from orchkit.model.definition import Workflow, all_nodes
 from orchkit.model.expressions import parse
 from orchkit.model.nodes import Activity, ForEach, Node, Scope
 from orchkit.model.states import ErrorClass, StepStatus, next_status
+from orchkit.run_state import Frame, Instance, State, Step
 from orchkit.tokens import Net, net_of
 
 __all__ = ["Program", "Turn", "expect", "expression_failure", "program_of"]

@@ -19,7 +19,6 @@ from orchkit.events import (
     RunStep,
     SetTimer,
     StartChild,
-    State,
     StepCompleted,
     StepFailed,
     StepStarted,
@@ -31,6 +30,7 @@ from orchkit.machine import Transition, advance, start
 from orchkit.model import Workflow, read_workflow
 from orchkit.model.nodes import WaitKind
 from orchkit.model.states import ErrorClass, RunStatus, StepStatus
+from orchkit.run_state import State
 
 BAD = Failure(ErrorClass.PERMANENT, "Bad", "no")
 BUSY = Failure(ErrorClass.TRANSIENT, "Busy", "later")

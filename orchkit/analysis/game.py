@@ -25,7 +25,6 @@ from orchkit.events import (
     Event,
     Failure,
     Kind,
-    Mode,
     ReplayAsked,
     RunStep,
     SetTimer,
@@ -40,6 +39,7 @@ from orchkit.events import (
 from orchkit.machine import Transition, advance, start
 from orchkit.model.definition import Workflow
 from orchkit.model.states import ErrorClass, RunStatus
+from orchkit.run_state import Mode
 
 __all__ = ["AT_ONCE", "Asked", "Done", "End", "Failed", "Game", "Move", "Outcome"]
 

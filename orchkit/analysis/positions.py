@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orchkit.analysis.skeleton import COUNTED
-from orchkit.events import Failure, Instance, Kind, Mode, State, Step
+from orchkit.events import Failure, Kind
 from orchkit.model.nodes import Activity, ForEach, Node, While
+from orchkit.run_state import Instance, Mode, State, Step
 
 if TYPE_CHECKING:
     from orchkit.model.definition import Workflow

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchkit.analysis.positions import Open
-    from orchkit.events import Loop, Step
+    from orchkit.run_state import Loop, Step
 
 __all__ = ["fails_now", "loop_without", "narrowed"]
 

@@ -10,7 +10,15 @@ from orchkit.engine.messages import Active, Dispatch, Outcome
 from orchkit.engine.people import HUMAN
 from orchkit.engine.slots import WHOLE, Slots
 from orchkit.errors import ExpressionError, RunNotFound, nearest
-from orchkit.events import Event, Failure, Record, RunStep, StepCompleted, StepFailed, StepStarted
+from orchkit.events import (
+    Event,
+    Failure,
+    Record,
+    RunStep,
+    StepCompleted,
+    StepFailed,
+    StepStarted,
+)
 from orchkit.executors import Attempt, TaskExecutor
 from orchkit.machine import advance
 from orchkit.model.expressions import render

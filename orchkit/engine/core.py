@@ -60,7 +60,6 @@ from orchkit.events import (
     RunStep,
     SetTimer,
     StartChild,
-    State,
     StopStep,
     TimerFired,
     TimerPurpose,
@@ -68,6 +67,7 @@ from orchkit.events import (
 from orchkit.machine import Transition, advance, start
 from orchkit.model.definition import Workflow
 from orchkit.model.states import ErrorClass, RunStatus, StepStatus
+from orchkit.run_state import State
 from orchkit.store import DefinitionRow, Redactor, RunRow, StoredRow
 from orchkit.trace_context import span_of, trace_of
 

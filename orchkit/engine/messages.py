@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchkit.events import Failure, Finish, OpenWait, State
+from orchkit.events import Failure, Finish, OpenWait
 from orchkit.executors import Attempt, TaskExecutor
 from orchkit.model.definition import Workflow
 from orchkit.model.schedule import Schedule
+from orchkit.run_state import State
 from orchkit.store import Batch
 
 __all__ = [

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from orchkit.engine.messages import Active, ClaimItem, CompleteItem, Item, ReleaseItem
 from orchkit.errors import ExpressionError, WorkItemNotFound, WorkItemTaken
-from orchkit.events import Failure, Kind, Mode, Record, Step, StepCompleted, StepFailed, StepStarted
+from orchkit.events import Failure, Kind, Record, StepCompleted, StepFailed, StepStarted
 from orchkit.executors.human import checked_form
 from orchkit.model.definition import Workflow
 from orchkit.model.expressions import render
 from orchkit.model.nodes import Task
 from orchkit.model.states import ErrorClass, StepStatus
+from orchkit.run_state import Mode, Step
 from orchkit.units import seconds
 
 if TYPE_CHECKING:

@@ -34,7 +34,7 @@ from orchkit.model.states import ErrorClass, RunStatus
 from orchkit.replay import DISCARDED
 
 if TYPE_CHECKING:
-    from orchkit.events import State
+    from orchkit.run_state import State
     from orchkit.store import RunRow, StoredRow
 
 MIGRATED = "MIGRATED"

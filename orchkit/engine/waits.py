@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from orchkit.engine.messages import Active, CompleteWait, Publish
 from orchkit.errors import ExpressionError, WaitNotFound, nearest
-from orchkit.events import CallbackReceived, Event, Failure, Kind, OpenWait, Record, StepFailed
+from orchkit.events import (
+    CallbackReceived,
+    Event,
+    Failure,
+    Kind,
+    OpenWait,
+    Record,
+    StepFailed,
+)
 from orchkit.model.definition import Workflow, all_nodes
 from orchkit.model.expressions import parse
 from orchkit.model.nodes import Wait, WaitKind

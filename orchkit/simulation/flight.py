@@ -10,8 +10,8 @@ from math import nan
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from orchkit.events import State
     from orchkit.model.definition import Workflow
+    from orchkit.run_state import State
 
 __all__ = ["InFlight", "OpenCase", "OpenRun", "OpenStep", "open_steps"]
 

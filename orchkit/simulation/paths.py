@@ -20,8 +20,6 @@ from orchkit.events import (
     Finish,
     Kind,
     StartChild,
-    State,
-    Step,
     StepCompleted,
     StepFailed,
     StepStarted,
@@ -33,6 +31,7 @@ from orchkit.machine import Transition, advance, start
 from orchkit.model.definition import Workflow, all_nodes
 from orchkit.model.nodes import Call, Flow, ForEach, Gateway, GatewayKind
 from orchkit.model.states import ErrorClass, RunStatus, StepStatus
+from orchkit.run_state import State, Step
 
 __all__ = ["ATTEMPTED", "Finder", "Oracle", "Path", "Row", "Run", "World", "apply", "carry_out"]
 

@@ -17,9 +17,10 @@ import pandas as pd
 
 from orchkit.columns import CASE_COLUMNS, ENDED_CASES
 from orchkit.errors import ScenarioError
-from orchkit.events import Kind, State, StepStarted
+from orchkit.events import Kind, StepStarted
 from orchkit.machine import advance, start
 from orchkit.model.states import StepStatus
+from orchkit.run_state import State
 from orchkit.simulation.flight import InFlight, OpenCase, OpenRun, OpenStep
 from orchkit.simulation.paths import ATTEMPTED, Finder, Oracle, Path, Row, Run, World, apply, carry_out
 

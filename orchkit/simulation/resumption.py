@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orchkit.events import Kind, Mode
+from orchkit.events import Kind
 from orchkit.model.nodes import Activity, Scope, Task, Wait, WaitKind
 from orchkit.model.states import ErrorClass, StepStatus
+from orchkit.run_state import Mode
 from orchkit.simulation.kernel import layout as at
 from orchkit.tokens import Net, net_of
 from orchkit.turn import expect
@@ -18,8 +19,9 @@ from orchkit.turn import expect
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from orchkit.events import Failure, Instance, Step
+    from orchkit.events import Failure
     from orchkit.model.definition import Workflow
+    from orchkit.run_state import Instance, Step
     from orchkit.simulation.flight import InFlight, OpenCase, OpenRun, OpenStep
     from orchkit.simulation.lowering import Lowered
     from orchkit.simulation.replications import Memory

@@ -23,7 +23,6 @@ from orchkit.events import (
     RunStep,
     SetTimer,
     StartChild,
-    State,
     StepCompleted,
     StepFailed,
     StepStarted,
@@ -35,6 +34,7 @@ from orchkit.model import Workflow
 from orchkit.model.expressions import evaluate
 from orchkit.model.nodes import Task, WaitKind
 from orchkit.model.states import ErrorClass, RunStatus
+from orchkit.run_state import State
 from tests.semantics.table import NEVER, Case, Row, phrases
 
 # The moment at which every case begins.

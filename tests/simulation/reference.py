@@ -20,7 +20,6 @@ from orchkit.events import (
     RunStep,
     SetTimer,
     StartChild,
-    State,
     StepCompleted,
     StepFailed,
     StepStarted,
@@ -31,6 +30,7 @@ from orchkit.events import (
 from orchkit.machine import Transition, advance, start
 from orchkit.model.nodes import Gateway, GatewayKind, Task, While
 from orchkit.model.states import ErrorClass, StepStatus
+from orchkit.run_state import State
 from orchkit.simulation.kernel import layout as at
 from orchkit.simulation.kernel.draws import draw, micros, sample, stream
 
