@@ -10,11 +10,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from orchkit.analysis.following import follows
-from orchkit.analysis.game import Asked, Done, End
+from orchkit.analysis.moves import Asked, Done, End
 from orchkit.analysis.places import Place, beyond, candidates, taken_at
 
 if TYPE_CHECKING:
-    from orchkit.analysis.game import Game, Outcome
+    from orchkit.analysis.game import Game
+    from orchkit.analysis.moves import Outcome
     from orchkit.analysis.traces import Trace
 
 __all__ = ["Aligner", "Asks", "Budget", "BudgetSpentError", "Deviation", "DeviationKind", "aligned"]

@@ -15,7 +15,7 @@ import pandas as pd
 
 from orchkit.analysis.alignment import Asks, Budget, BudgetSpentError, Deviation, DeviationKind, aligned
 from orchkit.analysis.deciding import Decider
-from orchkit.analysis.game import Asked
+from orchkit.analysis.moves import Asked
 from orchkit.analysis.precision import Events, precision_of
 from orchkit.analysis.retrying import Misretry, misretries
 from orchkit.analysis.skeleton import names_of, waits_of

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchkit.analysis.alignment import Aligner, BudgetSpentError
-from orchkit.analysis.game import Asked, End, Game
+from orchkit.analysis.game import Game
+from orchkit.analysis.moves import Asked, End
 from orchkit.model.definition import all_nodes
 from orchkit.model.nodes import Activity, FlowKind, ForEach, Scope
 

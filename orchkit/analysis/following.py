@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
-from orchkit.analysis.game import End
+from orchkit.analysis.moves import End
 from orchkit.analysis.places import Place, beyond, candidates
 
 if TYPE_CHECKING:
     from orchkit.analysis.alignment import Budget
-    from orchkit.analysis.game import Game, Move
+    from orchkit.analysis.game import Game
+    from orchkit.analysis.moves import Move
     from orchkit.analysis.traces import Trace
 
 __all__ = ["follows"]

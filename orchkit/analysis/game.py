@@ -10,84 +10,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from functools import partial
 
 from orchkit.analysis.answers import every_answer
+from orchkit.analysis.moves import DONE, Asked, End, Failed, Move, Outcome, events_of, hides, is_ready, unseen_events_of
 from orchkit.analysis.positions import Key, Open, Played, leaves_of, steps_of
 from orchkit.analysis.skeleton import begins_a_pass, skeleton_of
-from orchkit.analysis.tolerance import fails_now, loop_without, narrowed
+from orchkit.analysis.tolerance import loop_without, narrowed
+from orchkit.analysis.turns import Player, fails_at, in_place
 from orchkit.decisions import Decide
-from orchkit.events import (
-    CallbackReceived,
-    CancelAsked,
-    ChildEnded,
-    Event,
-    Failure,
-    Kind,
-    ReplayAsked,
-    RunStep,
-    SetTimer,
-    StartChild,
-    StepCompleted,
-    StepFailed,
-    StepStarted,
-    StopStep,
-    TimerFired,
-    TimerPurpose,
-)
-from orchkit.machine import Transition, advance, start
+from orchkit.events import CallbackReceived, CancelAsked, Event, Failure, ReplayAsked, StepCompleted, StepFailed
 from orchkit.model.definition import Workflow
 from orchkit.model.states import ErrorClass, RunStatus
 from orchkit.run_state import Mode
 
-__all__ = ["AT_ONCE", "Asked", "Done", "End", "Failed", "Game", "Move", "Outcome"]
+__all__ = ["AT_ONCE", "Game"]
 
-# Calls inside of calls that are followed.
-_DEPTH = 12
-
-
-class End(StrEnum):
-    """How the case that is played came to its end."""
-
-    COMPLETED = "completed"
-    OTHERWISE = "otherwise"  # it failed, was cancelled or compensated
-    OPEN = "open"
-
-
-class Asked(StrEnum):
-    """What somebody may have asked for, with nothing in the log to show for it."""
-
-    CANCEL = "cancel"
-    REPLAY = "replay"
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """The step did its work."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The step failed.
-
-    Attributes
-    ----------
-    classes
-        What the error may mean.
-    perhaps_again
-        It may be that another attempt was due, and the step was still open.
-    """
-
-    classes: tuple[ErrorClass, ...] = (ErrorClass.PERMANENT, ErrorClass.TIMEOUT)
-    perhaps_again: bool = False
-
-
-Outcome = Done | Failed
-DONE = Done()
-
-# A step of this name ends so; somebody asks for something; None: it is not seen what happens.
-Move = tuple[str, Outcome] | Asked | None
 AT_ONCE = "at once"
 """What stands behind a state and a move where no pass has begun that has not."""
 
@@ -170,7 +108,9 @@ class Game:
 
     def begin(self) -> tuple[int, ...]:
         """Return the states in which a run may begin."""
-        return self._known("begin", lambda: self._turns(lambda decide: self._started(self.workflow, decide, 0)))
+        return self._known(
+            "begin", lambda: self._turns(lambda decide: Player(decide, self.within).started(self.workflow))
+        )
 
     def after(self, state: int, name: str, outcome: Outcome = DONE) -> tuple[int, ...]:
         """Return the states that the end of a step of this name may lead to; none where no such step is open."""
@@ -216,7 +156,7 @@ class Game:
         found = self._names.get(state)
         if found is None:
             steps = leaves_of(self._runs[state])
-            found = tuple(sorted(each.step.node for each in steps if self._is_ready(each) and not self._hides(each)))
+            found = tuple(sorted(each.step.node for each in steps if is_ready(each) and not hides(each, self.seen)))
             self._names[state] = found
         return found
 
@@ -260,35 +200,8 @@ class Game:
             if each.step.node == name:
                 if isinstance(outcome, Failed) and outcome.perhaps_again:
                     yield state
-                for events in self._events(each, outcome):
+                for events in events_of(each, outcome):
                     yield from self._plays_at(run, each, events)
-
-    def _events(self, each: Open, outcome: Outcome) -> Iterator[Sequence[Event]]:
-        """Yield what may have happened to an open step that ended so, a list of events each."""
-        step_id, is_done = each.step.id, isinstance(outcome, Done)
-        if each.step.kind is Kind.CALL:
-            if each.child is not None:
-                if self._is_ready(each) and is_done == self._has_done_well(each):
-                    yield [_ended(each)]
-            elif is_done:
-                yield [ChildEnded(step_id, RunStatus.COMPLETED)]
-            else:
-                yield from self._failed_call(each, outcome)
-        elif isinstance(outcome, Done):
-            yield [StepCompleted(step_id) if each.step.kind is not Kind.WAIT else CallbackReceived(step_id)]
-        else:
-            yield from ([StepFailed(step_id, Failure(error))] for error in outcome.classes)
-
-    @staticmethod
-    def _failed_call(each: Open, outcome: Outcome) -> Iterator[Sequence[Event]]:
-        step_id = each.step.id
-        classes = outcome.classes if isinstance(outcome, Failed) else (ErrorClass.PERMANENT,)
-        for error in classes:
-            yield [ChildEnded(step_id, RunStatus.FAILED, failure=Failure(error))]
-        if each.node.timeout_s is not None:
-            late = TimerFired(step_id, TimerPurpose.TIMEOUT)
-            yield [late, ChildEnded(step_id, RunStatus.CANCELLED)]
-            yield [late, ChildEnded(step_id, RunStatus.COMPLETED)]
 
     def _unseen(self, state: int) -> Iterator[int]:
         run = self._runs[state]
@@ -298,26 +211,7 @@ class Game:
                     yield from self._plays_at(run, each, events)
 
     def _unseen_events(self, each: Open) -> Iterator[Sequence[Event]]:
-        step_id = each.step.id
-        late = TimerFired(step_id, TimerPurpose.TIMEOUT)
-        match each.step.kind:
-            case Kind.TASK if each.is_unwanted:  # an attempt that had not begun is cancelled
-                yield [StepFailed(step_id, Failure(ErrorClass.PERMANENT))]
-            case Kind.SCOPE if self.may_fail and each.node.timeout_s is not None and each.step.failure is None:
-                yield [late]
-            case Kind.WAIT if self._hides(each):
-                yield [CallbackReceived(step_id)]
-                if not begins_a_pass(each.step.node):
-                    yield from ([StepFailed(step_id, Failure(error))] for error in Failed().classes)
-            case Kind.CALL if each.child is None:
-                if each.is_unwanted:
-                    yield from self._failed_call(each, Failed((ErrorClass.PERMANENT,)))
-            case Kind.CALL:
-                if each.node.timeout_s is not None and each.step.failure is None:
-                    yield [late]
-                unwanted = each.is_unwanted and not self._has_done_well(each)
-                if self._is_ready(each) and (unwanted or self._hides(each)):
-                    yield [_ended(each)]
+        return unseen_events_of(each, self.seen, may_fail=self.may_fail)
 
     def _asked(self, state: int, what: Asked) -> Iterator[int]:
         run = self._runs[state]
@@ -327,23 +221,6 @@ class Game:
         elif finished is not None and finished.status is not RunStatus.COMPLETED:
             for from_start in (False, True):
                 yield from self._plays(run, (), [ReplayAsked(from_start=from_start)])
-
-    def _hides(self, each: Open) -> bool:
-        """Whether the log does not name what this step is: a wait, or a call whose own steps it has."""
-        if each.step.node in self.seen:
-            return False
-        return each.step.kind is Kind.WAIT or (each.step.kind is Kind.CALL and each.child is not None)
-
-    @staticmethod
-    def _is_ready(each: Open) -> bool:
-        """Whether a step may end: a call, when its child has."""
-        return each.child is None or each.child.state.finished is not None
-
-    @staticmethod
-    def _has_done_well(each: Open) -> bool:
-        child = each.child
-        finished = None if child is None else child.state.finished
-        return finished is not None and finished.status is RunStatus.COMPLETED and each.step.failure is None
 
     # Passes that begin ----------------------------------------------------------
 
@@ -368,7 +245,7 @@ class Game:
             ended = loop_without(first.run, alike)
             if ended is not None:
                 events = [StepFailed(each.step.id, Failure(ErrorClass.PERMANENT)) for each in alike]
-                for number in dict.fromkeys(self._plays(_in_place(run, first.path, ended), first.path, events)):
+                for number in dict.fromkeys(self._plays(in_place(run, first.path, ended), first.path, events)):
                     begin = self._begin(state, first.step.node, number, 1)
                     # What ends the pass around it may be needed for the end of all.
                     yield replace(begin, is_plain=begin.is_plain and not begin.inner)
@@ -419,15 +296,15 @@ class Game:
     def _plays(
         self, run: Played, path: tuple[str, ...], events: Sequence[Event], keep: Callable[[Played], bool] | None = None
     ) -> Iterator[int]:
-        return self._turns(lambda decide: self._played(run, path, events, decide), keep)
+        return self._turns(lambda decide: Player(decide, self.within).played(run, path, events), keep)
 
     def _plays_at(self, run: Played, each: Open, events: Sequence[Event]) -> Iterator[int]:
         """Play what may have happened to an open step, and as the failure that is too many for a loop around it."""
         yield from self._plays(run, each.path, events)
         fails = self.may_fail or any(not isinstance(event, StepCompleted | CallbackReceived) for event in events)
         for narrow, loop in narrowed(each.run, each.step, self.most_items) if fails else ():
-            around = _in_place(run, each.path, narrow)
-            yield from self._plays(around, each.path, events, partial(_fails_at, each.path, loop))
+            around = in_place(run, each.path, narrow)
+            yield from self._plays(around, each.path, events, partial(fails_at, each.path, loop))
 
     def _turns(self, turn: Callable[[Decide], Played], keep: Callable[[Played], bool] | None = None) -> Iterator[int]:
         for run in every_answer(turn, self.most_items, may_fail=self.may_fail):
@@ -440,64 +317,3 @@ class Game:
                 number = self._ids[key] = len(self._runs)
                 self._runs.append(run)
             yield number
-
-    def _played(self, run: Played, path: tuple[str, ...], events: Sequence[Event], decide: Decide) -> Played:
-        if path:
-            inner = self._played(run.children[path[0]], path[1:], events, decide)
-            return run.with_child(path[0], inner)
-        for event in events:
-            transition = advance(run.workflow, run.state, event, decide=decide)
-            run = self._carried_out(run.workflow, transition, run.children, decide, 0)
-        return run
-
-    def _started(self, workflow: Workflow, decide: Decide, depth: int) -> Played:
-        return self._carried_out(workflow, start(workflow, decide=decide), {}, decide, depth)
-
-    def _carried_out(
-        self, workflow: Workflow, transition: Transition, children: dict[str, Played], decide: Decide, depth: int
-    ) -> Played:
-        """Carry out commands: every attempt begins at once; so does a child that is played with its caller."""
-        state, children = transition.state, dict(children)
-        for command in transition.commands:
-            match command:
-                case RunStep(step_id) if step_id in state.steps:
-                    state = advance(workflow, state, StepStarted(step_id)).state
-                case SetTimer(step_id, TimerPurpose.RETRY) if step_id in state.steps:  # a replay gives another attempt
-                    late = advance(workflow, state, TimerFired(step_id, TimerPurpose.RETRY))
-                    state = advance(workflow, late.state, StepStarted(step_id)).state
-                case StartChild(step_id, name) if self.within and depth < _DEPTH and step_id in state.steps:
-                    called = workflow.called(name)
-                    if called is not None:
-                        children[step_id] = self._started(called, decide, depth + 1)
-                case StopStep(step_id) if step_id in children:
-                    children[step_id] = self._played(children[step_id], (), [CancelAsked()], decide)
-                case _:
-                    pass
-        return Played(workflow, state, {step_id: run for step_id, run in children.items() if step_id in state.steps})
-
-
-def _at(run: Played, path: Sequence[str]) -> Played:
-    """Return the run that was called along a path; where it is over, the last that is not."""
-    for step_id in path:
-        if step_id not in run.children:
-            break
-        run = run.children[step_id]
-    return run
-
-
-def _fails_at(path: Sequence[str], loop: str, run: Played) -> bool:
-    return fails_now(_at(run, path), loop)
-
-
-def _in_place(run: Played, path: Sequence[str], other: Played) -> Played:
-    """Return a run with another in the place of the one that was called along a path."""
-    if not path:
-        return other
-    return run.with_child(path[0], _in_place(run.children[path[0]], path[1:], other))
-
-
-def _ended(each: Open) -> ChildEnded:
-    child = each.child
-    finished = None if child is None else child.state.finished
-    assert finished is not None  # noqa: S101 -- it is ready
-    return ChildEnded(each.step.id, finished.status, failure=finished.failure)

@@ -14,7 +14,7 @@ from orchkit.analysis.alignment import BudgetSpentError
 
 if TYPE_CHECKING:
     from orchkit.analysis.alignment import Aligner, Asks
-    from orchkit.analysis.game import Outcome
+    from orchkit.analysis.moves import Outcome
 
 __all__ = ["precision_of"]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from orchkit.analysis.game import Asked, Done, End, Failed
+from orchkit.analysis.moves import Asked, Done, End, Failed
 from orchkit.columns import ENDED_CASES
 from orchkit.model.states import ErrorClass, RunStatus, StepStatus
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from orchkit.analysis.game import Outcome
+    from orchkit.analysis.moves import Outcome
     from orchkit.log import EventLog
 
 __all__ = ["Trace", "Variant", "traces_of", "variants_of", "visits_of"]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from orchkit.analysis.alignment import Aligner, Budget, BudgetSpentError, aligned
-from orchkit.analysis.game import AT_ONCE, End, Game, Move
+from orchkit.analysis.game import AT_ONCE, Game
+from orchkit.analysis.moves import End, Move
 from orchkit.analysis.skeleton import names_of
 from orchkit.analysis.traces import variants_of
 from orchkit.decisions import Decide, Question, QuestionKind
@@ -18,7 +19,7 @@ from orchkit.model.nodes import FlowKind, Gateway, GatewayKind, Task
 from orchkit.simulation.routes import branch_shares
 
 if TYPE_CHECKING:
-    from orchkit.analysis.game import Outcome
+    from orchkit.analysis.moves import Outcome
     from orchkit.analysis.positions import Played
     from orchkit.log import EventLog
     from orchkit.model.definition import Workflow

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import orchkit as ok
-from orchkit.analysis.game import End, Game
+from orchkit.analysis.game import Game
+from orchkit.analysis.moves import End
 from orchkit.testing import VirtualClock
 from tests.analysis.written_logs import engine_log_of_table, faulty_world, simulated_log
 from tests.semantics.table import table
