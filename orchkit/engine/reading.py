@@ -42,7 +42,7 @@ class Reading:
         Raises
         ------
         RunNotFound
-            No such run.
+            There is no such run.
         """
         live = self._loop.live.get(run_id)
         if live is not None:
@@ -63,7 +63,7 @@ class Reading:
         Raises
         ------
         RunNotFound
-            No such run.
+            There is no such run.
         """
         return self.get(run_id_of(workflow if isinstance(workflow, str) else workflow.name, str(case_id)))
 
