@@ -32,7 +32,7 @@ _HALF = 0.5  # text is coded as its number and a half
 
 def log_of(workflow: Workflow, program: Lowered, parts: list[Replication], warm_up_us: int) -> EventLog:
     """Return the log of replications; their rows are let go as soon as they are in its columns."""
-    from orchkit.simulation.kernel.columns import fill, place_rows  # noqa: PLC0415 -- compiles, or reads it
+    from orchkit.simulation.kernel.columns import fill  # noqa: PLC0415 -- compiles, or reads it
 
     count = len(parts)
     cases = known_of(program, parts, warm_up_us)
@@ -40,15 +40,10 @@ def log_of(workflow: Workflow, program: Lowered, parts: list[Replication], warm_
     busy = np.zeros((count, max(1, len(program.units))), dtype=np.int64)
     begun = [min(int(program.program[at.P_START]) + warm_up_us, part.now) for part in parts]
     staff = _staff(program)
-    order, cursor = np.empty(0, dtype=np.int32), cases.offsets
-    if cases.index is not None:
-        order, cursor = np.empty(columns.length, dtype=np.int32), cases.offsets[:-1].copy()
+    cursor = cases.offsets[:-1].copy()
     index = np.empty(0, dtype=np.int64) if cases.index is None else cases.index
     for position, part in enumerate(parts):
-        if cases.index is not None:
-            place_rows(part.rows, count, position, index, cursor, order, 1)
-            place_rows(part.open_rows, count, position, index, cursor, order, -1)
-        where = (part.rows, part.open_rows, count, position, index, cases.offsets, order)
+        where = (part.rows, part.open_rows, count, position, index, cursor)
         fill(program.program, *where, *columns.arrays, *staff, busy[position], begun[position], part.now)
         busy[position, : len(part.helped)] += part.helped
         parts[position] = replace(part, rows=part.rows[:0].copy(), open_rows=part.open_rows[:0].copy())

@@ -10,7 +10,7 @@ from numba import float64, int8, int16, int32, int64, uint8
 from orchkit.simulation.kernel.compiling import compiled, entry
 from orchkit.simulation.kernel.draws import case_key, sample_attribute
 from orchkit.simulation.kernel.duty import open_between
-from orchkit.simulation.kernel.layout import ENDED_WIDTH, MICRO, P_START, ROW_MORE, ROW_WIDTH, RUNNING
+from orchkit.simulation.kernel.layout import ENDED_WIDTH, MICRO, ROW_MORE, ROW_WIDTH, RUNNING
 
 __all__ = [
     "attribute",
@@ -19,7 +19,6 @@ __all__ = [
     "number_cases",
     "on_duty",
     "place_cases",
-    "place_rows",
     "write_numbers",
 ]
 
@@ -91,26 +90,6 @@ def count_rows(rows, count, replication, index, offsets, used):
     """
     where = (len(rows), count, replication, index.ctypes)
     return _count_rows(rows.ctypes, *where, offsets.ctypes, used.ctypes, used.shape[1])
-
-
-@compiled
-def _place_rows(rows, length, count, replication, index, cursor, order, sign):
-    at = 0
-    while at < length:
-        case = index[(rows[ROW_WIDTH * at] >> 24) * count + replication]
-        if case >= 0:
-            order[cursor[case]] = at if sign > 0 else -1 - at
-            cursor[case] += 1
-        at += 1 + ((rows[ROW_WIDTH * at + 4] >> ROW_MORE) & 1)
-
-
-@entry(_TABLE, int64, int64, _LIST, _LIST, int32[::1], int64)
-def place_rows(rows, count, replication, index, cursor, order, sign):
-    """Note where the rows of each case are: from 0 on, or from -1 down.
-
-    A counting sort, which keeps the order of completion within a case.
-    """
-    _place_rows(rows.ctypes, len(rows), count, replication, index.ctypes, cursor.ctypes, order.ctypes, sign)
 
 
 @compiled
@@ -218,29 +197,15 @@ def _fill(
 
 
 @compiled
-def _count_left_out(p, rows, length, count, replication, index, begun, now, unit_pools, calendars, pauses, busy):
-    """Count the work on cases that the log does not have."""
-    at = 0
-    while at < length:
-        row = ROW_WIDTH * at
-        if index[(rows[row] >> 24) * count + replication] < 0:
-            _count_work(p, rows, row, begun, now, unit_pools, calendars, pauses, busy)
-        at += 1 + ((rows[row + 4] >> ROW_MORE) & 1)
-
-
-@compiled
-def _fill_all(
+def _fill_from(
     p,
     rows,
-    open_rows,
+    count_of_rows,
     count,
     replication,
     index,
     indexed,
-    cases,
-    offsets,
-    order,
-    ordered,
+    cursor,
     length,
     times,
     floats,
@@ -260,30 +225,27 @@ def _fill_all(
     busy,
     begun,
     now,
-    length_of_rows,
-    length_of_open,
 ):
+    """Write rows as they lie, each where its case has come to: a counting sort, which keeps their order within a case."""
     columns = (times, floats, numbers, codes, replications, varied)
     staff = (node_pools, unit_pools, calendars, pool_calendars, costs, helpers, pauses, busy, begun, now)
-    if indexed and begun > p[P_START]:  # cases of the warm-up, which are not in the log, keep resources busy
-        who = (begun, now, unit_pools, calendars, pauses, busy)
-        _count_left_out(p, rows, length_of_rows, count, replication, index, *who)
-        _count_left_out(p, open_rows, length_of_open, count, replication, index, *who)
-    for number in range(cases):
+    at = 0
+    while at < count_of_rows:
+        row, to = ROW_WIDTH * at, at
+        number = rows[row] >> 24
         case = index[number * count + replication] if indexed else number
-        if case < 0:
+        at += 1 + ((rows[row + 4] >> ROW_MORE) & 1)
+        if case < 0:  # the log does not have it, but it keeps resources busy
+            _count_work(p, rows, row, begun, now, unit_pools, calendars, pauses, busy)
             continue
-        for to in range(offsets[case], offsets[case + 1]):
-            at = order[to] if ordered else to
-            if at >= 0:
-                _fill(p, rows, ROW_WIDTH * at, number, replication, to, length, *columns, tables, width, *staff)
-            else:
-                row = ROW_WIDTH * (-1 - at)
-                _fill(p, open_rows, row, number, replication, to, length, *columns, tables, width, *staff)
+        if indexed:
+            to = cursor[case]
+            cursor[case] = to + 1
+        _fill(p, rows, row, number, replication, to, length, *columns, tables, width, *staff)
 
 
 @entry(
-    *(_LIST, _TABLE, _TABLE, int64, int64, _LIST, _LIST, int32[::1]),
+    *(_LIST, _TABLE, _TABLE, int64, int64, _LIST, _LIST),
     *(_TABLE, float64[:, ::1], int32[:, ::1], int16[:, ::1], int64[::1], int64),
     *(int32[:, ::1], _LIST, _LIST, _LIST, _LIST, float64[:, ::1], float64[:, ::1], _LIST, _LIST, int64, int64),
 )
@@ -294,8 +256,7 @@ def fill(
     count,
     replication,
     index,
-    offsets,
-    order,
+    cursor,
     times,
     floats,
     numbers,
@@ -316,19 +277,17 @@ def fill(
 ):
     """Write the columns of the log for the cases of one replication; the floats are zero before.
 
-    Without an index, all cases are there; without an order, the rows lie as the log's do. Columns that have one value
-    only are not written. What resources did is counted between the moments ``begun`` and ``now``.
+    Each case's next row goes where ``cursor`` says; without an index, all cases are there, and the rows lie as the log's
+    do. Columns that have one value only are not written. What resources did is counted between the moments ``begun`` and
+    ``now``.
     """
-    where = (rows.ctypes, open_rows.ctypes, count, replication, index.ctypes, len(index))
-    cases = (len(index) // count if len(index) else len(offsets) - 1, offsets.ctypes)
+    where = (count, replication, index.ctypes, len(index), cursor.ctypes, times.shape[1])
     columns = (times.ctypes, floats.ctypes, numbers.ctypes, codes.ctypes, replications.ctypes, varied)
     people = (node_pools.ctypes, unit_pools.ctypes, calendars.ctypes, pool_calendars.ctypes)
-    staff = (*people, costs.ctypes, helpers.ctypes, pauses.ctypes)
+    staff = (*people, costs.ctypes, helpers.ctypes, pauses.ctypes, busy.ctypes, begun, now)
     names = (tables.ctypes, tables.shape[1])
-    looked_at = (busy.ctypes, begun, now, len(rows), len(open_rows))
-    _fill_all(
-        program.ctypes, *where, *cases, order.ctypes, len(order), times.shape[1], *columns, *names, *staff, *looked_at
-    )
+    _fill_from(program.ctypes, rows.ctypes, len(rows), *where, *columns, *names, *staff)
+    _fill_from(program.ctypes, open_rows.ctypes, len(open_rows), *where, *columns, *names, *staff)
 
 
 @compiled
