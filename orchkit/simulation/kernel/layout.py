@@ -86,8 +86,9 @@ P_HEADER = 24
     N_DELAY,
     N_DEMANDS,
     N_DEMAND_COUNT,
+    N_PLAIN,
     N_WIDTH,
-) = range(49)
+) = range(50)
 
 # How a choice is made
 BY_SHARES, BY_CONDITIONS = 1, 2

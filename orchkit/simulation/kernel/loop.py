@@ -17,9 +17,10 @@ from orchkit.simulation.kernel.duty import working_until
 from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
 from orchkit.simulation.kernel.memory import add_case, command, look_at, note, pop_event, push, schedule, tell
 from orchkit.simulation.kernel.outcomes import child_ended, failed_for_good, out_of_time, step_done
-from orchkit.simulation.kernel.passes import become
+from orchkit.simulation.kernel.passes import become, set_out
+from orchkit.simulation.kernel.plain import end_plainly, go_on_plainly, is_plain
 from orchkit.simulation.kernel.queues import leave_queue, unqueue
-from orchkit.simulation.kernel.serving import leave_work, release, time_out
+from orchkit.simulation.kernel.serving import dispatch, leave_work, release, time_out
 from orchkit.simulation.kernel.turn import turn
 
 __all__ = ["begin", "run"]
@@ -39,12 +40,12 @@ def _schedule_arrival(p, m, d):
 
 @compiled
 def _arrive(p, m, d):
-    """Let the next case arrive, and say when the one after it will."""
+    """Let the next case arrive, and say when the one after it will; return whether the turn has something to do."""
     number = m[M_ARRIVED]
     m[M_ARRIVED] = number + 1
     case = add_case(p, m, number, mix(m[M_KEY] + (number + 1) * CASE_KEY))
     _schedule_arrival(p, m, d)
-    push(m, O_ENTER, 0, -1, case)
+    return go_on_plainly(p, m, d, set_out(p, m, 0, -1, case, 0), 0)
 
 
 @compiled
@@ -171,7 +172,8 @@ def _take(p, m, d, code):
     s = m[M_STEPS] + S_WIDTH * slot
     freed = node = -1
     if kind == E_ARRIVAL:
-        _arrive(p, m, d)
+        if not _arrive(p, m, d):
+            return True
     elif kind == E_WAKE:
         wake(p, m, d, slot)
         return False
@@ -182,6 +184,14 @@ def _take(p, m, d, code):
     elif kind == E_DONE:
         if (m[s] * 64 + (m[s + S_TOKEN] & 63)) & 0x7FFFFFFF != gen or m[s + S_STATUS] != RUNNING:
             return False
+        if is_plain(p, m, s):
+            freed, goes_on = end_plainly(p, m, d, slot)
+            if goes_on:
+                turn(p, m, d)
+                _follow_up(p, m, d)
+            if freed >= 0 and m[m[M_POOLS] + Q_WIDTH * freed + Q_LENGTH] > 0:
+                dispatch(p, m, d, freed)
+            return True
         node = m[s + S_NODE]
         if m[s + S_QUEUED]:  # it was interrupted, and is out of time
             unqueue(p, m, slot)

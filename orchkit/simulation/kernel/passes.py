@@ -8,7 +8,18 @@ from orchkit.simulation.kernel.memory import add_pass, drop_step, log_row, look_
 from orchkit.simulation.kernel.queues import leave_queue
 from orchkit.simulation.kernel.tokens import clear_held, end_token, send, settle
 
-__all__ = ["become", "close", "enter", "fail_pass", "failure_of", "leave", "of_class", "send_on"]
+__all__ = [
+    "become",
+    "close",
+    "enter",
+    "fail_pass",
+    "failure_of",
+    "leave",
+    "of_class",
+    "send_on",
+    "set_out",
+    "take_over",
+]
 
 
 @compiled
@@ -55,8 +66,12 @@ def fail_pass(p, m, slot, failure):
 
 @compiled
 def _settled(p, m, d, slot):
+    take_over(p, m, slot, settle(p, m, d, slot))
+
+
+@compiled
+def take_over(p, m, slot, found):
     """Take over what the token game gives: open nodes, or end the pass."""
-    found = settle(p, m, d, slot)
     i = m[M_PASSES] + p[P_HELD] * slot
     if found > 0:
         types = (0, T_UNSAFE, T_NO_FLOW, T_LIVELOCK, T_EXPRESSION)
@@ -83,8 +98,8 @@ def _settled(p, m, d, slot):
 
 
 @compiled
-def enter(p, m, d, graph, parent, case, index):
-    """Begin a pass through a graph."""
+def set_out(p, m, graph, parent, case, index):
+    """Begin a pass through a graph: its first tokens are sent. Return its slot."""
     root = -1
     m[M_SINCE] = m[M_NOW]
     if parent >= 0 and p[p[P_NODES] + N_WIDTH * m[m[M_STEPS] + S_WIDTH * parent + S_NODE] + N_KIND] != CALL:
@@ -97,7 +112,13 @@ def enter(p, m, d, graph, parent, case, index):
     # The starts are flows from nowhere.
     for back in range(p[g + G_START_COUNT]):
         send(p, m, p[p[P_LISTS] + p[g + G_STARTS] + p[g + G_START_COUNT] - 1 - back])
-    _settled(p, m, d, slot)
+    return slot
+
+
+@compiled
+def enter(p, m, d, graph, parent, case, index):
+    """Begin a pass through a graph."""
+    _settled(p, m, d, set_out(p, m, graph, parent, case, index))
 
 
 @compiled

@@ -7,7 +7,7 @@ from orchkit.simulation.kernel.draws import micros, sample, stream
 from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
 from orchkit.simulation.kernel.memory import schedule
 
-__all__ = ["clock_runs", "hand_on", "leave_queue", "lose_patience", "queue", "rank", "unqueue"]
+__all__ = ["clock_runs", "hand_on", "leave_queue", "lose_patience", "queue", "queue_last", "rank", "unqueue"]
 
 
 @compiled
@@ -93,6 +93,21 @@ def queue(p, m, d, slot, q, pool):
     m[q + Q_LENGTH] += 1
     if p[n + N_DEMAND_COUNT]:
         m[q + Q_JOINT] += 1
+
+
+@compiled
+def queue_last(m, slot, q):
+    """Put a step at the end of a queue that is served in the order of arrival."""
+    s, last = m[M_STEPS] + S_WIDTH * slot, m[q + Q_TAIL]
+    m[M_SEQ] += 1
+    m[s + S_SEQ], m[s + S_PRIORITY] = m[M_SEQ], 0
+    m[s + S_Q_PREV], m[s + S_Q_NEXT], m[s + S_QUEUED] = last, -1, IN_QUEUE
+    if last < 0:
+        m[q + Q_HEAD] = slot
+    else:
+        m[m[M_STEPS] + S_WIDTH * last + S_Q_NEXT] = slot
+    m[q + Q_TAIL] = slot
+    m[q + Q_LENGTH] += 1
 
 
 @compiled

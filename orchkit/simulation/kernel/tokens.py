@@ -72,30 +72,41 @@ def pick(p, d, first, count, u):
 
 
 @compiled
+def _begin_choice(p, m, pass_slot, node):
+    """Count the visit of a gateway that decides (a task's is counted when it opens); return the address of the case."""
+    k = m[M_CASES] + (K_VISITS + p[P_NODE_COUNT]) * m[m[M_PASSES] + p[P_HELD] * pass_slot + I_CASE]
+    kind = p[p[P_NODES] + N_WIDTH * node + N_KIND]
+    if kind == XOR or kind == OR:
+        m[k + K_VISITS + node] += 1
+    return k
+
+
+@compiled
+def _choose_one(p, m, d, pass_slot, node, first, count):
+    """Decide an exclusive split by the shares of its flows; return the position of the one that is taken, -1 for none."""
+    k = _begin_choice(p, m, pass_slot, node)
+    chosen = pick(p, d, first, count, draw(m[k + K_KEY], node, m[k + K_VISITS + node], 0, U_BRANCH))
+    note(p, m, K_GATEWAY, COMPLETED, node, 0, 1 << chosen if chosen >= 0 else 0)
+    return chosen
+
+
+@compiled
 def choose(p, m, d, pass_slot, node, first, count, exclusive):
     """Decide a split by the shares of its flows; return them as bits, by position in the list."""
-    i = m[M_PASSES] + p[P_HELD] * pass_slot
-    k = m[M_CASES] + (K_VISITS + p[P_NODE_COUNT]) * m[i + I_CASE]
-    n = p[P_NODES] + N_WIDTH * node
-    if p[n + N_KIND] == XOR or p[n + N_KIND] == OR:
-        m[k + K_VISITS + node] += 1
-    visit = m[k + K_VISITS + node]
-    taken = 0
     if exclusive:
-        chosen = pick(p, d, first, count, draw(m[k + K_KEY], node, visit, 0, U_BRANCH))
-        if chosen >= 0:
-            taken = 1 << chosen
-    else:
-        default = 0
-        for position in range(count):
-            flow = p[P_FLOWS] + F_WIDTH * p[p[P_LISTS] + first + position]
-            if p[flow + F_CONDITION] < 0:
-                if default == 0:
-                    default = 1 << position
-            elif draw(m[k + K_KEY], node, visit, position + 1, U_BRANCH) < d[p[flow + F_SHARE]]:
-                taken |= 1 << position
-        if taken == 0:
-            taken = default
+        chosen = _choose_one(p, m, d, pass_slot, node, first, count)
+        return 1 << chosen if chosen >= 0 else 0
+    k = _begin_choice(p, m, pass_slot, node)
+    taken = default = 0
+    for position in range(count):
+        flow = p[P_FLOWS] + F_WIDTH * p[p[P_LISTS] + first + position]
+        if p[flow + F_CONDITION] < 0:
+            if default == 0:
+                default = 1 << position
+        elif draw(m[k + K_KEY], node, m[k + K_VISITS + node], position + 1, U_BRANCH) < d[p[flow + F_SHARE]]:
+            taken |= 1 << position
+    if taken == 0:
+        taken = default
     note(p, m, K_GATEWAY, COMPLETED, node, 0, taken)
     return taken
 
@@ -213,21 +224,25 @@ def settle(p, m, d, pass_slot):
     g = p[P_GRAPHS] + G_WIDTH * m[i + I_GRAPH]
     m[M_OPENED_COUNT] = 0
     moves = 1_000 + 4 * p[P_NODE_COUNT]
+    flow = -1  # of the token that moves; -1: one has to be taken first
     while True:
-        if m[M_TOKEN_COUNT] == 0:
-            if p[g + G_OR_COUNT] == 0:
-                return 0
-            join = _ready_join(p, m, pass_slot)
-            if join < 0:
-                return 0
-            fault = _split(p, m, d, pass_slot, join)
-            if fault:
-                m[M_TOKEN_COUNT] = 0
-                return fault | (join << 8)
-            continue
-        m[M_TOKEN_COUNT] -= 1
-        flow, m[M_SINCE] = m[m[M_TOKENS] + 2 * m[M_TOKEN_COUNT]], m[m[M_TOKENS] + 2 * m[M_TOKEN_COUNT] + 1]
+        if flow < 0:
+            if m[M_TOKEN_COUNT] == 0:
+                if p[g + G_OR_COUNT] == 0:
+                    return 0
+                join = _ready_join(p, m, pass_slot)
+                if join < 0:
+                    return 0
+                fault = _split(p, m, d, pass_slot, join)
+                if fault:
+                    m[M_TOKEN_COUNT] = 0
+                    return fault | (join << 8)
+                continue
+            m[M_TOKEN_COUNT] -= 1
+            at = m[M_TOKENS] + 2 * m[M_TOKEN_COUNT]
+            flow, m[M_SINCE] = m[at], m[at + 1]
         f = p[P_FLOWS] + F_WIDTH * flow
+        flow = -1
         node = p[f + F_TARGET]
         n = p[P_NODES] + N_WIDTH * node
         kind = p[n + N_KIND]
@@ -263,6 +278,17 @@ def settle(p, m, d, pass_slot):
                 if not full:
                     continue
                 _take_held(p, m, i, n)
+            first, count, position = p[n + N_OUT], p[n + N_OUT_COUNT], -1
+            if p[n + N_CHOICE] == BY_SHARES and kind == XOR:
+                position = _choose_one(p, m, d, pass_slot, node, first, count)
+                if position < 0:
+                    m[M_TOKEN_COUNT] = 0
+                    return _NO_FLOW | (node << 8)
+            elif p[n + N_CHOICE] == 0 and count == 1:
+                position = 0
+            if position >= 0:  # one way: it goes on at once
+                flow = p[p[P_LISTS] + first + position]
+                continue
             fault = _split(p, m, d, pass_slot, node)
             if fault:
                 m[M_TOKEN_COUNT] = 0

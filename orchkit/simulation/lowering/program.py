@@ -110,6 +110,23 @@ def lower(
     return _put_together(scenario, graphs, _conditions(scenario, graphs, known), known)
 
 
+def _mark_plain(graphs: Graphs) -> None:
+    """Note which tasks only wait for a resource in the order of arrival, are worked on, and pass their token on."""
+    work, pools = graphs.work, [pool for _, pool, _ in graphs.work.staff.pools]
+    absent = (at.N_UNDO, at.N_DEADLINE, at.N_DELAY, at.N_PATIENCE, at.N_PRIORITY)
+    extra = (at.N_CHOICE, at.N_RIVAL_COUNT)
+    for row in graphs.nodes:
+        pool = pools[row[at.N_POOL]] if row[at.N_POOL] >= 0 else None
+        row[at.N_PLAIN] = int(
+            row[at.N_KIND] == at.TASK
+            and not work.demands
+            and all(row[place] == -1 for place in absent)
+            and not any(row[place] for place in extra)
+            and row[at.N_BATCH] <= 1
+            and (pool is None or (pool.discipline == "fifo" and pool.queue_limit is None))
+        )
+
+
 def _conditions(scenario: Scenario, graphs: Graphs, known: Sequence[Mapping[str, object]]) -> Conditions:
     """Translate the expressions that the scenario leaves to the workflow."""
     errors = (at.CLASS_NAMES[1:], graphs.work.types, [one.name for one in graphs.names])
@@ -135,6 +152,7 @@ def _put_together(
     header = [0] * at.P_HEADER
     start_us = moment_us(scenario.start)
     header[at.P_START] = start_us
+    _mark_plain(graphs)
     arrivals = _arrivals(scenario, numbers, header)
     calendars, spans = staff.lower_calendars(start_us)
     program = [*header]
