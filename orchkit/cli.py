@@ -67,7 +67,7 @@ def _options(
 
 @app.command()
 def check(file: WorkflowFile) -> None:
-    """Check a workflow; the exit code is 1 where there are errors."""
+    """Check a workflow; the exit code is 1 if it has errors."""
     report = check_workflow(read_workflow(file))
     typer.echo(str(report))
     if not report:
@@ -100,7 +100,7 @@ def demo(
 ) -> None:
     """Run the main job: orders with faults and a crash, checked against the systems' books.
 
-    The exit code is 0 only where the books balance.
+    The exit code is 0 only if the books balance.
     """
     from orchkit.demo.main_job import run_demo  # noqa: PLC0415 -- the other commands need no engine
 
@@ -114,7 +114,7 @@ def runs(
     store: StoreFile,
     *,
     workflow: Annotated[str | None, typer.Option(help="Only this workflow's.")] = None,
-    status: Annotated[str | None, typer.Option(help="Only these, such as FAILED.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only runs with this status, such as FAILED.")] = None,
     limit: Annotated[int, typer.Option(help="How many, the newest first.", min=1)] = 20,
     as_json: AsJson = False,
 ) -> None:
@@ -146,7 +146,7 @@ def show(
 
 @app.command()
 def metrics(store: StoreFile, *, as_json: AsJson = False) -> None:
-    """Show how the workflows of a store do: rates, durations, queues."""
+    """Show the figures of a store's workflows: rates, durations, queues."""
     show_frame("Metrics", read_metrics(_log(store)), as_json=as_json)
 
 
@@ -160,10 +160,12 @@ def failures(store: StoreFile, *, as_json: AsJson = False) -> None:
 def alerts(
     store: StoreFile,
     *,
-    firing: Annotated[bool, typer.Option("--firing", help="Only those that hold at the end of the store.")] = False,
+    firing: Annotated[
+        bool, typer.Option("--firing", help="Only alerts that still hold at the end of the history.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show when the alerts of a store's workflows fired; the exit code is 1 where one still does."""
+    """Show when the alerts of a store's workflows fired; the exit code is 1 if one still does."""
     with Store(store) as opened:
         names = opened.sql("SELECT DISTINCT workflow FROM definitions ORDER BY workflow")["workflow"]
         found = [
@@ -179,7 +181,7 @@ def alerts(
 
 @app.command()
 def lines(store: StoreFile, *, after: Annotated[int, typer.Option(help="Only after this seq.")] = 0) -> None:
-    """Print a line of JSON for each step that has ended."""
+    """Print one JSON object for each step that has ended, a line each."""
     with Store(store) as opened:
         for line in log_lines(opened, after=after):
             typer.echo(line)
@@ -187,7 +189,7 @@ def lines(store: StoreFile, *, after: Annotated[int, typer.Option(help="Only aft
 
 @app.command()
 def backup(store: StoreFile, target: Annotated[Path, typer.Argument(help="A new file.")]) -> None:
-    """Copy a store; where an engine has it open, engine.backup(target) does the same."""
+    """Copy a store; if an engine has it open, use engine.backup(target)."""
     with Store(store) as opened:
         typer.echo(opened.backup(target))
 

@@ -42,7 +42,7 @@ def list_items(
     by: Annotated[str | None, typer.Option(help="Only items that this person has claimed or is assigned to.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the work items that are open; --json tells data and form as well."""
+    """List the open work items; with --json also their data and forms."""
     with Engine(store) as engine:
         found = engine.work_items(role, by=by)
     show(f"Work items of {store}", found if as_json else found[_ITEMS], as_json=as_json)
@@ -58,7 +58,7 @@ def claim(
         list[str], typer.Option(help="A role of that person; the item must be for one of their roles.")
     ] = [],
 ) -> None:
-    """Take a work item."""
+    """Claim a work item."""
     with Engine(store) as engine:
         engine.claim(item, by=by, roles=role or None)
     typer.echo(f"{item} is {by}'s.")
@@ -81,7 +81,7 @@ def complete_item(
     set_: Annotated[list[str], typer.Option("--set", help="An answer of the form: approved=true.")] = [],
     handlers: Handlers = None,
 ) -> None:
-    """Answer a work item's form; its run goes on for as long as its next steps need no waiting."""
+    """Complete a work item with the answers to its form; its run continues until it has to wait again."""
     with Engine(store, handlers_of(handlers)) as engine:
         engine.complete_item(item, assignments(set_), by=by)
         typer.echo(f"{item} is done.")
@@ -125,7 +125,7 @@ def add_schedule(
     handlers: Handlers = None,
     by: Decider = None,
 ) -> None:
-    """Add a schedule, or change one; runs start while an engine has the store."""
+    """Add or change a schedule; its runs start while an engine has the store open."""
     with Engine(store, handlers_of(handlers)) as engine:
         found = engine.schedule(read_workflow(file), name, by=by, **assignments(set_))
     typer.echo(f"{found.name}: {found.when}")
@@ -167,7 +167,7 @@ def replay(
     by: Decider = None,
     reason: Annotated[str | None, typer.Option(help="Why.")] = None,
 ) -> None:
-    """Let a dead message count, mended if need be."""
+    """Take a dead message again, mended if need be."""
     given: dict[str, Any] = {}
     if payload is not None:
         try:
@@ -184,7 +184,7 @@ def replay(
 def discard_message(
     store: StoreFile, message: Letter, *, reason: Annotated[str, typer.Option(help="Why.")], by: Decider = None
 ) -> None:
-    """Give a dead message up."""
+    """Give up a dead message."""
     with Engine(store) as engine:
         engine.discard_message(message, reason, by=by)
     typer.echo(f"{message} is discarded.")

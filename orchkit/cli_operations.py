@@ -44,7 +44,7 @@ def run(
     timeout: Patience = "10 min",
     as_json: AsJson = False,
 ) -> None:
-    """Run a workflow and show its steps; the exit code is 1 where it does not complete."""
+    """Run a workflow and show its steps; the exit code is 1 if it does not complete."""
     given = {} if inputs is None else json.loads(inputs.read_text(encoding="utf-8"))
     if not isinstance(given, dict):
         message = f"{inputs} must hold an object, variables and their values."
@@ -62,7 +62,7 @@ def dead_letters(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List what has used up its retries and waits for a decision."""
+    """List the runs that have used up their retries and wait for a decision."""
     with Store(store) as opened:
         found = read_dead_letters(opened, failed=failed)
     show(f"Dead letters of {store}", found, as_json=as_json)
@@ -73,14 +73,16 @@ def retry(
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or its case.")],
     *,
     set_: Assigned = [],
-    from_start: Annotated[bool, typer.Option("--from-start", help="Begin anew.")] = False,
+    from_start: Annotated[
+        bool, typer.Option("--from-start", help="Start from the beginning, not from the step that failed.")
+    ] = False,
     handlers: Handlers = None,
     by: Decider = None,
     reason: Annotated[str | None, typer.Option(help="Why.")] = None,
     timeout: Patience = "10 min",
     as_json: AsJson = False,
 ) -> None:
-    """Let a run that has failed go on, with mended variables; the exit code is 1 where it does not complete."""
+    """Continue a run that has failed, with mended variables; the exit code is 1 if it does not complete."""
     with Engine(store, handlers_of(handlers)) as engine:
         again = engine.retry(_named(engine, run_id), assignments(set_), from_start=from_start, by=by, reason=reason)
         _finish(engine, again, timeout, as_json=as_json)
@@ -93,7 +95,7 @@ def discard(
     reason: Annotated[str, typer.Option(help="Why.")],
     by: Decider = None,
 ) -> None:
-    """Give a dead letter up."""
+    """Give up a dead letter."""
     with Engine(store) as engine:
         found = _named(engine, run_id)
         engine.discard(found, reason, by=by)

@@ -27,7 +27,7 @@ StoreFile = Annotated[Path, typer.Argument(help="A store, DuckDB.", exists=True,
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per row.")]
 Pairs = Annotated[list[str], typer.Option()]
 
-tokens = typer.Typer(help="Who may ask the service of a store.", no_args_is_help=True)
+tokens = typer.Typer(help="Tokens: who may ask the service of a store.", no_args_is_help=True)
 
 
 def serve(  # noqa: PLR0913 -- an option each
@@ -39,12 +39,12 @@ def serve(  # noqa: PLR0913 -- an option each
     host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes any that is free.", min=0, max=65_535)] = 8321,
     allow_remote: Annotated[
-        bool, typer.Option("--allow-remote", help="--host may be another than loopback; nothing is encrypted.")
+        bool, typer.Option("--allow-remote", help="Allow a --host other than loopback; nothing is encrypted.")
     ] = False,
     allow_host: Annotated[
         list[str], typer.Option(help="Another host name that it answers to, such as a proxy's.")
     ] = [],
-    no_deploy: Annotated[bool, typer.Option("--no-deploy", help="Take no workflows over HTTP.")] = False,
+    no_deploy: Annotated[bool, typer.Option("--no-deploy", help="Refuse to deploy workflows over HTTP.")] = False,
     rate: Annotated[float, typer.Option(help="Requests per second with one token, in the long run.", min=0.1)] = 1_000,
     max_body: Annotated[int, typer.Option(help="The largest body of a request, in bytes.", min=1_024)] = 1 << 20,
     queue: Annotated[
@@ -95,7 +95,7 @@ def create_token(
     *,
     role: Annotated[Role, typer.Option(help="What it may do.")] = Role.READ,
 ) -> None:
-    """Make a token and show it, this once."""
+    """Make a token and show it, only this once."""
     from orchkit.service.tokens import StoreKeeper, Tokens  # noqa: PLC0415 -- the other commands need none
 
     with Store(store) as opened:
@@ -104,7 +104,7 @@ def create_token(
 
 @tokens.command("list")
 def list_tokens(store: StoreFile, *, as_json: AsJson = False) -> None:
-    """List the tokens; what they are is not kept."""
+    """List the tokens, by name; their texts are not kept."""
     from orchkit.service.tokens import StoreKeeper, Tokens  # noqa: PLC0415 -- as above
 
     with Store(store) as opened:
@@ -117,7 +117,7 @@ def list_tokens(store: StoreFile, *, as_json: AsJson = False) -> None:
 
 @tokens.command("revoke")
 def revoke_token(store: StoreFile, token: Annotated[str, typer.Argument(help="A token's id.")]) -> None:
-    """Take a token no more."""
+    """Revoke a token."""
     from orchkit.service.tokens import StoreKeeper, Tokens  # noqa: PLC0415 -- as above
 
     with Store(store) as opened:

@@ -129,14 +129,14 @@ def conformance(
     Notes
     -----
     The machine itself is played (`orchkit.machine`), with every answer to what it asks about data: a log does not tell
-    the variables. First the trace is replayed as it is; where it cannot, an optimal alignment (Adriansyah, 2014) is
-    searched, at a cost of one for each step that is skipped or inserted, once for each variant. Steps that
-    ended at the same instant have no order, where both were open. A wait that the log never names
-    passes unseen, unless an engine or a simulator wrote it, which name all.
+    the variables. First the trace is replayed as it is; if that is not possible, an optimal alignment (Adriansyah,
+    2014) is searched, at a cost of one for each step that is skipped or inserted, once for each variant. Steps that
+    ended at the same instant have no order, where both were open. A wait that the log never names passes unseen, unless
+    an engine or a simulator wrote it, which name all.
 
-    The attempts of a step are held against its retry policy, where the log has statuses and error classes. A delay
-    may be shorter by the policy's jitter; an attempt that a replay gave (``replays`` in an engine's log) is none too
-    many. That a step was not tried again is only said where nothing in the log may have stopped it.
+    The attempts of a step are checked against its retry policy, if the log has statuses and error classes. A delay may
+    be shorter by the policy's jitter; an attempt after a replay of the run (``replays`` in an engine's log) is not one
+    too many. That a step was not tried again is only said where nothing in the log may have stopped it.
 
     Examples
     --------

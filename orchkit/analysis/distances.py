@@ -37,7 +37,7 @@ def distances(log: EventLog, other: EventLog) -> pd.DataFrame:
     -------
     DataFrame
         One row per distance: ``distance, value, unit``. All are 0 for the same log, and symmetric. A value is missing
-        where a log has nothing to compare: no resource, no case that ended.
+        if a log has nothing to compare: no resource, no case that ended.
 
         ======================= ===== ===================================================================
         distance                unit  what is compared

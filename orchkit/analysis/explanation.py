@@ -99,10 +99,10 @@ def explain(log: EventLog, outcome: str | pd.Series = "lost") -> pd.DataFrame:
 
     Notes
     -----
-    What goes with an outcome need not cause it: a step that deals with failures goes with them too. A factor counts
-    where it differs by itself (Fisher's exact test, 1935, corrected for all rows as Holm has it, 1979) and among cases
-    that are alike in the stronger factors (Mantel and Haenszel, 1959): a warehouse that only has the bad country's
-    orders is explained by the country. The interval is Newcombe's (1998, method 10).
+    What goes with an outcome need not cause it: a step that deals with failures goes with them too. A factor counts if
+    the outcome differs with it by itself (Fisher's exact test, 1935, corrected for all rows as Holm has it, 1979) and
+    among cases that are alike in the stronger factors (Mantel and Haenszel, 1959): a warehouse that only has the bad
+    country's orders is explained by the country. The interval is Newcombe's (1998, method 10).
 
     Examples
     --------

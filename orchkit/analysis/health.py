@@ -50,9 +50,9 @@ def metrics(log: EventLog) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per metric: ``workflow``, ``metric``, ``value`` (float, missing where the log cannot tell) and
-        ``unit``. The rows of several workflows are followed by those of ``"all"``, which is also what a single
-        workflow without a name is called.
+        One row per metric: ``workflow``, ``metric``, ``value`` (float, missing if the log cannot tell) and ``unit``.
+        The rows of several workflows are followed by those of ``"all"``, which is also what a single workflow without a
+        name is called.
 
         ========================= ======== ================================================================
         metric                    unit     value

@@ -64,8 +64,8 @@ def kpis(
     -------
     DataFrame
         One row per figure: ``kpi, value, standard_error, low, high, unit, method``. ``low`` and ``high`` are the 95 %
-        interval of Student's t over the replications, missing where there are fewer than two. ``method`` is
-        ``recorded``, or ``estimated`` (see the notes). Figures that the log cannot tell are left out.
+        interval of Student's t over the replications, missing if there are fewer than two. ``method`` is ``recorded``,
+        or ``estimated`` (see the notes). Figures that the log cannot tell are left out.
 
         =========================== ========= ======================================================
         kpi                         unit      value
@@ -100,8 +100,8 @@ def kpis(
     Of other logs these are estimated. Where a step does not say when it was enabled, it was at the last end of a step
     in its case before its start. Waiting before a second or later attempt is ``retry``. Of any other wait, the part
     during which the resource that did the step was at work on another is ``contention``; the rest, whose cause the log
-    does not tell (hours of duty, batching, priorities), is ``other``. What stood at joins is not known, and left out.
-    A resource is taken to be on duty all the time of the log, so that ``utilization`` is a lower bound.
+    does not tell (hours of duty, batching, priorities), is ``other``. What stood at joins is not known, and left out. A
+    resource is assumed to be on duty during the whole log, so that ``utilization`` is a lower bound.
 
     Examples
     --------

@@ -24,7 +24,7 @@ Who = Literal["resource", "role"]
 
 
 def handovers(log: EventLog, by: Who = "resource") -> pd.DataFrame:
-    """Return who hands work to whom, and how long it lies in between; the most frequent first.
+    """Return who hands work over to whom, and how long it waits in between; the most frequent first.
 
     Parameters
     ----------
@@ -38,12 +38,13 @@ def handovers(log: EventLog, by: Who = "resource") -> pd.DataFrame:
     DataFrame
         ``source``, ``target``, ``count`` (steps of a case that follow one another, done by the one and then by the
         other), ``cases``, and ``mean_s``, ``median_s``, ``p95_s`` from the completion of the first to the start of the
-        second. Work that stays with who did it is no handover; steps that nobody is known to have done are passed over.
+        second. Work that stays with the same resource is not a handover; steps without a known resource are passed
+        over.
 
     Raises
     ------
     LogError
-        The log has steps, and none says who did it.
+        The log has steps, but none says who did it.
 
     Notes
     -----
@@ -98,7 +99,7 @@ def performers(log: EventLog, by: Who = "resource") -> pd.DataFrame:
     Raises
     ------
     LogError
-        The log has steps, and none says who did it.
+        The log has steps, but none says who did it.
     """
     expect_log(log, "performers")
     codes, names = _who(log, by)
@@ -143,7 +144,7 @@ def workload(log: EventLog, every: str = "1D", by: Who = "resource") -> pd.DataF
     Raises
     ------
     LogError
-        The log has steps, and none says who did it.
+        The log has steps, but none says who did it.
 
     Examples
     --------

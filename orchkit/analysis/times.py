@@ -25,7 +25,7 @@ __all__ = ["bottlenecks", "cycle_times", "dotted_chart", "throughput", "waiting_
 def cycle_times(log: EventLog, calendar: Hours | None = None) -> pd.DataFrame:
     """Return how long each case took: ``case_id``, ``started``, ``completed``, ``steps``, ``cycle_s``.
 
-    ``cycle_s`` are seconds from the start to the end of the case, missing where it has not ended. A calendar adds
+    ``cycle_s`` are seconds from the start to the end of the case, missing if it has not ended. A calendar adds
     ``working_s``: the part of it within its hours.
 
     Examples
@@ -79,19 +79,18 @@ def bottlenecks(log: EventLog, calendar: Hours | None = None) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``activity``, ``cause`` (the largest of the next three, empty where nothing waits, ``not known`` where it is
-        idle time and no step of the activity says its resource), ``busy_s`` (the resource
-        that took the step was still at another), ``off_duty_s`` (outside the calendar's hours), ``idle_s`` (nobody
-        took it up: handover, batching, an answer awaited), ``wait_s`` (their sum), ``share`` (of the waiting of the
-        log), ``gives_back_s`` (a case of the log would be shorter by that, on average, without this waiting).
-        Seconds in total; the longest waiting first.
+        ``activity``, ``cause`` (the largest of the next three; empty if nothing waits; ``not known`` if it is idle time
+        and no step of the activity says its resource), ``busy_s`` (the resource that took the step was still at
+        another), ``off_duty_s`` (outside the calendar's hours), ``idle_s`` (nobody took it up: handover, batching, an
+        answer awaited), ``wait_s`` (their sum), ``share`` (of the waiting of the log), ``gives_back_s`` (a case of the
+        log would be shorter by that, on average, without this waiting). Seconds in total; the longest waiting first.
 
     Notes
     -----
-    What lies outside the hours is ``off_duty_s``; within them a resource is busy until its latest completion before the
-    step. Waiting at a join is left out, because cases would not get shorter without it: what counts are the waits of
-    the branch that comes last. ``gives_back_s`` assumes that nothing else begins to wait instead, and that no branches
-    run in parallel.
+    Waiting outside the hours is ``off_duty_s``; within them, a resource counts as busy until its latest completion
+    before the step. Waiting at a join is left out, because cases would not get shorter without it: what counts are the
+    waits of the branch that comes last. ``gives_back_s`` assumes that nothing else begins to wait instead, and that no
+    branches run in parallel.
     """
     expect_log(log, "bottlenecks")
     ready, begun = _waits(log)

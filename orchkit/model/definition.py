@@ -175,7 +175,7 @@ class Workflow:
             raise WorkflowError(message, node=name) from None
 
     def called(self, name: str) -> Workflow | None:
-        """Return the definition of a workflow that this one calls, or None where it is not known."""
+        """Return the definition of a workflow that this one calls, or None if it is not known."""
         if name == self.name:
             return self
         return next((workflow for workflow in self.workflows if workflow.name == name), None)

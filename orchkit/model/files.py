@@ -31,9 +31,9 @@ def read_workflow(source: str | Path) -> Workflow:
     Parameters
     ----------
     source
-        A path; or the text itself, where it has a line break or begins with a brace. A file whose name ends with
-        ``.json`` holds the canonical form (`Workflow.to_json`). A called workflow that the file does not hold is
-        read from ``<its name>.yaml`` beside it, if there is one.
+        A path; or the text itself, if it has a line break or begins with a brace. A file whose name ends with ``.json``
+        holds the canonical form (`Workflow.to_json`). A called workflow that the file does not hold is read from
+        ``<its name>.yaml`` beside it, if there is one.
 
     Raises
     ------
@@ -114,10 +114,10 @@ def _checked_json(text: str, path: Path) -> str:
 
 
 def write_workflow(workflow: Workflow, path: str | Path | None = None) -> str:
-    """Return the YAML of a workflow, and write it to a file where a path is given.
+    """Return the YAML of a workflow, and write it to a file if a path is given.
 
-    What it returns reads back as an equal workflow. Steps are written where the graph is made of blocks, nodes and
-    flows elsewhere, and the canonical form for what neither can say.
+    The text reads back as an equal workflow. It has steps where the graph consists of blocks, nodes and flows
+    elsewhere, and the canonical form for what neither can say.
 
     Parameters
     ----------

@@ -128,7 +128,7 @@ class Schedule:
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], name: str) -> Self:
-        """Return the schedule of a trigger's settings; ``name`` where they give none."""
+        """Return the schedule that a trigger's settings define; ``name`` is used if they give none."""
         known = [each.name for each in fields(cls)]
         for key in settings:
             if key not in known:

@@ -35,9 +35,9 @@ def backtest(alerts: Workflow | Iterable[Alert], log: EventLog) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``alert, severity, workflow, condition, fired, resolved`` (missing where it holds at the end of the log),
-        ``duration_s`` (up to the end of the log), ``worst`` (the value furthest beyond the limit; a share, seconds or
-        a count). What is under way counts up to the end of the log.
+        ``alert, severity, workflow, condition, fired, resolved`` (missing if it still holds at the end of the log),
+        ``duration_s`` (up to the end of the log), ``worst`` (the value furthest beyond the limit; a share, seconds or a
+        count). What is under way counts up to the end of the log.
 
     Raises
     ------

@@ -27,7 +27,7 @@ class NotebookRun:
     result
         The last JSON that a cell displayed, or None.
     run
-        The run in the engine's history, where an engine was given.
+        The run in the engine's history, if an engine was given.
     """
 
     output: Path

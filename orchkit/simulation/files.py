@@ -37,7 +37,7 @@ def read_scenario(source: str | Path) -> Scenario:
     Parameters
     ----------
     source
-        A path; or the text itself, where it has a line break.
+        A path; or the text itself, if it has a line break.
 
     Raises
     ------
@@ -285,7 +285,7 @@ def _with_parameters(family: str, given: Any, where: str) -> Distribution:  # no
 
 
 def write_scenario(scenario: Scenario, path: str | Path | None = None) -> str:
-    r"""Return the YAML of a scenario, and write it to a file where a path is given. It reads back as an equal one.
+    r"""Return the YAML of a scenario, and write it to a file if a path is given. It reads back as an equal scenario.
 
     Examples
     --------

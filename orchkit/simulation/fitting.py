@@ -111,26 +111,26 @@ def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0)
 
     Notes
     -----
-    Arrivals are a Poisson process with as much of the week's shape as the cases tell, or have a family of their own
-    (see ``rates``). The people of a role are those who did its tasks, each counted where they work most; where they
-    work in different hours, they are shifts with hours of their own (see ``presence``, ``hours``); who does several
-    steps at a time counts as so many. Where the log names nobody, there are as many as were ever at work at a time
-    (see ``nameless``). A duration is the part of a step within the hours of who did it, and its family that with the
-    least 1-Wasserstein distance to the sample (see ``families``), by resource where people differ (see
-    ``differences``).
+    Arrivals are a Poisson process with as much of the week's shape as the cases support, or a distribution of the time
+    between cases (see ``rates``). The people of a role are those who did its tasks, each counted where they work most;
+    where they work in different hours, they are shifts with hours of their own (see ``presence``, ``hours``); somebody
+    who does several steps at a time counts as so many people. If the log names nobody, there are as many as were ever
+    at work at a time (see ``nameless``). A duration is the part of a step within the hours of the resource that did it.
+    Its family is the one with the least 1-Wasserstein distance to the sample (see ``families``), by resource where
+    people differ (see ``differences``).
 
-    What goes by between steps and is no queue is a delay, by the step before and in the hours of the role (see
-    ``delays``). What goes by after a step was enabled is a queue, and so is, where that is not told, the time during
-    which its resource was still at another; unless cycle times are clearly nearer to the log's where it is none: that
-    is simulated. A loop goes around as often as its steps follow one another; a wait takes as long as it did. A
-    branch's probability is its share where the cases are played through the workflow (see ``choices``); the failure
-    rate of a task is that of its attempts, by class, and it is tried again as the workflow says, unless the log does
-    so otherwise (see ``repeats``). Attributes of the log's cases are drawn as whole rows; where a
-    gateway's own conditions over them give the shares that were counted (to 5 %), the conditions decide. Tasks
-    without a role in the workflow are given to teams, by who does them (see ``teams``). Where more work arrives than
-    a role can do, it gets more people, if that brings cycle times nearer to the log's than a queue that grows. Steps
-    that one resource begins and ends together are batches (see ``gatherings``). What one cannot see in a log
-    (priorities, patience) is not estimated.
+    Time between steps that is not spent in a queue is a delay, which depends on the step before and passes in the hours
+    of the role (see ``delays``). Time after a step was enabled counts as queueing; if the log does not say when a step
+    was enabled, so does the time during which its resource was still at another step. It counts as delay after all if a
+    simulation shows that cycle times are then clearly nearer to the log's. A loop repeats as often as its steps follow
+    one another; a wait takes as long as it did. The probability of a branch is its share when the cases are played
+    through the workflow (see ``choices``). The failure rate of a task is that of its attempts, by class; retries follow
+    the workflow, unless those of the log differ (see ``repeats``). Attributes of the log's cases are drawn as whole
+    rows; where a gateway's own conditions over them give the shares that were counted (to 5 %), the conditions decide.
+    Tasks without a role in the workflow are given to teams, by who does them (see ``teams``). If more work arrives than
+    a role can do, the role gets more people, provided that this brings cycle times nearer to the log's than a growing
+    queue does. Steps that one resource begins and ends together are batches (see ``gatherings``). What a log does not
+    show (priorities, patience) is not estimated.
 
     Examples
     --------

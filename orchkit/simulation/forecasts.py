@@ -131,10 +131,10 @@ def forecast(  # noqa: PLR0913 -- the words of a forecast
 
     Notes
     -----
-    What an attempt or a wait has left is drawn given what has passed: a draw of its whole duration that is not longer
-    than that is drawn again. So is whether it fails. Where the scenario thinks what has passed impossible, the step is
-    taken to end at once, and a note says so. Who is at work goes on; where more are at work than the scenario has, the
-    latest wait first in line.
+    The rest of an attempt or a wait is drawn given the time that has passed: a draw of its whole duration that is not
+    longer than that is drawn again, as is whether it fails. If the scenario thinks the time that has passed impossible,
+    the step is assumed to end at once, and a note says so. Whoever is at work continues; if more are at work than the
+    scenario has, the latest wait, first in line.
 
     Examples
     --------
