@@ -143,3 +143,18 @@ def test_what_has_changed_is_significant() -> None:
     table = compare({"first": sides["first"], "second": EventLog(slower)}, resamples=200)
 
     assert table.loc[table["significant"], "name"].tolist() == ["cycle_time", "cycle_time_p50", "cycle_time_p95"]
+
+
+def test_intervals_of_many_cases_are_those_of_theory() -> None:
+    # Lives without memory, of a mean of 1000 s: a share p of them ends by -1000 ln(1 - p).
+    count, mean_s, rng = 21_000, 1000.0, np.random.default_rng(3)
+    logs = {name: lasting(rng.exponential(mean_s / 60, count).tolist()) for name in ("a", "b")}
+    table = compare(logs, resamples=300).set_index("name")
+    for name, error_s in (
+        ("cycle_time", mean_s / count**0.5),
+        ("cycle_time_p50", mean_s * (0.5 / 0.5 / count) ** 0.5),
+        ("cycle_time_p95", mean_s * (0.95 / 0.05 / count) ** 0.5),
+    ):
+        found = table.loc[name]
+        assert found["high"] - found["low"] == pytest.approx(2 * 1.96 * error_s * 2**0.5, rel=0.2)
+        assert found["low"] < found["difference"] < found["high"]
