@@ -53,7 +53,7 @@ def zoned(
     _check_readable(texts[column.notna()], time_format, called)
     if bare.any() and timezone is None:
         message = (
-            f"Column {called!r} has {int(bare.sum()):,} times without a time zone. "
+            f"Column {called!r} has {int(bare.sum()):,} timestamps without a time zone. "
             "Say which one they are in: read_log(…, timezone='UTC') or 'Europe/Berlin'."
         )
         raise LogError(message)
@@ -62,7 +62,7 @@ def zoned(
     if bare.any():
         local = pd.to_datetime(texts[bare], format=None if column.dtype.kind == "M" else how)
         parsed[bare] = localized(local, str(timezone), notes).astype(UTC)
-        notes.append(f"{int(bare.sum()):,} times of {column.name} were read as {timezone}")
+        notes.append(f"{int(bare.sum()):,} timestamps of {column.name} were read as {timezone}")
     aware = column.notna() & ~bare
     if aware.any():
         parsed[aware] = pd.to_datetime(texts[aware], utc=True, format=how).astype(UTC)
@@ -110,7 +110,7 @@ def _counted(column: pd.Series, unit: str, timezone: str | None, notes: list[str
     if timezone is None:
         message = f"Column {called!r}: Excel's times have no zone. Say it: read_log(…, timezone='Europe/Berlin')."
         raise LogError(message)
-    notes.append(f"{int(column.notna().sum()):,} times of {column.name} were read as {timezone}")
+    notes.append(f"{int(column.notna().sum()):,} timestamps of {column.name} were read as {timezone}")
     return localized(moments, timezone, notes).astype(UTC)
 
 
@@ -129,7 +129,7 @@ def _check_readable(texts: pd.Series, time_format: str | None, called: str) -> N
     ways = [] if time_format else ways_to_read(texts)
     or_so = " or ".join(map(repr, ways)) or "'%d.%m.%Y %H:%M'"
     hint = "" if time_format else f" Say how they are written: read_log(…, time_format={or_so})."
-    message = f"Column {called!r}: {int(unread.sum()):,} times are not written {way}, the first {example!r}.{hint}"
+    message = f"Column {called!r}: {int(unread.sum()):,} timestamps are not written {way}, the first {example!r}.{hint}"
     raise LogError(message)
 
 
@@ -142,6 +142,6 @@ def localized(local: pd.Series, timezone: str, notes: list[str]) -> pd.Series:
         raise LogError(message) from None
     odd = int((strict.isna() & local.notna()).sum())
     if odd:
-        notes.append(f"{odd:,} times lie in the hour when the clocks change; of two the later was taken")
+        notes.append(f"{odd:,} timestamps lie in the hour when the clocks change; of two the later was taken")
     zoned: pd.Series = local.dt.tz_localize(timezone, ambiguous=False, nonexistent="shift_forward").dt.tz_convert("UTC")
     return zoned

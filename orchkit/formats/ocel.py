@@ -119,12 +119,12 @@ class Parts:
         texts = times.map(str, na_action="ignore").astype("str")
         bare = texts.notna() & ~texts.str.contains(r"(?:[zZ]|[+-]\d\d:?\d\d)$", na=False)
         if bare.any():
-            self.notes.append(f"{int(bare.sum()):,} times of {what} have no time zone and were read as UTC")
+            self.notes.append(f"{int(bare.sum()):,} timestamps of {what} have no time zone and were read as UTC")
         moments = pd.to_datetime(texts, utc=True, format="ISO8601", errors="coerce").astype(UTC)
         unread = texts.notna() & moments.isna()
         if unread.any():
             example = texts[unread].iloc[0]
-            self.notes.append(f"{int(unread.sum()):,} times of {what} cannot be read, the first {example!r}")
+            self.notes.append(f"{int(unread.sum()):,} timestamps of {what} cannot be read, the first {example!r}")
         return moments
 
     def _related(self, relations: pd.DataFrame, known: Mapping[str, set[str]]) -> pd.DataFrame:

@@ -224,12 +224,12 @@ def _dates(texts: pd.Series, key: str, timezone: str | None, notes: list[str]) -
     values = moments.astype(UTC)
     bare = values.notna() & ~texts.astype("str").str.contains(r"(?:[zZ]|[+-]\d\d:?\d\d)\s*$", na=False)
     if bare.any():
-        notes.append(f"{int(bare.sum()):,} times of {key} have no time zone and were read as {timezone or 'UTC'}")
+        notes.append(f"{int(bare.sum()):,} timestamps of {key} have no time zone and were read as {timezone or 'UTC'}")
         values[bare] = localized(values[bare].dt.tz_localize(None), timezone or "UTC", notes).astype(UTC)
     _say_unread(texts, values, key, notes)
     finer = int((moments.notna() & (moments != values) & ~bare).sum())
     if finer:
-        notes.append(f"{finer:,} times of {key} were cut to microseconds")
+        notes.append(f"{finer:,} timestamps of {key} were cut to microseconds")
     return values
 
 

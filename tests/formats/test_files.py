@@ -208,7 +208,7 @@ def test_times_are_read_as_they_can_only_be_meant(texts, expected, how) -> None:
 
 def test_whether_the_day_is_first_is_asked_unless_another_column_tells() -> None:
     frame = pd.DataFrame({"case": "o1", "activity": "a", "end": ["03/05/2024 08:00", "04/05/2024 09:00"]})
-    with pytest.raises(ok.LogError, match=r"'end': 2 times .* time_format='%d/%m/%Y %H:%M' or '%m/%d/%Y %H:%M'\)\."):
+    with pytest.raises(ok.LogError, match=r"'end': 2 timestamps .* time_format='%d/%m/%Y %H:%M' or '%m/%d/%Y %H:%M'\)\."):
         ok.read_log(frame, timezone="UTC")
     log = ok.read_log(frame.assign(start=["02/05/2024", "30/04/2024"]), timezone="UTC")
     assert log.steps["completed"].dt.month.tolist() == [5, 5]
@@ -240,7 +240,7 @@ def test_what_is_missing_is_said(tmp_path) -> None:
     assert log.cases["case_id"].tolist() == ["o1", "trace 2"]
     assert log.notes[:6] == (
         "1 nested attributes were dropped",
-        "1 times of time:timestamp have no time zone and were read as UTC",
+        "1 timestamps of time:timestamp have no time zone and were read as UTC",
         "1 values of time:timestamp cannot be read and are missing, the first 'yesterday'",
         "2 traces have no concept:name and are called trace 1, trace 2, …",
         "1 traces without events were dropped",
@@ -453,7 +453,7 @@ def test_what_is_wrong_with_a_csv_is_said(tmp_path) -> None:
     log = ok.read_log(german, time_format="%d.%m.%Y %H:%M", timezone="Europe/Berlin")
     assert log.steps["completed"].tolist() == [pd.Timestamp("2024-05-06T07:00Z")]
     changed = ok.read_log(csv(tmp_path / "a.csv", head + "1,a,2024-10-27 02:30\n"), timezone="Europe/Berlin")
-    assert "1 times lie in the hour when the clocks change; of two the later was taken" in changed.notes
+    assert "1 timestamps lie in the hour when the clocks change; of two the later was taken" in changed.notes
     for text, said in (
         ("", "is empty"),
         ("Case,Case,Activity,Timestamp\n1,2,a,2024-05-06T09:00Z\n", "two columns called 'Case'"),
@@ -650,9 +650,9 @@ def test_times_of_xes_without_a_zone_are_of_the_zone_that_is_said(tmp_path) -> N
     path = written(tmp_path / "a.xes", trace("o1", event("a", "2024-05-06T09:00:00.123456789")))
     log = ok.read_log(path, timezone="Europe/Berlin")
     assert log.steps["completed"].tolist() == [pd.Timestamp("2024-05-06T07:00:00.123456Z")]
-    assert log.notes[0] == "1 times of time:timestamp have no time zone and were read as Europe/Berlin"
+    assert log.notes[0] == "1 timestamps of time:timestamp have no time zone and were read as Europe/Berlin"
     path = written(tmp_path / "a.xes", trace("o1", event("a", "2024-05-06T09:00:00.123456789Z")))
-    assert ok.read_log(path).notes[0] == "1 times of time:timestamp were cut to microseconds"
+    assert ok.read_log(path).notes[0] == "1 timestamps of time:timestamp were cut to microseconds"
 
 
 def test_xes_with_a_prefix_is_xes(tmp_path) -> None:

@@ -140,8 +140,8 @@ def test_what_was_dropped_is_said(tmp_path) -> None:
     }
     log = ok.read_objects(stored(tmp_path / "a.json", odd))
     assert log.notes == (
-        "2 times of events have no time zone and were read as UTC",
-        "1 times of events cannot be read, the first 'later'",
+        "2 timestamps of events have no time zone and were read as UTC",
+        "1 timestamps of events cannot be read, the first 'later'",
         "1 events without a time were dropped",
         "1 relations to what is not in the file were dropped",
     )
@@ -208,7 +208,7 @@ def test_names_and_numbers_that_a_log_cannot_take_are_told(tmp_path) -> None:
     log = ok.read_log(stored(tmp_path / "a.json", {"objects": [order], "events": [pay]}))
     assert log.cases["object:case_id"].tolist() == ["x"]
     untimed = stored(tmp_path / "a.json", {"objects": [order], "events": [{**pay, "time": 5}]})
-    with pytest.raises(ok.LogError, match="no case.*1 times of events cannot be read, the first '5'"):
+    with pytest.raises(ok.LogError, match="no case.*1 timestamps of events cannot be read, the first '5'"):
         ok.read_log(untimed)
     large = {**pay, "attributes": [{"name": "n", "value": 1 << 70}]}
     with pytest.raises(ok.LogError, match="'n' is declared integer, and has the value 1180591620717411303424"):
