@@ -208,7 +208,9 @@ def test_times_are_read_as_they_can_only_be_meant(texts, expected, how) -> None:
 
 def test_whether_the_day_is_first_is_asked_unless_another_column_tells() -> None:
     frame = pd.DataFrame({"case": "o1", "activity": "a", "end": ["03/05/2024 08:00", "04/05/2024 09:00"]})
-    with pytest.raises(ok.LogError, match=r"'end': 2 timestamps .* time_format='%d/%m/%Y %H:%M' or '%m/%d/%Y %H:%M'\)\."):
+    with pytest.raises(
+        ok.LogError, match=r"'end': 2 timestamps .* time_format='%d/%m/%Y %H:%M' or '%m/%d/%Y %H:%M'\)\."
+    ):
         ok.read_log(frame, timezone="UTC")
     log = ok.read_log(frame.assign(start=["02/05/2024", "30/04/2024"]), timezone="UTC")
     assert log.steps["completed"].dt.month.tolist() == [5, 5]

@@ -70,37 +70,12 @@ def differences(comparison: pd.DataFrame, figures: Iterable[str] | None = None) 
         message = "charts.differences takes what compare returns: a frame with its columns."
         raise RenderError(message)
     kpis = comparison[comparison["measure"] == "kpi"]
-    there = list(dict.fromkeys(kpis["name"].astype(str)))
-    if figures is None:
-        names = [name for name in _FIGURES if name in there]
-        names += [name for name in there if name.startswith("utilization.")]
-    else:
-        names = list(figures)
-        for name in names:
-            if name not in there:
-                message = f"charts.differences: there is no figure {name!r}.{nearest(name, there)}"
-                raise RenderError(message)
-    kept = kpis[kpis["name"].isin(names) & (kpis["before"].abs() > 0)].copy()
+    names = _figures_of(kpis, figures)
+    kept = kpis[kpis["name"].isin(names) & (kpis["before"].abs() > 0)]
     if kept.empty:
         message = "charts.differences: nothing to draw: no figure whose first value is other than 0."
         raise RenderError(message)
-    scale = 100 / kept["before"].abs()
-    table = pd.DataFrame(
-        {
-            "scenario": kept["scenario"].map(name_of),
-            "figure": kept["name"].map(name_of),
-            "change": kept["difference"] * scale,
-            "low": kept["low"] * scale,
-            "high": kept["high"] * scale,
-        }
-    )
-    sure = (table["low"] > 0) | (table["high"] < 0)
-    table["sure"] = np.where(sure, "interval excludes 0", "may be luck")
-    columns = [table[name].tolist() for name in ("figure", "change", "low", "high")]
-    table["says"] = [
-        f"{name} {change:+.3g} %" + (f" ({low:+.3g} to {high:+.3g})" if low == low else "")  # noqa: PLR0124 -- not NaN
-        for name, change, low, high in zip(*columns, strict=True)
-    ]
+    table = _changes(kept)
     text = "\n".join(f"{name}: {said}" for name, said in zip(table["scenario"], table["says"], strict=True))
     reach = table[["change", "low", "high"]]
     domain = [min(float(reach.min().min()), 0.0), max(float(reach.max().max()), 0.0)]
@@ -119,6 +94,42 @@ def differences(comparison: pd.DataFrame, figures: Iterable[str] | None = None) 
     subtitle = "in percent of the first scenario, with 95 % intervals"
     title = "What changes" if len(scenarios) > 1 else f"What changes: {scenarios[0]}"
     return chart_of(drawing, title, label, subtitle=subtitle, text=text)
+
+
+def _figures_of(kpis: pd.DataFrame, figures: Iterable[str] | None) -> list[str]:
+    """Return the names of the figures to draw; by default the common ones and all utilizations."""
+    there = list(dict.fromkeys(kpis["name"].astype(str)))
+    if figures is None:
+        common = [name for name in _FIGURES if name in there]
+        return common + [name for name in there if name.startswith("utilization.")]
+    names = list(figures)
+    for name in names:
+        if name not in there:
+            message = f"charts.differences: there is no figure {name!r}.{nearest(name, there)}"
+            raise RenderError(message)
+    return names
+
+
+def _changes(kept: pd.DataFrame) -> pd.DataFrame:
+    """Return each difference in percent of the first scenario, with its interval and how it is told."""
+    scale = 100 / kept["before"].abs()
+    table = pd.DataFrame(
+        {
+            "scenario": kept["scenario"].map(name_of),
+            "figure": kept["name"].map(name_of),
+            "change": kept["difference"] * scale,
+            "low": kept["low"] * scale,
+            "high": kept["high"] * scale,
+        }
+    )
+    sure = (table["low"] > 0) | (table["high"] < 0)
+    table["sure"] = np.where(sure, "interval excludes 0", "may be luck")
+    columns = [table[name].tolist() for name in ("figure", "change", "low", "high")]
+    table["says"] = [
+        f"{name} {change:+.3g} %" + (f" ({low:+.3g} to {high:+.3g})" if low == low else "")  # noqa: PLR0124 -- not NaN
+        for name, change, low, high in zip(*columns, strict=True)
+    ]
+    return table
 
 
 def _intervals(table: pd.DataFrame, order: list[str], domain: list[float]) -> Any:  # noqa: ANN401 -- any of Altair's layers
