@@ -16,7 +16,7 @@ from orchkit.errors import ScenarioError, nearest
 from orchkit.simulation.brief import brief
 from orchkit.simulation.several import several
 
-__all__ = ["DAYS", "Calendar", "office_hours"]
+__all__ = ["DAYS", "Calendar", "office_hours", "zone_of"]
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _SPAN = re.compile(r"(\d{1,2}):(\d{2})\s*-\s*(\d{1,2}):(\d{2})")
@@ -58,15 +58,7 @@ class Calendar:
 
     def __post_init__(self) -> None:
         keep = object.__setattr__
-        if not isinstance(self.timezone, str):
-            message = f"calendar: timezone is a name such as 'Europe/Berlin', not {self.timezone!r}."
-            raise ScenarioError(message)
-        try:
-            zone = zoneinfo.ZoneInfo(self.timezone)
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-            hint = nearest(self.timezone, zoneinfo.available_timezones())
-            message = f"calendar: there is no time zone {self.timezone!r}.{hint}"
-            raise ScenarioError(message) from None
+        zone = zone_of(self.timezone, "calendar")
         week, holidays, absences = _parts(self)
         keep(self, "week", week)
         spans = sorted(
@@ -125,6 +117,25 @@ class Calendar:
             parts = [((a, min(b, away)), (max(a, back), b)) for a, b in found]
             found = [span for pair in parts for span in pair if span[0] < span[1]]
         return [(max(a, begin), min(b, end)) for a, b in _merged([(a, b) for a, b in found]) if b > begin and a < end]
+
+
+def zone_of(timezone: str, where: str) -> zoneinfo.ZoneInfo:
+    """Return the time zone of a name.
+
+    Raises
+    ------
+    ScenarioError
+        There is none of that name.
+    """
+    if not isinstance(timezone, str):
+        message = f"{where}: timezone is a name such as 'Europe/Berlin', not {timezone!r}."
+        raise ScenarioError(message)
+    try:
+        return zoneinfo.ZoneInfo(timezone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        hint = nearest(timezone, zoneinfo.available_timezones())
+        message = f"{where}: there is no time zone {timezone!r}.{hint}"
+        raise ScenarioError(message) from None
 
 
 def _parts(calendar: Calendar) -> tuple[dict[str, tuple[str, ...]], list[Any], list[Any]]:

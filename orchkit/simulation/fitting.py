@@ -20,7 +20,7 @@ from orchkit.model.definition import all_nodes, check_kind
 from orchkit.model.nodes import Task
 from orchkit.model.states import StepStatus
 from orchkit.simulation.admission import known_steps, one_replication
-from orchkit.simulation.calendars import Calendar
+from orchkit.simulation.calendars import Calendar, zone_of
 from orchkit.simulation.choices import shares_of
 from orchkit.simulation.decided import attributes_in, decided_by
 from orchkit.simulation.delays import delays_of, worked
@@ -85,7 +85,7 @@ class Fit:
         return str(self.families.to_html(index=False)) + str(self.goodness.to_html(index=False)) + notes
 
 
-def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0) -> Fit:
+def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0, timezone: str = "UTC") -> Fit:
     """Estimate a scenario from a log, and test it on cases that were held out.
 
     Parameters
@@ -98,6 +98,9 @@ def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0)
         The share of cases, the first by their start, from which the scenario is estimated; the rest is held out.
     seed
         Of the simulation for the goodness of fit.
+    timezone
+        In which people have their hours, such as ``"Europe/Rome"``: where the clock is changed, these are not the same
+        in UTC all year. (The week of arrivals is one of UTC.)
 
     Returns
     -------
@@ -107,7 +110,7 @@ def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0)
     Raises
     ------
     ScenarioError
-        Too few cases, or a task that the log does not have.
+        Too few cases, a task that the log does not have, or no such time zone.
 
     Notes
     -----
@@ -142,6 +145,7 @@ def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0)
     ([['check', 'uniform']], 1)
     """
     check_kind(workflow, "fit")
+    zone_of(timezone, "fit")
     guessed = without_starts(one_replication(expect_log(log, "fit")))
     log, starts = with_starts(log)
     known, passed_over = known_steps(workflow, log)
@@ -152,7 +156,7 @@ def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0)
     teams = teams_of(workflow, seen)
     by_task = {**roles, **teams}
     nameless = {teams.get(name, name) for name in nameless}
-    crews = _crews(seen, by_task, guessed, nameless, set(roles.values()))
+    crews = _crews(seen, by_task, guessed, nameless, set(roles.values()), timezone)
     calendars = {task: crews[role].calendar for task, role in by_task.items() if role in crews}
     worked_s = _worked(seen, crews, calendars)
     families, borrowed = _families(workflow, known, seen, worked_s)
@@ -193,10 +197,14 @@ def _crews(
     guessed: Container[str],
     nameless: Container[str],
     said: Container[str],
+    timezone: str,
 ) -> dict[str, Crew]:
     """Return the people of each role; a team that nobody names, and has no hours, may as well be a machine."""
     roles = roles_of(by_task, log)
-    found = {role: crew_of(log, rows, guessed, is_nameless=role in nameless) for role, rows in roles.items()}
+    found = {
+        role: crew_of(log, rows, guessed, is_nameless=role in nameless, timezone=timezone)
+        for role, rows in roles.items()
+    }
     return {role: crew for role, crew in found.items() if role not in nameless or role in said or crew.calendar}
 
 

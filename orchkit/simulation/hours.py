@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from orchkit.simulation.calendars import DAYS, Calendar
 from orchkit.simulation.rates import week_hour
@@ -15,7 +16,7 @@ from orchkit.simulation.rates import week_hour
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Presence", "calendar_from", "open_hours", "presence_in"]
+__all__ = ["Presence", "calendar_from", "local_s", "open_hours", "presence_in"]
 
 _HALF_S, _HALVES, _DAY_H, _WEEK_H = 1800.0, 2, 24, 168
 _OPEN_IN = 0.1  # an hour of the week is one of duty where somebody is at work in this share of its weeks
@@ -34,7 +35,7 @@ class Presence:
     Attributes
     ----------
     seen, exposed
-        336 numbers from Monday 00:00 UTC: in how many weeks a step began or ended then; of how many.
+        336 numbers from Monday 00:00: in how many weeks a step began or ended then; of how many.
     days
         How long was looked.
     """
@@ -139,12 +140,21 @@ def _is_chance(seen: float, expected: float) -> bool:
     return below > _BY_CHANCE
 
 
-def calendar_from(halves: NDArray[np.bool_] | None) -> Calendar | None:
+def local_s(moments_s: NDArray[np.float64], timezone: str) -> NDArray[np.float64]:
+    """Return what clocks of a zone show at moments, as if it were UTC."""
+    if timezone == "UTC":
+        return moments_s
+    shown = pd.to_datetime(moments_s, unit="s", utc=True).tz_convert(timezone).tz_localize(None)
+    micros: NDArray[np.int64] = shown.as_unit("us").to_numpy().astype(np.int64)
+    return micros / 1e6
+
+
+def calendar_from(halves: NDArray[np.bool_] | None, timezone: str = "UTC") -> Calendar | None:
     """Return half hours of the week as a calendar; None for all of them."""
     if halves is None or halves.all():
         return None
     days = halves.reshape(7, _DAY_H * _HALVES)
-    return Calendar({DAYS[day]: list(_spans(days[day])) for day in range(7) if days[day].any()})
+    return Calendar({DAYS[day]: list(_spans(days[day])) for day in range(7) if days[day].any()}, timezone=timezone)
 
 
 def _spans(day: NDArray[np.bool_]) -> Iterator[str]:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from orchkit.analysis.spans import moments_s
 from orchkit.simulation.calendars import Calendar
-from orchkit.simulation.hours import calendar_from, open_hours, presence_in
+from orchkit.simulation.hours import calendar_from, local_s, open_hours, presence_in
 from orchkit.simulation.rates import week_hour
 from orchkit.simulation.scenario import Resource
 
@@ -45,16 +45,19 @@ class Shift:
         The half hours of the week in which they are on duty (336); None for all.
     count
         How many are there at a time.
+    timezone
+        Of their week.
     """
 
     people: tuple[int, ...]
     halves: NDArray[np.bool_] | None
     count: int
+    timezone: str = "UTC"
 
     @property
     def calendar(self) -> Calendar | None:
         """Their hours; None for always."""
-        return calendar_from(self.halves)
+        return calendar_from(self.halves, self.timezone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,8 @@ class Crew:
     def calendar(self) -> Calendar | None:
         """The hours in which anybody of them is on duty; None for always."""
         halves = [shift.halves for shift in self.shifts if shift.halves is not None]
-        return calendar_from(np.logical_or.reduce(halves)) if len(halves) == len(self.shifts) else None
+        is_known = len(halves) == len(self.shifts)
+        return calendar_from(np.logical_or.reduce(halves), self.shifts[0].timezone) if is_known else None
 
     @property
     def is_known_by_name(self) -> bool:
@@ -125,7 +129,14 @@ def roles_of(by_task: Mapping[str, str], log: EventLog) -> dict[str, NDArray[np.
     }
 
 
-def crew_of(log: EventLog, rows: NDArray[np.bool_], guessed: Container[str] = (), *, is_nameless: bool = False) -> Crew:
+def crew_of(
+    log: EventLog,
+    rows: NDArray[np.bool_],
+    guessed: Container[str] = (),
+    *,
+    is_nameless: bool = False,
+    timezone: str = "UTC",
+) -> Crew:
     """Return who did some steps of a log, by shifts.
 
     Parameters
@@ -136,6 +147,8 @@ def crew_of(log: EventLog, rows: NDArray[np.bool_], guessed: Container[str] = ()
         Activities whose starts are not told: no sights of anybody.
     is_nameless
         Whether their one resource stands for all, however many: as many as were ever at work at a time.
+    timezone
+        In which they have their hours.
 
     Notes
     -----
@@ -149,6 +162,7 @@ def crew_of(log: EventLog, rows: NDArray[np.bool_], guessed: Container[str] = ()
     does several steps at a time counts as so many (see `hands_of`).
     """
     moments, people = _sights(log, rows, guessed)
+    moments = local_s(moments, timezone)
     first, last = float(moments.min()), float(moments.max())
     told = rows & np.array([name not in guessed for name in log.activities])[log.activity_codes]
     hands = hands_of(log, rows, cross=0.0, most=1.0) if is_nameless else hands_of(log, told)
@@ -156,7 +170,7 @@ def crew_of(log: EventLog, rows: NDArray[np.bool_], guessed: Container[str] = ()
     def shift_of(group: tuple[int, ...]) -> Shift:
         own = np.isin(people, group)
         halves = open_hours(presence_in(moments[own], first, last))
-        return Shift(group, halves, _count(moments[own], people[own], halves, hands))
+        return Shift(group, halves, _count(moments[own], people[own], halves, hands), timezone)
 
     shifts = [shift_of(group) for group in _groups(moments, people, (last - first) / (_WEEK_H * _HOUR_S))]
     while pair := _same_hours(shifts):

@@ -8,6 +8,7 @@ import pytest
 
 import orchkit as ok
 from orchkit.simulation.hours import calendar_from, open_hours, presence_in
+from orchkit.simulation.presence import crew_of
 from orchkit.simulation.rates import arrivals_in
 
 MONDAY = pd.Timestamp("2025-01-06T00:00Z").timestamp()
@@ -67,3 +68,26 @@ def test_arrivals_have_the_level_of_late_where_it_has_changed() -> None:
 
     assert arrivals_in(MONDAY + np.cumsum([*before, *after])).mean == pytest.approx(1_800, rel=0.1)
     assert arrivals_in(MONDAY + np.cumsum(before)).mean == pytest.approx(3_600, rel=0.05)
+
+
+def test_hours_are_those_of_the_time_zone_where_the_clock_is_changed() -> None:
+    one = ok.workflow("one", [ok.task("serve", role="clerk")])
+    truth = ok.Scenario(
+        ok.exponential("2 h"),
+        {"serve": ok.exponential("30 min")},
+        {"clerk": ok.Resource(calendar=ok.office_hours("Europe/Rome"))},
+    )
+    log = ok.simulate(one, truth, cases=2_000, seed=3, progress=False)  # from January to June
+    everybody = log.resource_codes >= 0
+
+    in_rome = crew_of(log, everybody, timezone="Europe/Rome").calendar
+
+    assert (in_rome.spans, in_rome.timezone) == (ok.office_hours().spans, "Europe/Rome")
+    assert crew_of(log, everybody).calendar.hours_per_week == 45
+
+
+def test_a_time_zone_that_does_not_exist_is_refused() -> None:
+    one = ok.workflow("one", [ok.task("serve", role="clerk")])
+    log = ok.simulate(one, ok.Scenario("1 h", {"serve": "1 min"}), cases=5, progress=False)
+    with pytest.raises(ok.ScenarioError, match=r"fit: there is no time zone 'Europe/Rom'. Did you mean 'Europe/Rome'"):
+        ok.fit(one, log, timezone="Europe/Rom")
