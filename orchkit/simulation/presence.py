@@ -26,9 +26,9 @@ __all__ = ["Crew", "Shift", "crew_of", "hands_of", "roles_of"]
 
 _HOUR_S, _WEEK_H, _DAY_H = 3600.0, 168, 24
 _MOST_AT_ONCE = 0.95
-_KNOWN_H = 12  # hours in which one must have been seen to have hours of one's own
-_ALIKE = 0.7  # cosine of two people's hours from which on they are of one shift
-_SHARED = 0.8  # of the hours of two shifts, from which on they are one
+_KNOWN_H, _WELL_KNOWN_H = 12, 100  # hours in which one must have been seen to have hours of one's own, and exact ones
+_ALIKE, _SAME = 0.7, 0.9  # cosine of two people's hours from which on they are of one shift, if known little, or well
+_SHARED = 0.9  # of the hours of two shifts, from which on they are one
 _WEEKS = 2
 _INSTANT_S = 1e-3
 
@@ -153,9 +153,9 @@ def crew_of(
     Notes
     -----
     People are of one shift where they are seen at work in the same hours of the week: the cosine of how often they are,
-    less what is chance in it, is 0.7 or more (groups are joined from the most alike on), or they share four fifths of
-    their hours of duty. Who was seen in fewer than 12 hours is put where he fits best. Of less than two weeks there are
-    no shifts.
+    less what is chance in it, is 0.9 or more, or 0.7 where one of them was seen in less than 100 hours (groups are
+    joined from the most alike on), or they share nine tenths of their hours of duty. Who was seen in fewer than 12
+    hours is put where he fits best. Of less than two weeks there are no shifts.
 
     A shift has as many people as are there at a time: the 95th percentile over the hours of duty with anybody, where
     each is there from the first to the last sight of him on a day; over weeks, of those who are always on duty. Who
@@ -268,8 +268,10 @@ def _joined(seen: NDArray[np.float64], weeks: float) -> list[list[int]]:
     sums = seen.copy()
     alike = _cosines(sums, weeks * np.ones(len(sums)))
     while len(groups) > 1:
-        one, other = divmod(int(np.argmax(alike)), len(groups))
-        if alike[one, other] < _ALIKE:
+        least = np.where(sums.sum(axis=1) >= _WELL_KNOWN_H, _SAME, _ALIKE)
+        close = np.where(alike >= np.minimum.outer(least, least), alike, -1.0)
+        one, other = divmod(int(np.argmax(close)), len(groups))
+        if close[one, other] < 0:
             break
         groups[one] += groups.pop(other)
         sums[one] += sums[other]

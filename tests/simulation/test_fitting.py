@@ -532,4 +532,4 @@ def test_people_who_are_assumed_beyond_those_who_were_seen_are_told() -> None:
     found = fit(ok.workflow("talk", [ok.task("ask", role="clerk")]), ok.EventLog(steps))
 
     assert found.scenario.resources["clerk"].count == 2
-    assert found.notes[0].startswith("clerk: 1 were seen at work at a time, whose hours would not do")
+    assert found.notes[0].startswith("clerk: 1 were seen at work at a time")

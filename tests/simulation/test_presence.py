@@ -70,6 +70,22 @@ def test_arrivals_have_the_level_of_late_where_it_has_changed() -> None:
     assert arrivals_in(MONDAY + np.cumsum(before)).mean == pytest.approx(3_600, rel=0.05)
 
 
+def test_shifts_two_hours_apart_are_told_apart_where_people_are_well_known() -> None:
+    early, late = ok.Calendar({"mon-fri": "08:00-16:00"}), ok.Calendar({"mon-fri": "10:00-18:00"})
+    one = ok.workflow("one", [ok.task("serve", role="clerk")])
+    truth = ok.Scenario(
+        ok.exponential("30 min"),
+        {"serve": ok.exponential("30 min")},
+        {"clerk": ok.Resource(members={"a": early, "b": late, "c": early})},
+    )
+    log = ok.simulate(one, truth, cases=2_000, seed=3, progress=False)
+
+    shifts = crew_of(log, log.resource_codes >= 0).shifts
+
+    assert [[str(log.resources[code]) for code in shift.people] for shift in shifts] == [["a", "c"], ["b"]]
+    assert [shift.calendar.spans for shift in shifts] == [early.spans, late.spans]
+
+
 def test_hours_are_those_of_the_time_zone_where_the_clock_is_changed() -> None:
     one = ok.workflow("one", [ok.task("serve", role="clerk")])
     truth = ok.Scenario(
