@@ -6,7 +6,7 @@
     ├── WorkflowError (ValueError)          a definition that makes no sense
     │   ├── WorkflowFileError               … in a file: path, line, column
     │   ├── ExpressionError                 an expression that cannot be parsed or evaluated
-    │   └── InputError                      the inputs of a run are not what the workflow wants
+    │   └── InputError                      an input that does not fit, such as that of a run
     ├── UnsafeWorkflowError                 a second token reached a node that is still busy
     ├── InvalidTransitionError (RuntimeError)   a state change that the table of states forbids
     ├── CheckError (ValueError)             a report with errors, raised on request
@@ -31,7 +31,7 @@
     │   ├── StoreFull                       no space left
     │   ├── StoreCorrupt                    not a readable store
     │   └── StoreTooNew                     written by a newer orchkit
-    ├── ServiceError (ConnectionError)      a service that cannot be reached, or refuses who asks
+    ├── ServiceError (ConnectionError)      a service that cannot be reached, or refuses a request
     ├── QueryError (ValueError)             SQL that is refused, or that DuckDB cannot answer
     ├── SecretError (ValueError)            a secret that cannot be used, or not be kept out of texts
     ├── SignatureError (ValueError)         a signature that is missing, stale, forged or replayed

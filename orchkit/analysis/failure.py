@@ -157,11 +157,13 @@ def retries(log: EventLog) -> pd.DataFrame:
         A row for each ``activity``, ``error_class`` and ``error_type`` of a step's first failure, the most steps first:
 
         ================= ===========================================================================
-        ``steps``         steps that failed at least once ``retried``       these with a further attempt ``saved``
-        these that completed in the end ``share_saved``   these, of those retried ``attempts_mean`` attempts until
-        success, of those saved; ``attempts_max`` the most ``delay_mean_s``  seconds from the first failure to the
-        success, of those saved; ``delay_p95_s`` ``cases_saved``   cases that ended COMPLETED with such a step: without
-        the retry they would not have
+        ``steps``         steps that failed at least once
+        ``retried``       these with a further attempt
+        ``saved``         these that completed in the end
+        ``share_saved``   these, of those retried
+        ``attempts_mean`` attempts until success, of those saved; ``attempts_max`` the most
+        ``delay_mean_s``  seconds from the first failure to the success, of those saved; ``delay_p95_s``
+        ``cases_saved``   cases that ended COMPLETED with such a step: lost without the retry
         ================= ===========================================================================
 
     Examples

@@ -46,7 +46,7 @@ class RunPage(Told):
     """Some runs, and where the next ones are."""
 
     runs: list[Run]
-    next: str | None = Field(description="The cursor of the next page; null where this is the last.")
+    next: str | None = Field(description="The cursor of the next page; null on the last page.")
 
 
 class StartRun(Given):
@@ -55,23 +55,27 @@ class StartRun(Given):
     workflow: Name = Field(description="A workflow's name; its current version is run.", examples=["order"])
     case_id: Name | None = Field(
         default=None,
-        description="The caller's key. The same case has one run: to ask again starts nothing and tells that run.",
+        description="The caller's key for the case. The same case has one run: asking again returns that run.",
         examples=["A-1"],
     )
     inputs: JsonObject = Field(default_factory=dict, examples=[{"address": "Oslo"}])
 
 
 class Cancel(Given):
-    """Why a run shall end."""
+    """Why a run is cancelled."""
 
     reason: Text = Field(default="cancelled", examples=["The customer has changed her mind."])
 
 
 class Retry(Given):
-    """How a run that has failed shall go on."""
+    """How a run that has failed continues."""
 
-    variables: JsonObject = Field(default_factory=dict, description="Mended ones.", examples=[{"address": "Rome"}])
-    from_start: StrictBool = Field(default=False, description="Whether it begins anew.")
+    variables: JsonObject = Field(
+        default_factory=dict, description="Variables to change before it continues.", examples=[{"address": "Rome"}]
+    )
+    from_start: StrictBool = Field(
+        default=False, description="Whether it starts from the beginning, not from the step that failed."
+    )
     reason: Text | None = Field(default=None, examples=["The customer has told us."])
     by: By = None
 
@@ -97,14 +101,14 @@ class HistoryRow(Told):
     error_message: str | None
     trace_id: str | None
     span_id: str | None
-    payload: Any = Field(description="What belongs to it; null for most.")
+    payload: Any = Field(description="Further details; null for most rows.")
 
 
 class History(Told):
     """Rows of the history, in order."""
 
     rows: list[HistoryRow]
-    next: int | None = Field(description="What `after` is for the next rows; null where these are the last.")
+    next: int | None = Field(description="The value of `after` for the next rows; null if these are the last.")
 
 
 class Step(Told):
@@ -168,20 +172,20 @@ class Versions(Told):
 
 
 class Health(Told):
-    """How the service is."""
+    """The state of the service."""
 
     status: Literal["ok"]
 
 
 class CompleteCallback(Given):
-    """What a callback brings."""
+    """A callback, with its result."""
 
     callback: Name = Field(description="The callback's name, or its node's.", examples=["carrier"])
     payload: Any = Field(default=None, description="A JSON value.", examples=[{"signed_by": "Ada"}])
 
 
 class FailCallback(Given):
-    """Why what was waited for does not come."""
+    """A callback that has failed, and why."""
 
     callback: Name = Field(description="The callback's name, or its node's.", examples=["carrier"])
     message: Text = Field(default="failed", examples=["The parcel is lost."])
@@ -192,7 +196,7 @@ class PublishEvent(Given):
 
     event: Name = Field(description="The name of the event, as waits and triggers have it.", examples=["paid"])
     payload: Any = Field(default=None, description="A JSON value.", examples=[{"order": "A-1", "amount": 7}])
-    message_id: Name | None = Field(default=None, description="An event of the same id is taken once.")
+    message_id: Name | None = Field(default=None, description="Events with the same id count once.")
 
 
 class Taken(Told):
@@ -202,7 +206,7 @@ class Taken(Told):
 
 
 class Receipt(Told):
-    """What became of a signed message."""
+    """The effect of a signed message."""
 
     taken: int = Field(ge=0, description="How many runs took it.")
     known: bool = Field(description="Whether it had come before; then nothing was done.")
@@ -236,19 +240,19 @@ class WorkItems(Told):
 
 
 class Who(Given):
-    """Who does it."""
+    """The person who acts."""
 
     by: By = None
 
 
 class ClaimItem(Who):
-    """Who takes a work item."""
+    """Who claims a work item."""
 
     roles: Roles = None
 
 
 class CompleteItem(ClaimItem):
-    """What a form was filled in with."""
+    """The answers to a form."""
 
     data: Any = Field(default=None, examples=[{"approved": True}])
 
@@ -295,7 +299,7 @@ class _Many(Given):
 
 
 class RetryMany(_Many):
-    """Which runs shall go on, and how."""
+    """Runs to continue, and how."""
 
     variables: JsonObject = Field(default_factory=dict)
     from_start: StrictBool = False
@@ -304,14 +308,14 @@ class RetryMany(_Many):
 
 
 class DiscardMany(_Many):
-    """Which runs are given up, and why."""
+    """Runs to give up, and why."""
 
     reason: Text
     by: By = None
 
 
 class Decision(Told):
-    """What came of it for one run."""
+    """The outcome for one run."""
 
     run_id: str
     accepted: bool
@@ -319,7 +323,7 @@ class Decision(Told):
 
 
 class Decisions(Told):
-    """What came of it, one row per run."""
+    """The outcomes, one per run."""
 
     decisions: list[Decision]
 
@@ -394,7 +398,7 @@ class Failures(Told):
 
 
 class Alert(Told):
-    """How an alert stands."""
+    """The state of an alert."""
 
     alert: str
     workflow: str
@@ -413,7 +417,7 @@ class Alerts(Told):
 
 
 class Silence(Given):
-    """What shall not be sent, for how long, and why."""
+    """Alerts to silence, for how long, and why."""
 
     alert: Name = Field(description="Its name, or a pattern such as order/*.", examples=["order/high_failure_rate"])
     duration: Span = Field(examples=["2 h"])
@@ -428,7 +432,7 @@ class Query(Given):
         examples=["SELECT workflow, count(*) AS runs FROM runs GROUP BY workflow"]
     )
     parameters: list[Scalar | Annotated[list[Scalar], Field(max_length=50_000)]] = Field(
-        default_factory=list, max_length=100, description="For the ? in it: values, or lists of them."
+        default_factory=list, max_length=100, description="Values for the ? in the query, or lists of values."
     )
 
 
@@ -436,11 +440,11 @@ class Column(Told):
     """A column of an answer."""
 
     name: str
-    type: str = Field(description="Arrow's.")
+    type: str = Field(description="The type, as Arrow names it.")
 
 
 class Answer(Told):
-    """The answer to a query, a list a row."""
+    """The answer to a query, one list per row."""
 
     columns: list[Column]
     rows: list[list[Any]]
@@ -449,7 +453,7 @@ class Answer(Told):
 class CreateToken(Given):
     """A token to make."""
 
-    name: Name = Field(description="What it is for.", examples=["dashboard"])
+    name: Name = Field(description="What the token is for.", examples=["dashboard"])
     role: Role = Field(default=Role.READ)
 
 
@@ -466,7 +470,7 @@ class Token(Told):
 class NewToken(Token):
     """A token that was made."""
 
-    token: str = Field(description="Told this once.")
+    token: str = Field(description="The token itself, shown only this once.")
 
 
 class Tokens(Told):

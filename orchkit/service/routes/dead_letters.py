@@ -37,7 +37,7 @@ def list_dead_letters(
     **needs(Role.OPERATE, "retry_dead_letter", 404, 409),
 )
 def retry_dead_letter(backend: BackendOf, caller: Caller, run_id: RunId, body: models.Retry) -> Response:
-    """Let a dead letter go on from the step that failed, or from the start, with mended variables."""
+    """Continue a dead letter from the step that failed, or from the start, with mended variables."""
     by = body.by or caller.name
     run = backend.engine.retry(run_id, body.variables, from_start=body.from_start, by=by, reason=body.reason)
     return answer(backend, run_record(backend, run), 202)
@@ -49,7 +49,7 @@ def retry_dead_letter(backend: BackendOf, caller: Caller, run_id: RunId, body: m
     **needs(Role.OPERATE, "discard_dead_letter", 404, 409),
 )
 def discard_dead_letter(backend: BackendOf, caller: Caller, run_id: RunId, body: models.Discard) -> Response:
-    """Give a dead letter up; who did it and why is in the history."""
+    """Give up a dead letter; the history says who did it, and why."""
     run = check_run(backend, run_id)
     backend.engine.discard(run_id, body.reason, by=body.by or caller.name)
     return answer(backend, run_record(backend, run))
@@ -59,7 +59,7 @@ def discard_dead_letter(backend: BackendOf, caller: Caller, run_id: RunId, body:
     "/v1/dead-letters/retry", response_model=models.Decisions, **needs(Role.OPERATE, "retry_dead_letters", 409)
 )
 def retry_dead_letters(backend: BackendOf, caller: Caller, body: models.RetryMany) -> Response:
-    """Let many go on; one that is refused does not hold up the others."""
+    """Continue many dead letters; one that is refused does not hold up the others."""
     by = body.by or caller.name
     found = backend.engine.retry_many(
         body.run_ids, body.variables, from_start=body.from_start, by=by, reason=body.reason
@@ -69,6 +69,6 @@ def retry_dead_letters(backend: BackendOf, caller: Caller, body: models.RetryMan
 
 @routes.post("/v1/dead-letters/discard", response_model=models.Decisions, **needs(Role.OPERATE, "discard_dead_letters"))
 def discard_dead_letters(backend: BackendOf, caller: Caller, body: models.DiscardMany) -> Response:
-    """Give many up; one that is refused does not hold up the others."""
+    """Give up many dead letters; one that is refused does not hold up the others."""
     found = backend.engine.discard_many(body.run_ids, body.reason, by=body.by or caller.name)
     return answer(backend, {"decisions": records(found)})

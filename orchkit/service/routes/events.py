@@ -20,7 +20,7 @@ routes = router("events")
 async def publish_event(
     backend: BackendOf, body: models.PublishEvent, traceparent: Annotated[str | None, Header(max_length=200)] = None
 ) -> Response:
-    """Send an event to every run that waits for it, and start those that it starts; one `message_id` counts once."""
+    """Send an event to the runs that wait for it, and start the runs that it triggers; one `message_id` counts once."""
     taken = await backend.engine.publish_async(
         body.event, body.payload, message_id=body.message_id, traceparent=traceparent
     )

@@ -23,13 +23,13 @@ Since = Annotated[fields.Moment | None, Query(description="Leaves out the runs t
 
 @routes.get("/v1/metrics", response_model=models.Metrics, **needs(Role.READ, "get_metrics"))
 async def get_metrics(backend: BackendOf, workflow: Workflow = None, since: Since = None) -> Response:
-    """Tell rates, durations and queues, one row per workflow and metric."""
+    """Return rates, durations and queues, one row per workflow and metric."""
     found = await backend.desk.do(lambda: records(metrics(backend.engine.log(workflow, since=since))))
     return answer(backend, {"metrics": found})
 
 
 @routes.get("/v1/failures", response_model=models.Failures, **needs(Role.READ, "get_failures"))
 async def get_failures(backend: BackendOf, workflow: Workflow = None, since: Since = None) -> Response:
-    """Tell the kinds of failure, the most harmful first."""
+    """Return the kinds of failure, the most harmful first."""
     found = await backend.desk.do(lambda: records(failures(backend.engine.log(workflow, since=since))))
     return answer(backend, {"failures": found})

@@ -14,13 +14,13 @@ routes = router("health")
 
 @routes.get("/health/live", response_model=Health, **needs(None, "get_liveness"))
 async def get_liveness(backend: BackendOf) -> Response:
-    """Tell that the service answers."""
+    """Return that the service answers."""
     return answer(backend, {"status": "ok"})
 
 
 @routes.get("/health/ready", response_model=Health, **needs(None, "get_readiness"))
 def get_readiness(backend: BackendOf) -> Response:
-    """Tell that the engine takes work and the store can be read; 503 where they do not."""
+    """Return that the engine takes work and the store can be read; 503 if not."""
     backend.engine.sql("SELECT 1")
     backend.engine.schedules()
     return answer(backend, {"status": "ok"})

@@ -28,7 +28,7 @@ _query["responses"][200] = {"content": {ARROW: {"schema": {"type": "string", "fo
 
 @routes.post("/v1/sql", response_model=models.Answer, **_query)
 async def query(backend: BackendOf, request: Request, body: models.Query) -> Response:
-    """Answer a query on `history`, `runs` and `definitions`, as JSON or, where `Accept` says so, an Arrow stream."""
+    """Answer a query on `history`, `runs` and `definitions`, as JSON or, if `Accept` says so, as an Arrow stream."""
     wanted = _wanted(request.headers.get("accept", "*/*"))
     limits = backend.limits
     bounds = Bounds(limits.sql_s, limits.sql_rows, limits.sql_bytes)

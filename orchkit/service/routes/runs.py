@@ -38,7 +38,7 @@ _start["responses"][200] = {"model": models.Run, "description": "The case has a 
 async def start_run(
     backend: BackendOf, body: models.StartRun, traceparent: Annotated[str | None, Header(max_length=200)] = None
 ) -> Response:
-    """Start a run; it is durable when the answer comes. The same case has one run: 200 tells that it was there."""
+    """Start a run; it is durable when the answer comes. The same case has one run: 200 says that it was there."""
     engine, case = backend.engine, body.case_id
     workflow = engine.deployed(body.workflow)
     if workflow is None:
@@ -71,7 +71,7 @@ def list_runs(
 
 @routes.get("/v1/runs/{run_id}", response_model=models.RunDetail, **needs(Role.READ, "get_run", 404))
 def get_run(backend: BackendOf, run_id: RunId) -> Response:
-    """Tell a run's state and variables."""
+    """Return a run's state and variables."""
     run = backend.engine.get(run_id)
     found, now = run_record(backend, run), backend.engine.snapshot(run_id)
     if found["ended_at"] is None and not now.status.is_final:  # what it waits for is known in memory only
@@ -86,7 +86,7 @@ def get_history(
     after: Annotated[int, Query(ge=0, le=2**62, description="Only what came after this `seq`.")] = 0,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000,
 ) -> Response:
-    """Tell the history of a run, one row per change of state."""
+    """Return the history of a run, one row per change of state."""
     check_run(backend, run_id)
     found = backend.engine.rows_after(after, run_id=run_id, limit=limit + 1)
     page = found.head(limit)
@@ -96,7 +96,7 @@ def get_history(
 
 @routes.get("/v1/runs/{run_id}/steps", response_model=models.Steps, **needs(Role.READ, "get_steps", 404))
 def get_steps(backend: BackendOf, run_id: RunId) -> Response:
-    """Tell the steps of a run, one row per attempt."""
+    """Return the steps of a run, one row per attempt."""
     check_run(backend, run_id)
     return answer(backend, {"steps": records(backend.engine.steps(run_id), _STEPS)})
 
@@ -124,7 +124,7 @@ def cancel_run(backend: BackendOf, run_id: RunId, body: models.Cancel) -> Respon
     **needs(Role.OPERATE, "retry_run", 404, 409),
 )
 def retry_run(backend: BackendOf, caller: Caller, run_id: RunId, body: models.Retry) -> Response:
-    """Let a run that has failed, or is dead-lettered, go on, with mended variables."""
+    """Continue a run that has failed or is dead-lettered, with mended variables."""
     run = backend.engine.retry(
         run_id, body.variables, from_start=body.from_start, by=body.by or caller.name, reason=body.reason
     )

@@ -23,13 +23,13 @@ TokenId = Annotated[str, Path(pattern=r"^[0-9a-f]{8}$", description="A token's i
 
 @routes.get("/v1/tokens", response_model=models.Tokens, **needs(Role.ADMIN, "list_tokens"))
 def list_tokens(backend: BackendOf) -> Response:
-    """List the tokens; what they are is not kept."""
+    """List the tokens, by name; their texts are not kept."""
     return answer(backend, {"tokens": [_told(token) for token in backend.tokens.listed()]})
 
 
 @routes.post("/v1/tokens", status_code=201, response_model=models.NewToken, **needs(Role.ADMIN, "create_token"))
 def create_token(backend: BackendOf, caller: Caller, body: models.CreateToken) -> Response:
-    """Make a token, which is told this once."""
+    """Make a token, which is shown only this once."""
     text = backend.tokens.create(body.name, body.role, by=caller.name)
     made = backend.tokens.of(text)
     if made is None:
@@ -39,7 +39,7 @@ def create_token(backend: BackendOf, caller: Caller, body: models.CreateToken) -
 
 @routes.delete("/v1/tokens/{token_id}", status_code=204, **needs(Role.ADMIN, "revoke_token", 404, 409))
 def revoke_token(backend: BackendOf, caller: Caller, token_id: TokenId) -> Response:
-    """Take a token no more; one cannot revoke itself, and the last of an admin stays."""
+    """Revoke a token. A token cannot revoke itself, and the last one of an admin stays."""
     if token_id == caller.id:
         raise Refusal(409, "own-token", "A token does not revoke itself: another admin's does.")
     backend.tokens.revoke(token_id, by=caller.name)

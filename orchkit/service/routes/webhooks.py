@@ -52,7 +52,7 @@ def _signed(name: str) -> dict[str, Any]:
 async def take_webhook(
     backend: BackendOf, request: Request, name: Annotated[fields.PathName, Path(description="A webhook's name.")]
 ) -> Response:
-    """Take a webhook that a trigger names, signed as Standard Webhooks has it: an event, which starts runs."""
+    """Take a webhook that a trigger names, signed as Standard Webhooks defines it: an event, which starts runs."""
     doors = backend.engine.doors(name)
     if not doors:
         detail = f"No workflow that is deployed has a webhook {name!r} among its triggers."
@@ -72,7 +72,7 @@ async def take_callback(
     run_id: Annotated[str, Path(pattern=r"^[0-9a-f]{16}$", description="A run's id.")],
     callback: Annotated[fields.PathName, Path(description="The callback's name.")],
 ) -> Response:
-    """Complete a callback that a trigger of the run's workflow names, signed as Standard Webhooks has it."""
+    """Complete a callback that a trigger of the run's workflow names, signed as Standard Webhooks defines it."""
     body = await request.body()
     # A run that is not there is refused like a signature that is wrong: nobody learns which runs there are.
     secrets = await asyncio.to_thread(_secrets_of, backend, run_id, callback)

@@ -31,7 +31,7 @@ def list_work_items(
     ] = None,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
 ) -> Response:
-    """List the work items that are open, the oldest first."""
+    """List the open work items, the oldest first."""
     found = backend.engine.work_items(role, by=by)
     return answer(backend, {"items": records(found.head(limit)), "total": len(found)})
 
@@ -40,7 +40,7 @@ def list_work_items(
 def claim_work_item(
     backend: BackendOf, caller: Caller, run_id: RunId, step_id: StepId, body: models.ClaimItem
 ) -> Response:
-    """Take a work item; who comes second is refused."""
+    """Claim a work item; whoever comes second is refused."""
     backend.engine.claim(f"{run_id}/{step_id}", by=body.by or caller.name, roles=body.roles)
     return Response(status_code=204)
 

@@ -69,7 +69,7 @@ def list_workflows(backend: BackendOf) -> Response:
 
 @routes.get("/v1/workflows/{name}", response_model=WorkflowDetail, **needs(Role.READ, "get_workflow", 404))
 def get_workflow(backend: BackendOf, name: WorkflowName) -> Response:
-    """Tell a workflow's current definition."""
+    """Return a workflow's current definition."""
     found = find_workflow(backend, name)
     return answer(backend, {**_summary(found), "inputs": dict(found.inputs), "definition": json.loads(found.to_json())})
 
