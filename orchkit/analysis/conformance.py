@@ -302,6 +302,8 @@ class _Found:
             [[name, *(counts[kind] for kind in ("followed", *kinds))] for name, counts in sorted(self.steps.items())],
             columns=["activity", "followed", *(kind.replace(" ", "_") for kind in kinds)],
         )
+        attempts = Counter(row[2] for row in rows if row[3] not in kinds)
+        by_step["against_policy"] = [attempts[name] for name in by_step["activity"]]
         return Conformance(
             workflow,
             float(fits.mean()) if len(fits) else float("nan"),

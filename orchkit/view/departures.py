@@ -1,4 +1,4 @@
-"""Where cases leave a workflow: how often each of its nodes was skipped, inserted or out of order."""
+"""Where cases leave a workflow: how often each of its nodes was skipped, inserted, out of order or tried amiss."""
 
 from __future__ import annotations
 
@@ -29,19 +29,22 @@ _SAMPLES = (
 
 
 def departures_map(workflow: Workflow, conformance: Conformance) -> HeatMap:
-    """Return the nodes shaded by the share of their visits that are not as the workflow has them."""
+    """Return the nodes shaded by the share of their visits that are not as the workflow has them.
+
+    A visit whose attempts are against the retry policy is one of them.
+    """
     names = {node.name for node in all_nodes(workflow)}
     values: dict[str, float] = {}
     words: dict[str, str] = {}
     strange: dict[str, int] = {}
-    for name, followed, skipped, inserted, moved in conformance.by_step.itertuples(index=False):
+    for name, followed, skipped, inserted, moved, tried in conformance.by_step.itertuples(index=False):
         wrong = int(skipped + inserted + moved)
         if name not in names:
             strange[name] = wrong
             continue
-        counts = ((skipped, "skipped"), (inserted, "inserted"), (moved, "out of order"))
+        counts = ((skipped, "skipped"), (inserted, "inserted"), (moved, "out of order"), (tried, "against the policy"))
         told = ", ".join(f"{count_text(int(count))} {word}" for count, word in counts if count)
-        values[name] = wrong / (wrong + followed) if wrong else 0.0
+        values[name] = min(1.0, (wrong + tried) / (wrong + followed)) if wrong + tried else 0.0
         words[name] = told or f"{count_text(int(followed))} as modelled"
     nodes = {
         name: Heat(f"heat-{_shade(value)}", words[name], "cross" if value else "", _shade(value))

@@ -288,7 +288,7 @@ def test_a_conformance_has_its_frames_and_draws_itself_on_the_workflow():
     found = ok.conformance(ORDER, log)
 
     assert found.by_case["deviations"].tolist() == [0, 2, 1]
-    assert found.by_step.set_index("activity").loc["bill"].tolist() == [2, 1, 0, 0]
+    assert found.by_step.set_index("activity").loc["bill"].tolist() == [2, 1, 0, 0, 0]
     assert found.deviations["row"].fillna(-1).tolist() == [5, -1, 8]
     text = str(ok.draw(ORDER, found))
     assert "bill: python task (1 skipped)" in text

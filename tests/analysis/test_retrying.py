@@ -51,6 +51,18 @@ def test_an_attempt_more_than_the_policy_has_is_said():
     assert ok.conformance(PAY, log).fitness == 0.75
 
 
+def test_attempts_against_the_policy_are_counted_by_step_and_drawn():
+    log = paid((0, 1, "transient"), (2, 3, "transient"), (5, 6, None))
+
+    found = ok.conformance(PAY, log)
+
+    assert found.by_step[["activity", "followed", "against_policy"]].to_numpy().tolist() == [
+        ["charge", 1, 2],
+        ["receipt", 1, 0],
+    ]
+    assert "2 against the policy" in found._repr_mimebundle_(include=["image/svg+xml"])["image/svg+xml"]
+
+
 def test_an_attempt_after_a_permanent_error_is_said():
     log = paid((0, 1, "permanent"), (20, 21, None))
 
