@@ -30,7 +30,7 @@ class Suspect:
     kinds
         The kind of each case, by all values of the factor: what is held fixed.
     tests
-        How many values were tried.
+        What its chance is taken times, for the values that were tried.
     chance
         Of such a difference where there is none.
     happens
@@ -44,7 +44,7 @@ class Suspect:
     name: str
     with_it: NDArray[np.bool_]
     kinds: NDArray[np.integer[Any]]
-    tests: int
+    tests: float
     chance: float
     happens: bool = False
     given: float = 0.0

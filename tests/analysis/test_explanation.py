@@ -97,6 +97,17 @@ def test_a_number_that_counts_beyond_a_bound_is_found_with_it():
     assert float(first["value"].removeprefix("> ")) == pytest.approx(log.cases["amount"].quantile(0.9), rel=1e-4)
 
 
+def test_a_number_that_counts_between_two_bounds_is_found_with_both():
+    amounts = np.arange(400)
+    cases = pd.DataFrame({"case_id": [f"c{number:03}" for number in amounts], "amount": amounts})
+    log = ok.EventLog(cases[["case_id"]].assign(activity="pay", completed="2024-05-06T09:00Z"), cases)
+
+    first = ok.explain(log, (amounts >= 100) & (amounts < 200) & (amounts % 4 > 0)).iloc[0]
+
+    assert (first["factor"], first["value"], first["significant"]) == ("amount", "> 99.75 up to 199.5", True)
+    assert first["sentence"].startswith("amount > 99.75 up to 199.5: 75 % of 100 cases")
+
+
 def test_two_causes_are_both_found():
     log = planted(4, effect=0.0, cases=800)
     rng = np.random.default_rng(4)
