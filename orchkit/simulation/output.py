@@ -73,6 +73,7 @@ def _staff(program: Lowered) -> tuple[NDArray[Any], ...]:
         np.array([[res.cost_per_hour, res.cost_per_step] for _, res, _ in pools] or [[0.0, 0.0]], dtype=np.float64),
         program.helpers,
         np.array([res.at_shift_end == "pause" for _, res, _ in pools] or [False], dtype=np.int64),
+        np.zeros(2 * len(program.unit_calendars) + 2 * len(program.pool_calendars), dtype=np.int64),
     )
 
 

@@ -446,6 +446,7 @@ class Memory:
             at.M_POOLS: at.Q_WIDTH * max(1, len(program.pools)),
             at.M_UNITS: at.R_WIDTH * max(1, len(program.units)),
             at.M_BATCHES: 3 * nodes,
+            at.M_SPANS: 2 * (1 + max((*program.unit_calendars, *program.pool_calendars), default=-1)),
             at.M_TRACE: at.TRACE_WIDTH * trace,
         }
         self.m = np.zeros(0, dtype=np.int64)

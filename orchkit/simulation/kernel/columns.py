@@ -9,7 +9,7 @@ from numba import float64, int8, int16, int32, int64, uint8
 
 from orchkit.simulation.kernel.compiling import compiled, entry
 from orchkit.simulation.kernel.draws import case_key, sample_attribute
-from orchkit.simulation.kernel.duty import open_between
+from orchkit.simulation.kernel.duty import open_between, span_at
 from orchkit.simulation.kernel.layout import ENDED_WIDTH, MICRO, ROW_MORE, ROW_WIDTH, RUNNING
 
 __all__ = [
@@ -93,7 +93,20 @@ def count_rows(rows, count, replication, index, offsets, used):
 
 
 @compiled
-def _count_work(p, r, row, begun, now, unit_pools, calendars, pauses, busy):
+def _open_between(p, spans, calendar, begin, end):
+    """Return the time on duty between two moments; of each calendar, the span that was looked up last is known."""
+    if calendar < 0 or begin == end:
+        return end - begin
+    span = 2 * calendar
+    if not spans[span] <= begin < spans[span + 1]:
+        spans[span], spans[span + 1] = span_at(p, calendar, begin)
+    if spans[span] <= begin and end <= spans[span + 1]:
+        return end - begin
+    return open_between(p, calendar, begin, end)
+
+
+@compiled
+def _count_work(p, r, row, begun, now, unit_pools, calendars, pauses, busy, spans):
     """Return how long an attempt was worked on; what of it lies in the time that is looked at keeps its resource busy."""
     started, ended, packed = r[row + 2], r[row + 3], r[row + 4]
     unit = (packed & 0xFFFFFF) - 1
@@ -105,9 +118,11 @@ def _count_work(p, r, row, begun, now, unit_pools, calendars, pauses, busy):
             return 0
         ended = now if ended == -1 else -2 - ended
     calendar = calendars[unit] if pauses[unit_pools[unit]] else -1
-    work = open_between(p, calendar, started, ended) - away
+    work = _open_between(p, spans, calendar, started, ended) - away
     # What was done before costs, but did not keep anybody busy in this time.
-    busy[unit] += work if started >= begun else max(0, open_between(p, calendar, min(begun, ended), ended) - away)
+    busy[unit] += (
+        work if started >= begun else max(0, _open_between(p, spans, calendar, min(begun, ended), ended) - away)
+    )
     return work
 
 
@@ -138,6 +153,7 @@ def _fill(
     busy,
     begun,
     now,
+    spans,
 ):
     """Write one row of the log; a column follows the other in its array."""
     node, enabled, started, completed, packed = r[row] & 0xFFFFFF, r[row + 1], r[row + 2], r[row + 3], r[row + 4]
@@ -179,16 +195,16 @@ def _fill(
             ready += gathered
         if until != ready:
             calendar = pool_calendars[pool]
-            open_us = open_between(p, calendar, ready, until)
+            open_us = _open_between(p, spans, calendar, ready, until)
             floats[to + 2 * length] = (until - ready - open_us) / MICRO
             if overtaken >= 0:
-                late = open_between(p, calendar, min(max(overtaken, ready), until), until)
+                late = _open_between(p, spans, calendar, min(max(overtaken, ready), until), until)
                 floats[to + 4 * length] = late / MICRO
                 open_us -= late
             floats[to + length] = open_us / MICRO
     elif until > enabled:
         floats[to + 5 * length] = (until - enabled) / MICRO
-    work = _count_work(p, r, row, begun, now, unit_pools, calendars, pauses, busy)
+    work = _count_work(p, r, row, begun, now, unit_pools, calendars, pauses, busy, spans)
     if unit >= 0 and started >= 0 and completed >= 0:
         pool = unit_pools[unit]
         per_hour, per_step = costs[2 * pool] + helpers[2 * node], costs[2 * pool + 1] + helpers[2 * node + 1]
@@ -225,10 +241,11 @@ def _fill_from(
     busy,
     begun,
     now,
+    spans,
 ):
     """Write rows as they lie, each where its case has come to: a counting sort, which keeps their order within a case."""
     columns = (times, floats, numbers, codes, replications, varied)
-    staff = (node_pools, unit_pools, calendars, pool_calendars, costs, helpers, pauses, busy, begun, now)
+    staff = (node_pools, unit_pools, calendars, pool_calendars, costs, helpers, pauses, busy, begun, now, spans)
     at = 0
     while at < count_of_rows:
         row, to = ROW_WIDTH * at, at
@@ -236,7 +253,7 @@ def _fill_from(
         case = index[number * count + replication] if indexed else number
         at += 1 + ((rows[row + 4] >> ROW_MORE) & 1)
         if case < 0:  # the log does not have it, but it keeps resources busy
-            _count_work(p, rows, row, begun, now, unit_pools, calendars, pauses, busy)
+            _count_work(p, rows, row, begun, now, unit_pools, calendars, pauses, busy, spans)
             continue
         if indexed:
             to = cursor[case]
@@ -247,7 +264,7 @@ def _fill_from(
 @entry(
     *(_LIST, _TABLE, _TABLE, int64, int64, _LIST, _LIST),
     *(_TABLE, float64[:, ::1], int32[:, ::1], int16[:, ::1], int64[::1], int64),
-    *(int32[:, ::1], _LIST, _LIST, _LIST, _LIST, float64[:, ::1], float64[:, ::1], _LIST, _LIST, int64, int64),
+    *(int32[:, ::1], _LIST, _LIST, _LIST, _LIST, float64[:, ::1], float64[:, ::1], *3 * [_LIST], int64, int64),
 )
 def fill(
     program,
@@ -271,6 +288,7 @@ def fill(
     costs,
     helpers,
     pauses,
+    spans,
     busy,
     begun,
     now,
@@ -284,7 +302,7 @@ def fill(
     where = (count, replication, index.ctypes, len(index), cursor.ctypes, times.shape[1])
     columns = (times.ctypes, floats.ctypes, numbers.ctypes, codes.ctypes, replications.ctypes, varied)
     people = (node_pools.ctypes, unit_pools.ctypes, calendars.ctypes, pool_calendars.ctypes)
-    staff = (*people, costs.ctypes, helpers.ctypes, pauses.ctypes, busy.ctypes, begun, now)
+    staff = (*people, costs.ctypes, helpers.ctypes, pauses.ctypes, busy.ctypes, begun, now, spans.ctypes)
     names = (tables.ctypes, tables.shape[1])
     _fill_from(program.ctypes, rows.ctypes, len(rows), *where, *columns, *names, *staff)
     _fill_from(program.ctypes, open_rows.ctypes, len(open_rows), *where, *columns, *names, *staff)

@@ -21,7 +21,7 @@ from orchkit.simulation.kernel.layout import (
     P_CALENDARS,
 )
 
-__all__ = ["next_open", "open_between", "worked", "working_until"]
+__all__ = ["next_open", "open_between", "span_at", "worked", "working_until"]
 
 _FEW = 8
 
@@ -70,6 +70,16 @@ def next_open(p, calendar, moment):
         if at + 1 < count:
             return begin + p[spans + 3 * (at + 1)]
         moment = begin + p[row + C_LENGTH]
+
+
+@compiled
+def span_at(p, calendar, moment):
+    """Return the last span that has opened at a moment, from when to when; one without length where there is none."""
+    row = p[P_CALENDARS] + calendar * C_WIDTH
+    begin = p[row + C_BASE] + _cycle(p, row, moment) * p[row + C_PERIOD]
+    at = _last(p, row, moment - begin)
+    span = p[row + C_SPANS] + 3 * max(at, 0)
+    return (begin + p[span], begin + p[span + 1]) if at >= 0 else (moment, moment)
 
 
 @compiled

@@ -173,7 +173,9 @@ D_WIDTH = 6
     M_UNKNOWN,
     M_SINCE,  # of the token that moves: since when what comes next has waited for others
     M_ACTED,  # when something happened last: a deadline that passes unneeded is nothing
-) = range(65)
+    M_HEAP_GAP,  # whether the first event has been taken, and nothing is in its place yet
+    M_SPANS,  # by calendar, the span that was looked up last: from when to when
+) = range(67)
 M_HEADER = 96
 
 # A step that is open ------------------------------------------------------------

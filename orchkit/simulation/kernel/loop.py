@@ -15,7 +15,17 @@ from orchkit.simulation.kernel.compiling import compiled, entry
 from orchkit.simulation.kernel.draws import draw, micros, mix, sample, stream
 from orchkit.simulation.kernel.duty import working_until
 from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
-from orchkit.simulation.kernel.memory import add_case, command, look_at, note, pop_event, push, schedule, tell
+from orchkit.simulation.kernel.memory import (
+    add_case,
+    close_gap,
+    command,
+    look_at,
+    note,
+    pop_event,
+    push,
+    schedule,
+    tell,
+)
 from orchkit.simulation.kernel.outcomes import child_ended, failed_for_good, out_of_time, step_done
 from orchkit.simulation.kernel.passes import become, set_out
 from orchkit.simulation.kernel.plain import end_plainly, go_on_plainly, is_plain
@@ -45,7 +55,7 @@ def _arrive(p, m, d):
     m[M_ARRIVED] = number + 1
     case = add_case(p, m, number, mix(m[M_KEY] + (number + 1) * CASE_KEY))
     _schedule_arrival(p, m, d)
-    return go_on_plainly(p, m, d, set_out(p, m, 0, -1, case, 0), 0)
+    return go_on_plainly(p, m, d, set_out(p, m, 0, -1, case, 0), -1, 0)
 
 
 @compiled
@@ -262,6 +272,7 @@ def _run(p, m, d, events, margin):
     event: then the replication has to be begun again.
     """
     for _ in range(events):
+        close_gap(m)
         if m[M_HEAP_COUNT] == 0:
             m[M_NOW] = max(m[M_ACTED], p[P_START])
             return 0

@@ -12,6 +12,7 @@ __all__ = [
     "add_case",
     "add_pass",
     "add_step",
+    "close_gap",
     "command",
     "drop_pass",
     "drop_step",
@@ -29,12 +30,16 @@ __all__ = [
 @compiled
 def schedule(m, moment, kind, slot, gen):
     """Put an event into the heap; among those of one moment, the first one put in comes first."""
-    count = m[M_HEAP_COUNT]
+    count, heap = m[M_HEAP_COUNT], m[M_HEAP]
+    m[M_SEQ] += 1
+    code = kind | (slot << 4) | ((gen & 0x7FFFFFFF) << 32)
+    if m[M_HEAP_GAP]:  # it takes the place of the one that it follows from
+        m[M_HEAP_GAP] = 0
+        _sink(m, heap, count, moment, m[M_SEQ], code)
+        return
     if count + 1 >= m[M_HEAP_SIZE]:
         m[M_OVERFLOW] = 1
         return
-    heap = m[M_HEAP]
-    m[M_SEQ] += 1
     m[M_HEAP_COUNT] = count + 1
     at = count
     while at > 0:
@@ -47,7 +52,7 @@ def schedule(m, moment, kind, slot, gen):
         at = above
     m[heap + 3 * at] = moment
     m[heap + 3 * at + 1] = m[M_SEQ]
-    m[heap + 3 * at + 2] = kind | (slot << 4) | ((gen & 0x7FFFFFFF) << 32)
+    m[heap + 3 * at + 2] = code
 
 
 @compiled
@@ -58,13 +63,8 @@ def _comes_first(m, one, other):
 
 
 @compiled
-def pop_event(m):
-    """Take the first event out of the heap; return its code."""
-    heap = m[M_HEAP]
-    code = m[heap + 2]
-    count = m[M_HEAP_COUNT] - 1
-    m[M_HEAP_COUNT] = count
-    moment, seq, last = m[heap + 3 * count], m[heap + 3 * count + 1], m[heap + 3 * count + 2]
+def _sink(m, heap, count, moment, seq, code):
+    """Put an event in the place of the first one, and let it sink below those that come before it."""
     at = 0
     while True:
         first = 4 * at + 1
@@ -87,8 +87,25 @@ def pop_event(m):
         at = least
     m[heap + 3 * at] = moment
     m[heap + 3 * at + 1] = seq
-    m[heap + 3 * at + 2] = last
-    return code
+    m[heap + 3 * at + 2] = code
+
+
+@compiled
+def close_gap(m):
+    """Let the last event take the place of the one that was taken, where none was scheduled since."""
+    if m[M_HEAP_GAP]:
+        m[M_HEAP_GAP] = 0
+        heap, count = m[M_HEAP], m[M_HEAP_COUNT] - 1
+        m[M_HEAP_COUNT] = count
+        last = heap + 3 * count
+        _sink(m, heap, count, m[last], m[last + 1], m[last + 2])
+
+
+@compiled
+def pop_event(m):
+    """Take the first event; return its code. Its place in the heap is for the next one that is scheduled."""
+    m[M_HEAP_GAP] = 1
+    return m[m[M_HEAP] + 2]
 
 
 @compiled

@@ -66,7 +66,7 @@ def fail_pass(p, m, slot, failure):
 
 @compiled
 def _settled(p, m, d, slot):
-    take_over(p, m, slot, settle(p, m, d, slot))
+    take_over(p, m, slot, settle(p, m, d, slot, -1))
 
 
 @compiled

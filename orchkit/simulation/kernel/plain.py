@@ -51,12 +51,12 @@ def _ask(p, m, d, slot):
 
 
 @compiled
-def go_on_plainly(p, m, d, pass_slot, has_closed):
-    """Let tokens that were sent go on; return whether the turn has to see to what they lead to.
+def go_on_plainly(p, m, d, pass_slot, flow, has_closed):
+    """Let tokens that were sent go on, first one along a flow (-1: none); return whether the turn has to see to what they lead to.
 
     Where a step has closed before, the turn looks at the pass first, as it would have.
     """
-    found = settle(p, m, d, pass_slot)
+    found = settle(p, m, d, pass_slot, flow)
     i = m[M_PASSES] + p[P_HELD] * pass_slot
     count = m[M_OPENED_COUNT]
     only_plain = found == 0
@@ -96,9 +96,12 @@ def end_plainly(p, m, d, slot):
     become(p, m, slot, COMPLETED, 0)
     drop_step(p, m, slot)
     m[M_SINCE] = m[M_NOW]
-    count = p[n + N_OUT_COUNT]
+    first, count, flow = p[P_LISTS] + p[n + N_OUT], p[n + N_OUT_COUNT], -1
     if count == 0:
         end_token(p, m, pass_slot)
-    for back in range(count):
-        send(p, m, p[p[P_LISTS] + p[n + N_OUT] + count - 1 - back])
-    return freed, go_on_plainly(p, m, d, pass_slot, 1)
+    elif count == 1:
+        flow = p[first]
+    else:
+        for back in range(count):
+            send(p, m, p[first + count - 1 - back])
+    return freed, go_on_plainly(p, m, d, pass_slot, flow, 1)

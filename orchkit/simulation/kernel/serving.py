@@ -6,7 +6,7 @@ import math
 
 from orchkit.simulation.kernel.compiling import compiled
 from orchkit.simulation.kernel.draws import draw, micros, sample, stream
-from orchkit.simulation.kernel.duty import next_open, open_between, working_until
+from orchkit.simulation.kernel.duty import next_open, open_between, span_at, working_until
 from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
 from orchkit.simulation.kernel.memory import note, schedule
 from orchkit.simulation.kernel.queues import clock_runs, hand_on, queue, unqueue
@@ -28,12 +28,35 @@ __all__ = [
 
 
 @compiled
+def _is_open(p, m, calendar):
+    """Return whether a calendar is open now."""
+    if calendar < 0:
+        return True
+    span, now = m[M_SPANS] + 2 * calendar, m[M_NOW]
+    if not m[span] <= now < m[span + 1]:
+        m[span], m[span + 1] = span_at(p, calendar, now)
+    return m[span] <= now < m[span + 1]
+
+
+@compiled
+def _done_by(p, m, calendar, work):
+    """Return when so much work is done that begins now, on duty."""
+    now = m[M_NOW]
+    if calendar < 0:
+        return now + work
+    span = m[M_SPANS] + 2 * calendar
+    if m[span] <= now and now + work <= m[span + 1]:
+        return now + work
+    return working_until(p, calendar, now, work)
+
+
+@compiled
 def on_duty(p, m, q):
     """Return how many idle resources of a role are on duty."""
     count, unit = 0, m[q + Q_IDLE]
     while unit >= 0:
         r = m[M_UNITS] + R_WIDTH * unit
-        if next_open(p, m[r + R_CALENDAR], m[M_NOW]) == m[M_NOW]:
+        if _is_open(p, m, m[r + R_CALENDAR]):
             count += 1
         unit = m[r + R_NEXT]
     return count
@@ -127,7 +150,7 @@ def begin(p, m, d, slot, unit):
             m[f + S_QUEUED], m[f + S_STATUS], m[f + S_STARTED], m[f + S_UNIT] = 0, RUNNING, now, unit
             note(p, m, m[f + S_KIND], RUNNING, node, m[f + S_ATTEMPT], 0)
             follower = m[f + S_BATCH_NEXT]
-    _will_end(p, m, slot, working_until(p, calendar, now, m[s + S_LEFT]))
+    _will_end(p, m, slot, _done_by(p, m, calendar, m[s + S_LEFT]))
 
 
 @compiled
@@ -167,8 +190,7 @@ def idle_unit(p, m, q):
     before, unit = -1, m[q + Q_IDLE]
     while unit >= 0:
         r = m[M_UNITS] + R_WIDTH * unit
-        calendar = m[r + R_CALENDAR]
-        if calendar < 0 or next_open(p, calendar, m[M_NOW]) == m[M_NOW]:
+        if _is_open(p, m, m[r + R_CALENDAR]):
             after = m[r + R_NEXT]
             if before >= 0:
                 m[m[M_UNITS] + R_WIDTH * before + R_NEXT] = after

@@ -215,8 +215,8 @@ def _split(p, m, d, pass_slot, node):
 
 
 @compiled
-def settle(p, m, d, pass_slot):
-    """Move the tokens that were sent until they wait; what opens is in ``M_OPENED``, with the token's ``M_SINCE``.
+def settle(p, m, d, pass_slot, flow):
+    """Move the tokens that were sent, first one along a flow (-1: none), until they wait; what opens is in ``M_OPENED``, with the token's ``M_SINCE``.
 
     Return 0; or a fault, with its node in the higher bits; or the end that ended all else, negative.
     """
@@ -224,9 +224,8 @@ def settle(p, m, d, pass_slot):
     g = p[P_GRAPHS] + G_WIDTH * m[i + I_GRAPH]
     m[M_OPENED_COUNT] = 0
     moves = 1_000 + 4 * p[P_NODE_COUNT]
-    flow = -1  # of the token that moves; -1: one has to be taken first
     while True:
-        if flow < 0:
+        if flow < 0:  # the next one has to be taken
             if m[M_TOKEN_COUNT] == 0:
                 if p[g + G_OR_COUNT] == 0:
                     return 0
