@@ -181,13 +181,42 @@ def _pairs(log: EventLog, size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]
 
 
 def start_activities(log: EventLog) -> pd.DataFrame:
-    """Return the activities that cases begin with: ``activity``, ``cases``, ``share``; the most frequent first."""
+    """Return the activities that cases begin with: ``activity``, ``cases``, ``share``; the most frequent first.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> log = EventLog(pd.DataFrame({
+    ...     "case_id": ["o1", "o1", "o2"],
+    ...     "activity": ["check", "ship", "check"],
+    ...     "completed": ["2024-05-06T09:00Z", "2024-05-06T10:00Z", "2024-05-06T11:00Z"],
+    ...     "resource": ["Ann", "Ben", "Ann"],
+    ... }))
+    >>> start_activities(log)
+      activity  cases  share
+    0    check      2    1.0
+    """
     expect_log(log, "start_activities")
     return _ends(log, log.offsets[:-1][np.diff(log.offsets) > 0])
 
 
 def end_activities(log: EventLog) -> pd.DataFrame:
-    """Return the activities that cases end with: ``activity``, ``cases``, ``share``; the most frequent first."""
+    """Return the activities that cases end with: ``activity``, ``cases``, ``share``; the most frequent first.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> log = EventLog(pd.DataFrame({
+    ...     "case_id": ["o1", "o1", "o2"],
+    ...     "activity": ["check", "ship", "check"],
+    ...     "completed": ["2024-05-06T09:00Z", "2024-05-06T10:00Z", "2024-05-06T11:00Z"],
+    ...     "resource": ["Ann", "Ben", "Ann"],
+    ... }))
+    >>> end_activities(log)
+      activity  cases  share
+    0    check      1    0.5
+    1     ship      1    0.5
+    """
     expect_log(log, "end_activities")
     return _ends(log, log.offsets[1:][np.diff(log.offsets) > 0] - 1)
 

@@ -100,6 +100,21 @@ def performers(log: EventLog, by: Who = "resource") -> pd.DataFrame:
     ------
     LogError
         The log has steps, but none says who did it.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from orchkit.log import EventLog
+    >>> log = EventLog(pd.DataFrame({
+    ...     "case_id": ["o1", "o1", "o2"],
+    ...     "activity": ["check", "ship", "check"],
+    ...     "completed": ["2024-05-06T09:00Z", "2024-05-06T10:00Z", "2024-05-06T11:00Z"],
+    ...     "resource": ["Ann", "Ben", "Ann"],
+    ... }))
+    >>> performers(log)[["resource", "activity", "count", "share_of_work"]]
+      resource activity  count  share_of_work
+    0      Ann    check      2            1.0
+    1      Ben     ship      1            1.0
     """
     expect_log(log, "performers")
     codes, names = _who(log, by)

@@ -60,6 +60,20 @@ def waiting_times(log: EventLog, calendar: Hours | None = None) -> pd.DataFrame:
         if no start is known); never negative. With a calendar, only its hours count. A simulated log adds
         ``dependency_s``: the seconds in total, before a step could begin, from when the first of several branches that
         lead to it had come to a join to when all had.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> log = EventLog(pd.DataFrame({
+    ...     "case_id": ["o1", "o1", "o2"],
+    ...     "activity": ["check", "ship", "check"],
+    ...     "completed": ["2024-05-06T09:00Z", "2024-05-06T10:00Z", "2024-05-06T11:00Z"],
+    ...     "resource": ["Ann", "Ben", "Ann"],
+    ... }))
+    >>> waiting_times(log)
+      activity  count  mean_s  median_s   p95_s  total_s
+    0     ship      1  3600.0    3600.0  3600.0   3600.0
+    1    check      2     0.0       0.0     0.0      0.0
     """
     expect_log(log, "waiting_times")
     ready, begun = _waits(log)
@@ -91,6 +105,20 @@ def bottlenecks(log: EventLog, calendar: Hours | None = None) -> pd.DataFrame:
     before the step. Waiting at a join is left out, because cases would not get shorter without it: what counts are the
     waits of the branch that comes last. ``gives_back_s`` assumes that nothing else begins to wait instead, and that no
     branches run in parallel.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> log = EventLog(pd.DataFrame({
+    ...     "case_id": ["o1", "o1", "o2"],
+    ...     "activity": ["check", "ship", "check"],
+    ...     "completed": ["2024-05-06T09:00Z", "2024-05-06T10:00Z", "2024-05-06T11:00Z"],
+    ...     "resource": ["Ann", "Ben", "Ann"],
+    ... }))
+    >>> bottlenecks(log)[["activity", "cause", "gives_back_s"]]
+      activity              cause  gives_back_s
+    0     ship  nobody took it up        1800.0
+    1    check                              0.0
     """
     expect_log(log, "bottlenecks")
     ready, begun = _waits(log)
@@ -132,6 +160,21 @@ def throughput(log: EventLog, every: str = "1D") -> pd.DataFrame:
     -------
     DataFrame
         ``period`` (its start, UTC), ``started``, ``completed``, ``open`` (cases).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> log = EventLog(pd.DataFrame({
+    ...     "case_id": ["o1", "o1", "o2"],
+    ...     "activity": ["check", "ship", "check"],
+    ...     "completed": ["2024-05-06T09:00Z", "2024-05-06T10:00Z", "2024-05-06T11:00Z"],
+    ...     "resource": ["Ann", "Ben", "Ann"],
+    ... }))
+    >>> throughput(log, "1h")
+                         period  started  completed  open
+    0 2024-05-06 09:00:00+00:00        1          0     1
+    1 2024-05-06 10:00:00+00:00        0          1     0
+    2 2024-05-06 11:00:00+00:00        1          1     0
     """
     expect_log(log, "throughput")
     times = log.cases[["started", "completed"]]
@@ -151,6 +194,21 @@ def dotted_chart(log: EventLog) -> pd.DataFrame:
     """Return the dots of the chart, one per step: ``case, case_id, activity, resource, time, since_start_s``.
 
     ``case`` is the rank of the step's case by its start, ``since_start_s`` the seconds since that start.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> log = EventLog(pd.DataFrame({
+    ...     "case_id": ["o1", "o1", "o2"],
+    ...     "activity": ["check", "ship", "check"],
+    ...     "completed": ["2024-05-06T09:00Z", "2024-05-06T10:00Z", "2024-05-06T11:00Z"],
+    ...     "resource": ["Ann", "Ben", "Ann"],
+    ... }))
+    >>> dotted_chart(log)[["case", "case_id", "activity", "since_start_s"]]
+       case case_id activity  since_start_s
+    0     0      o1    check            0.0
+    1     0      o1     ship         3600.0
+    2     1      o2    check            0.0
     """
     expect_log(log, "dotted_chart")
     steps = log.steps

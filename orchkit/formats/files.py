@@ -118,6 +118,22 @@ def write_log(log: EventLog, path: str | Path) -> None:
 
     `read_log` gives the same log back. Cases without steps and columns without a value are not written; A file of OCEL
     gets no open steps, and one type of objects, ``case``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from orchkit.log import EventLog
+    >>> log = EventLog(pd.DataFrame({
+    ...     "case_id": ["o1", "o1", "o2"],
+    ...     "activity": ["check", "ship", "check"],
+    ...     "completed": ["2024-05-06T09:00Z", "2024-05-06T10:00Z", "2024-05-06T11:00Z"],
+    ...     "resource": ["Ann", "Ben", "Ann"],
+    ... }))
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_log(log, Path(folder) / "orders.csv")
+    ...     len(read_log(Path(folder) / "orders.csv"))
+    2
     """
     expect_log(log, "write_log")
     path = Path(path).expanduser()
@@ -141,6 +157,22 @@ def read_objects(path: str | Path) -> ObjectLog:
     ------
     LogError
         The file is not of that form, or is damaged; ``notes`` of the log say what was repaired or dropped.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from orchkit.log import EventLog
+    >>> log = EventLog(pd.DataFrame({
+    ...     "case_id": ["o1", "o1", "o2"],
+    ...     "activity": ["check", "ship", "check"],
+    ...     "completed": ["2024-05-06T09:00Z", "2024-05-06T10:00Z", "2024-05-06T11:00Z"],
+    ...     "resource": ["Ann", "Ben", "Ann"],
+    ... }))
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_log(log, Path(folder) / "orders.jsonocel")
+    ...     read_objects(Path(folder) / "orders.jsonocel")
+    ObjectLog: 3 events of 2 objects (2 case)
     """
     path = Path(path).expanduser()
     kind = _OBJECTS.get(_kind_of(path))

@@ -45,6 +45,11 @@ class Alert:
     """An alert: a condition on the workflow's metrics over a window, such as ``failure_rate > 10%``.
 
     ``window`` is a duration, kept in seconds; ``severity`` is ``info``, ``warning`` or ``critical``.
+
+    Examples
+    --------
+    >>> Alert("high_failure_rate", "failure_rate > 10%", window="15 min").window
+    900.0
     """
 
     name: str
@@ -63,7 +68,13 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """What starts runs: its kind (``schedule``, ``webhook``, ``event`` …) and its settings."""
+    """What starts runs: its kind (``schedule``, ``webhook``, ``event`` …) and its settings.
+
+    Examples
+    --------
+    >>> Trigger("event", {"event": "placed", "match": "event.total > 0", "case": "${event.id}"}).kind
+    'event'
+    """
 
     kind: str
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)

@@ -144,7 +144,14 @@ def when(condition: str, steps: Steps = ()) -> Branch:
 
 
 def otherwise(steps: Steps = ()) -> Branch:
-    """Return the branch that is taken when no other is."""
+    """Return the branch that is taken when no other is.
+
+    Examples
+    --------
+    >>> block = choice(when("qty > stock", task("reorder")), otherwise(task("ship")))
+    >>> [(flow.target, flow.condition) for flow in workflow("w", [block]).flows if flow.source == "choice_1"]
+    [('reorder', 'qty > stock'), ('ship', None)]
+    """
     return Branch(None, blocks_of(steps))
 
 
@@ -189,7 +196,13 @@ def scope(
     flows: Flows = (),
     **outcome: Unpack[Outcome],
 ) -> Step:
-    """Return a scope: steps (or a free graph of ``nodes`` and ``flows``) with a timeout or error path of their own."""
+    """Return a scope: steps (or a free graph of ``nodes`` and ``flows``) with a timeout or error path of their own.
+
+    Examples
+    --------
+    >>> scope([task("pick"), task("pack")], name="prepare", timeout="1 h").node.timeout_s
+    3600.0
+    """
     return scope_of(Scope, "scope", {"name": name}, inside_of(steps, nodes, flows), outcome)
 
 
@@ -201,7 +214,14 @@ def saga(
     flows: Flows = (),
     **outcome: Unpack[Outcome],
 ) -> Step:
-    """Return a scope that undoes what it has done, in reverse order, when one of its steps fails for good."""
+    """Return a scope that undoes what it has done, in reverse order, when one of its steps fails for good.
+
+    Examples
+    --------
+    >>> trip = saga([task("book_hotel", compensate="cancel_hotel"), task("book_flight")], name="trip")
+    >>> workflow("trips", [trip]).node("book_hotel").compensate.name
+    'cancel_hotel'
+    """
     return scope_of(Saga, "saga", {"name": name}, inside_of(steps, nodes, flows), outcome)
 
 
@@ -241,6 +261,12 @@ def for_each(  # noqa: PLR0913 -- a loop says much, each by name
         A free graph instead of steps.
     **outcome
         As for `task`.
+
+    Examples
+    --------
+    >>> lines = for_each("order.lines", [task("pick"), task("pack")], item="line", concurrency=4)
+    >>> [node.name for node in workflow("order", [lines]).nodes]
+    ['start', 'for_each_1', 'end']
     """
     values = {
         "name": name,
@@ -264,7 +290,13 @@ def repeat_while(
     flows: Flows = (),
     **outcome: Unpack[Outcome],
 ) -> Step:
-    """Return a scope that is repeated as long as the condition holds; it is evaluated before each pass."""
+    """Return a scope that is repeated as long as the condition holds; it is evaluated before each pass.
+
+    Examples
+    --------
+    >>> repeat_while("not paid", [task("remind")], name="dunning", max_iterations=3).node.max_iterations
+    3
+    """
     values = {"name": name, "condition": parse(condition).text, "max_iterations": max_iterations}
     return scope_of(While, "repeat_while", values, inside_of(steps, nodes, flows), outcome)
 
@@ -276,7 +308,13 @@ def call(
     inputs: Mapping[str, Any] | None = None,
     **outcome: Unpack[Outcome],
 ) -> Step:
-    """Return a call of another workflow, given by its name, or by its definition, which is then embedded."""
+    """Return a call of another workflow, given by its name, or by its definition, which is then embedded.
+
+    Examples
+    --------
+    >>> call("billing", inputs={"amount": "order.amount"}).node.workflow
+    'billing'
+    """
     called = workflow if isinstance(workflow, str) else workflow.name
     values = {"name": name or called, "workflow": called, "inputs": copy.deepcopy(dict(inputs or {}))}
     step = step_of(f"call {called!r}", Call, values, outcome)
@@ -340,7 +378,13 @@ def end(
     error: str | None = None,
     **about: Unpack[About],
 ) -> Step:
-    """Return an end: of this path, with ``terminate`` of the whole scope, with ``error`` a failure of it."""
+    """Return an end: of this path, with ``terminate`` of the whole scope, with ``error`` a failure of it.
+
+    Examples
+    --------
+    >>> end("rejected", error="Rejected").node.error
+    'Rejected'
+    """
     return Step(node=End(name=name, terminate=terminate, error=error, **about), word="end")
 
 

@@ -29,6 +29,12 @@ class Profile:
     ----------
     per_hour
         Cases per hour, for each of the 168 hours from Monday 00:00 on (UTC).
+
+    Examples
+    --------
+    >>> nine_to_five = [2.0 if hour // 24 < 5 and 9 <= hour % 24 < 17 else 0.0 for hour in range(168)]
+    >>> sum(Profile(tuple(nine_to_five)).per_hour)
+    80.0
     """
 
     per_hour: tuple[float, ...]
@@ -51,7 +57,13 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class ArrivalTimes:
-    """Arrivals at given moments: seconds after the scenario's start, in order."""
+    """Arrivals at given moments: seconds after the scenario's start, in order.
+
+    Examples
+    --------
+    >>> ArrivalTimes((0, 60, 90)).after_s
+    (0.0, 60.0, 90.0)
+    """
 
     after_s: tuple[float, ...]
 
@@ -68,7 +80,21 @@ class ArrivalTimes:
 
 
 def arrivals_of(log: EventLog) -> ArrivalTimes:
-    """Return the arrivals of a log, counted from its first one."""
+    """Return the arrivals of a log, counted from its first one.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from orchkit.log import EventLog
+    >>> log = EventLog(pd.DataFrame({
+    ...     "case_id": ["o1", "o1", "o2"],
+    ...     "activity": ["check", "ship", "check"],
+    ...     "completed": ["2024-05-06T09:00Z", "2024-05-06T10:00Z", "2024-05-06T11:00Z"],
+    ...     "resource": ["Ann", "Ben", "Ann"],
+    ... }))
+    >>> arrivals_of(log).after_s
+    (0.0, 7200.0)
+    """
     expect_log(log, "arrivals_of")
     started = log.cases["started"].dropna().sort_values()
     if not len(started):

@@ -314,7 +314,7 @@ def as_numbers(value: Drawn, where: str, least: float = 0.0) -> Distribution:
     --------
     >>> as_numbers(categorical({"quick": 1}), "durations: ship")
     Traceback (most recent call last):
-    orchkit.errors.ScenarioError: durations: ship: categorical: 'quick' is no duration.
+    orchkit.errors.ScenarioError: durations: ship: categorical: 'quick' is not a duration.
     """
     found = as_distribution(value, where)
     for part in (*found.parts.values(), *([found.otherwise] if found.otherwise else [])):
@@ -355,17 +355,35 @@ def _number_of(value: float, where: str) -> float:
 
 
 def constant(value: Duration) -> Distribution:
-    """Return the distribution that always gives this duration (or number)."""
+    """Return the distribution that always gives this duration (or number).
+
+    Examples
+    --------
+    >>> constant("5 min").mean
+    300.0
+    """
     return Distribution("constant", (_seconds(value, "constant"),))
 
 
 def uniform(low: Duration, high: Duration) -> Distribution:
-    """Return the uniform distribution between two durations."""
+    """Return the uniform distribution between two durations.
+
+    Examples
+    --------
+    >>> uniform("5 min", "15 min").mean
+    600.0
+    """
     return Distribution("uniform", (_seconds(low, "uniform: low"), _seconds(high, "uniform: high")))
 
 
 def triangular(low: Duration, mode: Duration, high: Duration) -> Distribution:
-    """Return the triangular distribution: at least, most likely, at most."""
+    """Return the triangular distribution: at least, most likely, at most.
+
+    Examples
+    --------
+    >>> triangular("2 min", "5 min", "9 min").mean
+    320.0
+    """
     return Distribution("triangular", tuple(_seconds(value, "triangular") for value in (low, mode, high)))
 
 
@@ -381,38 +399,80 @@ def exponential(mean: Duration) -> Distribution:
 
 
 def normal(mean: Duration, sd: Duration, low: Duration = 0, high: Duration | None = None) -> Distribution:
-    """Return the normal distribution of this mean and standard deviation, truncated to ``low`` … ``high``."""
+    """Return the normal distribution of this mean and standard deviation, truncated to ``low`` … ``high``.
+
+    Examples
+    --------
+    >>> normal("10 min", "1 min", low="8 min", high="12 min").mean
+    600.0
+    """
     bounds = (_seconds(low, "normal: low"), math.inf if high is None else _seconds(high, "normal: high"))
     return Distribution("normal", (_seconds(mean, "normal: mean"), _seconds(sd, "normal: sd"), *bounds))
 
 
 def lognormal(mean: Duration, sd: Duration) -> Distribution:
-    """Return the lognormal distribution with this mean and standard deviation (its own, not the logarithm's)."""
+    """Return the lognormal distribution with this mean and standard deviation (its own, not the logarithm's).
+
+    Examples
+    --------
+    >>> lognormal("15 min", "10 min").mean
+    900.0
+    """
     return Distribution("lognormal", (_seconds(mean, "lognormal: mean"), _seconds(sd, "lognormal: sd")))
 
 
 def gamma(shape: float, scale: Duration) -> Distribution:
-    """Return the gamma distribution; its mean is ``shape * scale``."""
+    """Return the gamma distribution; its mean is ``shape * scale``.
+
+    Examples
+    --------
+    >>> gamma(2, "5 min").mean
+    600.0
+    """
     return Distribution("gamma", (_number_of(shape, "gamma: shape"), _seconds(scale, "gamma: scale")))
 
 
 def weibull(shape: float, scale: Duration) -> Distribution:
-    """Return the Weibull distribution."""
+    """Return the Weibull distribution.
+
+    Examples
+    --------
+    >>> weibull(1, "10 min").mean
+    600.0
+    """
     return Distribution("weibull", (_number_of(shape, "weibull: shape"), _seconds(scale, "weibull: scale")))
 
 
 def erlang(stages: int, mean: Duration) -> Distribution:
-    """Return the Erlang distribution: the sum of this many exponential stages, with this mean in all."""
+    """Return the Erlang distribution: the sum of this many exponential stages, with this mean in all.
+
+    Examples
+    --------
+    >>> erlang(3, "30 min").mean
+    1800.0
+    """
     return Distribution("erlang", (_number_of(stages, "erlang: stages"), _seconds(mean, "erlang: mean")))
 
 
 def pert(low: Duration, mode: Duration, high: Duration) -> Distribution:
-    """Return the beta-PERT distribution: at least, most likely, at most (Clark, Operations Research 10, 1962)."""
+    """Return the beta-PERT distribution: at least, most likely, at most (Clark, Operations Research 10, 1962).
+
+    Examples
+    --------
+    >>> pert("2 min", "5 min", "9 min").mean
+    310.0
+    """
     return Distribution("pert", tuple(_seconds(value, "pert") for value in (low, mode, high)))
 
 
 def empirical(values: Iterable[Duration]) -> Distribution:
-    """Return the distribution that gives each of these values as often as the others."""
+    """Return the distribution that gives each of these values as often as the others.
+
+    Examples
+    --------
+    >>> empirical(["5 min", "10 min"]).mean
+    450.0
+    """
     listed = several(values)
     if listed is None:
         message = f"empirical: give a list of durations, not {values!r}."
@@ -452,6 +512,11 @@ def by_resource(parts: Mapping[str, Drawn], otherwise: Drawn | None = None) -> D
     """Return the distribution that depends on who does the task: by the name of the resource.
 
     Without ``otherwise``, all who may do the task must be listed.
+
+    Examples
+    --------
+    >>> by_resource({"Ann": "10 min"}, otherwise="12 min").parts["Ann"].mean
+    600.0
     """
     return _composed("by_resource", "", parts, otherwise)
 

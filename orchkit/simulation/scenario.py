@@ -85,6 +85,13 @@ class Resource:
         Instead of ``count``: resources by name, each with its calendar (None for that in ``calendar``).
     at_shift_end
         ``pause``: work stops, and continues when the calendar opens again. ``finish``: work that was begun is finished.
+
+    Examples
+    --------
+    >>> from orchkit.simulation.calendars import office_hours
+    >>> clerks = Resource(2, calendar=office_hours("Europe/Berlin"), cost_per_hour=40)
+    >>> clerks.count, clerks.calendar.hours_per_week
+    (2, 40.0)
     """
 
     count: int = 1
@@ -140,6 +147,11 @@ class Failure:
         Name of the exception or HTTP code, for ``retry_on``, ``fail_on`` and conditions; by default that of the class.
     after
         How long a failing attempt takes; None for as long as one that succeeds.
+
+    Examples
+    --------
+    >>> Failure(0.02, error="permanent", type="402").error.value
+    'permanent'
     """
 
     probability: float
@@ -176,6 +188,11 @@ class Response:
         with.
     fails
         Probability that the callback reports a failure.
+
+    Examples
+    --------
+    >>> Response("2 h", never=0.1).after.mean
+    7200.0
     """
 
     after: Distribution
@@ -203,6 +220,11 @@ class Loop:
         For a while, instead of ``items``: the probability of one more iteration.
     skip, exit
         For a for-each with ``continue_when`` or ``exit_when``: the probability that an item is skipped, or is the last.
+
+    Examples
+    --------
+    >>> Loop(repeat=0.2).repeat
+    0.2
     """
 
     items: Distribution | None = None
@@ -242,6 +264,11 @@ class Batch:
     Deadlines and patience belong to each step; patience counts from when the step began to wait for the others. A step
     that gives up leaves the rest of the batch as it is, waiting or at work; the resource is free again when no step is
     left.
+
+    Examples
+    --------
+    >>> Batch(12, max_wait="1 h").size
+    12
     """
 
     size: int
