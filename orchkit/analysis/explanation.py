@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 from math import sqrt
 from typing import TYPE_CHECKING, Any
@@ -276,10 +277,14 @@ def _row(found: _Found, has: NDArray[np.bool_], word: str, *, is_standing: bool)
 
 
 def _fisher(with_it: NDArray[np.bool_], has: NDArray[np.bool_]) -> float:
+    return _exact(*(int((one & other).sum()) for one in (with_it, ~with_it) for other in (has, ~has)))
+
+
+@lru_cache(maxsize=10_000)  # of thousands of activities, most are as seldom as others
+def _exact(*counts: int) -> float:
     from scipy.stats import fisher_exact  # noqa: PLC0415 -- half a second, on use
 
-    table = [[int((one & other).sum()) for other in (has, ~has)] for one in (with_it, ~with_it)]
-    return float(fisher_exact(table).pvalue)
+    return float(fisher_exact(np.reshape(counts, (2, 2))).pvalue)
 
 
 def _newcombe(ours: NDArray[np.bool_], others: NDArray[np.bool_]) -> tuple[float, float]:
