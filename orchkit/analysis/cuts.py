@@ -150,10 +150,21 @@ def find_cut(follows: Follows) -> Cut | None:
 
 
 def _components(activities: Iterable[int], pairs: Iterable[tuple[int, int]]) -> list[frozenset[int]]:
-    graph: nx.Graph[int] = nx.Graph()
-    graph.add_nodes_from(sorted(activities))
-    graph.add_edges_from(pairs)
-    return sorted((frozenset(part) for part in nx.connected_components(graph)), key=min)
+    leader = {activity: activity for activity in activities}
+
+    def led(activity: int) -> int:
+        while leader[activity] != activity:
+            leader[activity] = activity = leader[leader[activity]]
+        return activity
+
+    for one, other in pairs:
+        first, second = led(one), led(other)
+        if first != second:
+            leader[first] = second
+    parts: dict[int, set[int]] = {}
+    for activity in leader:
+        parts.setdefault(led(activity), set()).add(activity)
+    return sorted((frozenset(part) for part in parts.values()), key=min)
 
 
 def _choice(follows: Follows) -> list[frozenset[int]]:
@@ -161,11 +172,10 @@ def _choice(follows: Follows) -> list[frozenset[int]]:
 
 
 def _sequence(follows: Follows) -> list[frozenset[int]]:
-    graph: nx.DiGraph[int] = nx.DiGraph()
-    graph.add_nodes_from(sorted(follows.activities))
-    graph.add_edges_from(follows.pairs)
-    rounds = nx.condensation(graph)  # what reaches one another both ways stands in one part
-    order = list(nx.lexicographical_topological_sort(rounds, key=lambda part: min(rounds.nodes[part]["members"])))
+    members, rounds = _rounds(follows)
+    if len(members) == 1:
+        return [frozenset(members[0])]
+    order = list(nx.lexicographical_topological_sort(rounds, key=lambda part: members[part][0]))
     bits = {part: 1 << place for place, part in enumerate(order)}
     reach: dict[int, int] = {}
     for part in reversed(order):
@@ -176,12 +186,32 @@ def _sequence(follows: Follows) -> list[frozenset[int]]:
     parts: list[set[int]] = [set()]
     common = behind = (1 << len(order)) - 1
     for part in order:
-        parts[-1].update(rounds.nodes[part]["members"])
+        parts[-1].update(members[part])
         behind &= ~bits[part]
         common &= reach[part]
         if behind and not behind & ~common:
             parts.append(set())
     return [frozenset(part) for part in parts]
+
+
+def _rounds(follows: Follows) -> tuple[list[list[int]], nx.DiGraph[int]]:
+    """Return the activities that reach one another both ways, in order, and how these parts follow each other."""
+    from scipy.sparse import csr_array  # noqa: PLC0415 -- half a second, on use
+    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
+
+    ordered = np.array(sorted(follows.activities))
+    ends = np.searchsorted(ordered, np.array(list(follows.pairs), dtype=np.int64).reshape(-1, 2)).T
+    graph = csr_array((np.ones(len(follows.pairs)), tuple(ends)), shape=(len(ordered), len(ordered)))
+    count, part_of = connected_components(graph, connection="strong")
+    members: list[list[int]] = [[] for _ in range(count)]
+    for activity, part in zip(ordered.tolist(), part_of.tolist(), strict=True):
+        members[part].append(activity)
+    rounds: nx.DiGraph[int] = nx.DiGraph()
+    rounds.add_nodes_from(range(count))
+    sources, targets = part_of[ends].astype(np.int64)
+    pairs = np.unique((sources * count + targets)[sources != targets])
+    rounds.add_edges_from(divmod(pair, count) for pair in pairs.tolist())
+    return members, rounds
 
 
 def _parallel(follows: Follows) -> list[frozenset[int]]:
