@@ -524,7 +524,8 @@ class Memory:
         rows[:, 1, 0] = live[:, at.S_ENABLED] - live[:, at.S_SINCE]
         rows[:, 1, 1] = np.maximum(live[:, at.S_READY] - live[:, at.S_ENABLED], 0)
         rows[:, 1, 2] = live[:, at.S_OVERTAKEN]
-        rows[:, 1, 3], rows[:, 1, 4] = live[:, at.S_GATHERED], np.where(live[:, at.S_LEADER], -1, live[:, at.S_AWAY])
+        rows[:, 1, 3] = live[:, at.S_GATHERED]
+        rows[:, 1, 4] = np.where(live[:, at.S_LEADER], at.TOGETHER, live[:, at.S_AWAY])
         flying = cases[cases[:, at.K_NUMBER] >= 0] if len(cases) else cases
         return rows.reshape(-1, at.ROW_WIDTH), np.ascontiguousarray(flying[:, [at.K_NUMBER, at.K_ARRIVED]])
 

@@ -208,3 +208,81 @@ def test_interruptions_are_those_of_a_plain_model(data):
     for place, (begun, ended) in Model(jobs, free).play().items():
         assert abs(found[f"j{place}"][0] - begun) < 1e-5
         assert abs(found[f"j{place}"][1] - ended) < 1e-5
+
+
+def _two_clerks(low, *, calendars=(None, None), **more):
+    """Return the log of low work on both, of one of them then interrupted, and taken up by the other one."""
+    workflow = ok.workflow(
+        "w",
+        [
+            ok.parallel(
+                [ok.task("low", role="clerk", **low)],
+                [ok.task("short", role="clerk")],
+                [ok.wait_for(timer="2 h", name="later"), ok.task("high", role="clerk")],
+            )
+        ],
+    )
+    members = {"Ann": calendars[0], "Bob": calendars[1]}
+    scenario = ok.Scenario(
+        ok.ArrivalTimes([0]),
+        {"low": "6 h", "short": "3 h", "high": "9 h"},
+        {"clerk": ok.Resource(members=members, discipline="preemptive", cost_per_hour=1)},
+        priorities={"high": 2, "short": 1},
+        **more,
+    )
+    return ok.simulate(workflow, scenario)
+
+
+def _hours(log):
+    return [
+        dict(zip(log.availability["resource"], log.availability["busy_s"] / 3600, strict=True)),
+        dict(zip(log.steps["activity"], log.steps["cost"], strict=True)),
+    ]
+
+
+def test_who_takes_up_work_has_not_done_what_was_done_before():
+    log = _two_clerks({})
+
+    # Ann begins low and does high from 2 on; Bob does short until 3, then the four hours of low that are left.
+    assert _hours(log) == [{"Ann": 11, "Bob": 7}, {"short": 3, "low": 6, "high": 9, "later": 0}]
+
+
+def test_hours_of_work_are_those_of_who_did_it():
+    # Bob has a break from 1 to 2, in which Ann works on low: short ends at 4, low at 8.
+    log = _two_clerks({}, calendars=(None, ok.Calendar({"mon": ["00:00-01:00", "02:00-24:00"]})))
+
+    assert _hours(log) == [{"Ann": 11, "Bob": 7}, {"short": 3, "low": 6, "high": 9, "later": 0}]
+
+
+def test_a_batch_that_another_takes_up_gives_back_whom_it_has():
+    # The first of the batch leaves at 5, when Bob does it: he, not Ann, is free when the second one ends.
+    workflow = ok.workflow(
+        "w",
+        [
+            ok.parallel(
+                [
+                    ok.task(
+                        "low", role="clerk", deadline="5 h", retry=ok.Retry(max_attempts=1), on_error=[ok.task("out")]
+                    )
+                ],
+                [ok.wait_for(timer="1 min", name="soon"), ok.task("short", role="clerk")],
+                [ok.wait_for(timer="2 h", name="later"), ok.task("high", role="clerk")],
+                [ok.wait_for(timer="8 h", name="last"), ok.task("after", role="clerk")],
+            )
+        ],
+    )
+    scenario = ok.Scenario(
+        ok.ArrivalTimes([0, 1]),
+        {"low": "6 h", "short": "3 h", "high": "9 h", "after": "1 h", "out": 0},
+        {"clerk": ok.Resource(members={"Ann": None, "Bob": None}, discipline="preemptive")},
+        priorities={"high": 2, "short": 1},
+        batches={"low": 2, "short": 2, "high": 2, "after": 2},
+    )
+
+    log = ok.simulate(workflow, scenario)
+
+    worked = log.steps[log.steps["resource"].notna() & (log.steps["activity"] != "low")]
+    assert log.availability["busy_s"].sum() <= log.availability["available_s"].sum()
+    for _, own in worked.groupby("resource", observed=True):
+        spans = own[["started", "completed"]].drop_duplicates().sort_values("started")
+        assert (spans["started"].iloc[1:].to_numpy() >= spans["completed"].iloc[:-1].to_numpy()).all()

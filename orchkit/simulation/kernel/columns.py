@@ -10,7 +10,7 @@ from numba import float64, int8, int16, int32, int64, uint8
 from orchkit.simulation.kernel.compiling import compiled, entry
 from orchkit.simulation.kernel.draws import case_key, sample_attribute
 from orchkit.simulation.kernel.duty import open_between, span_at
-from orchkit.simulation.kernel.layout import ENDED_WIDTH, MICRO, ROW_MORE, ROW_WIDTH, RUNNING
+from orchkit.simulation.kernel.layout import ENDED_WIDTH, MICRO, ROW_MORE, ROW_WIDTH, RUNNING, TOGETHER
 
 __all__ = [
     "attribute",
@@ -111,7 +111,7 @@ def _count_work(p, r, row, begun, now, unit_pools, calendars, pauses, busy, span
     started, ended, packed = r[row + 2], r[row + 3], r[row + 4]
     unit = (packed & 0xFFFFFF) - 1
     away = r[row + ROW_WIDTH + 4] if (packed >> ROW_MORE) & 1 else 0
-    if unit < 0 or started < 0 or away < 0:  # below 0: it was done together with another step, which has it
+    if unit < 0 or started < 0 or away == TOGETHER:  # it was done together with another step, which has it
         return 0
     if ended < 0:  # it is still at work, or was interrupted
         if (packed >> 24) & 15 != RUNNING:

@@ -460,10 +460,12 @@ LONGEST = 10**18  # what a duration is at most, in microseconds: sums of a few o
 
 # A row of the log: case and node; enabled, started, completed; unit, status, more, attempt, failure. Where a second row
 # follows, it says how long branches stood at a join before, how much later the attempt could begin, when it was overtaken
-# (-1: never), how long it waited for a batch, and for how long its work was interrupted (-1: others have it). What is open
-# has instead of its completion -1; or, where it is interrupted, -2 less the moment since when.
+# (-1: never), how long it waited for a batch, and how much of the time was no work: interruptions (`TOGETHER`: the first
+# step of its batch has the work). What is open has instead of its completion -1; or, where it is interrupted, -2 less
+# the moment since when.
 ROW_WIDTH = 5
 ROW_MORE = 31  # the bit that says so
+TOGETHER = -1 << 62
 ENDED_WIDTH = 3
 TRACE_WIDTH = 6
 STACK_WIDTH = 4

@@ -313,7 +313,7 @@ def log_row(p, m, s, status, failure):
     later, overtaken = m[s + S_READY] - m[s + S_ENABLED], m[s + S_OVERTAKEN]
     if later < 0:  # it ends within the delay of a retry
         later = m[M_NOW] - m[s + S_ENABLED]
-    gathered, away = m[s + S_GATHERED], -1 if m[s + S_LEADER] else m[s + S_AWAY]
+    gathered, away = m[s + S_GATHERED], TOGETHER if m[s + S_LEADER] else m[s + S_AWAY]
     stood = m[s + S_ENABLED] - m[s + S_SINCE]
     more = stood != 0 or later != 0 or overtaken >= 0 or gathered != 0 or away != 0
     m[r] = (m[k + K_NUMBER] << 24) | m[s + S_NODE]

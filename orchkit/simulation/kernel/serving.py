@@ -93,6 +93,26 @@ def _take_others(p, m, slot, unit):
 
 
 @compiled
+def _go_on(p, m, slot, before, calendar):
+    """Go on with an attempt that was interrupted: who takes it up has not done what was done before."""
+    s = m[M_STEPS] + S_WIDTH * slot
+    unit = m[s + S_UNIT]
+    first, now = m[M_UNITS] + R_WIDTH * before, m[M_UNITS] + R_WIDTH * unit
+    own = m[first + R_CALENDAR] if m[m[M_POOLS] + Q_WIDTH * m[first + R_POOL] + Q_PAUSE] else -1
+    done = open_between(p, own, m[s + S_STARTED], m[s + S_PAUSED]) - m[s + S_AWAY]
+    m[s + S_AWAY] = open_between(p, calendar, m[s + S_STARTED], m[M_NOW]) - done
+    m[s + S_PAUSED] = -1
+    if unit != before and m[s + S_STARTED] >= m[M_WARM]:
+        # The log has all of it as the work of who ends it.
+        m[first + R_HELPED] += done
+        m[now + R_HELPED] -= done
+    follower = m[s + S_BATCH_NEXT]
+    while follower >= 0:
+        m[m[M_STEPS] + S_WIDTH * follower + S_UNIT] = unit
+        follower = m[m[M_STEPS] + S_WIDTH * follower + S_BATCH_NEXT]
+
+
+@compiled
 def begin(p, m, d, slot, unit):
     """Begin (or go on with) an attempt, and say when it will end."""
     s = m[M_STEPS] + S_WIDTH * slot
@@ -103,6 +123,7 @@ def begin(p, m, d, slot, unit):
     key = m[m[M_CASES] + (K_VISITS + p[P_NODE_COUNT]) * m[i + I_CASE] + K_KEY]
     visit, attempt = m[s + S_VISIT], m[s + S_ATTEMPT]
     calendar = -1
+    before = m[s + S_UNIT]
     m[s + S_UNIT] = unit
     setup = 0
     if unit >= 0:
@@ -118,8 +139,7 @@ def begin(p, m, d, slot, unit):
         if p[n + N_DEMAND_COUNT]:
             _take_others(p, m, slot, unit)
     if m[s + S_PAUSED] >= 0:
-        m[s + S_AWAY] += open_between(p, calendar, m[s + S_PAUSED], now)
-        m[s + S_PAUSED] = -1
+        _go_on(p, m, slot, before, calendar)
     if m[s + S_LEFT] < 0:
         outcome, after = 0, p[n + N_WORK]
         if p[n + N_FAILURE_COUNT] > 0:
