@@ -48,7 +48,7 @@ class Awaiting(Reading):
     def run_many(
         self, workflow: Workflow, cases: pd.DataFrame, *, concurrency: int = 1_000, progress: bool = True
     ) -> pd.DataFrame:
-        """Run a case a row; see `orchkit.Engine.run_many`."""
+        """Run one case per row; see `orchkit.Engine.run_many`."""
         raise NotImplementedError
 
     async def start_async(

@@ -100,14 +100,14 @@ class DeadMessages:
         by: str | None = None,
         reason: str | None = None,
     ) -> int:
-        """Let a dead message count, and return how many runs took it.
+        """Take a dead message again, and return how many runs took it.
 
         Parameters
         ----------
         message_id
             As in `dead_messages`.
         payload
-            A mended one; by default what came, now that a workflow takes it.
+            A mended payload; by default the message as it came, if a workflow takes it now.
         by, reason
             Who has decided it, and why, for the history; by default the user of this machine.
 
@@ -116,7 +116,7 @@ class DeadMessages:
         MessageNotFound
             It is not among the dead letters.
         InputError
-            It still cannot be taken, and stays where it is.
+            The message still cannot be taken, and stays where it is.
         """
         with self._deciding:
             found = self._found(message_id)
@@ -128,7 +128,7 @@ class DeadMessages:
         return taken
 
     def discard_message(self, message_id: str, reason: str, *, by: str | None = None) -> None:
-        """Give a dead message up; who did it and why is in the history. See `replay_message`."""
+        """Give up a dead message; the history says who did it, and why. See `replay_message`."""
         with self._deciding:
             self._found(message_id)
             self._post(Note(_KIND, message_id, _DISCARDED, {"reason": reason}, by=by or user())).result()

@@ -55,14 +55,15 @@ class Operating:
         Parameters
         ----------
         failed
-            Whether runs that failed at once, without retries left to use up, are listed too.
+            Whether to list also the runs that failed without being dead-lettered, such as those with a permanent error.
 
         Returns
         -------
         DataFrame
             ``run_id, case_id, workflow, version, status, node, error_class, error_type, error_message, attempts,
-            inputs, since``. Of runs that call each other and failed together there is one row, the outermost's; its
-            ``node`` leads to the place, such as ``deliver/book_courier``.
+            inputs, since``.
+            Runs that call each other and failed together have one row, that of the outermost run; its ``node`` is the
+            path to the place, such as ``deliver/book_courier``.
 
         Examples
         --------
@@ -95,22 +96,23 @@ class Operating:
     ) -> Run:
         """Continue a run that has failed or is dead-lettered, under the same id; return it once that is durable.
 
-        What failed, and what was given up because of it, gets new attempts; what was completed stays so, and what a
-        saga has undone begins anew. Where a compensation has failed for good, that is what is tried again. See
-        `dead_letters` for an example.
+        What failed, and what was given up because of it, gets new attempts; what was completed stays so, and a saga
+        that was undone starts again. If a compensation has failed for good, it is the compensation that is tried again.
+        See `dead_letters` for an example.
 
         Parameters
         ----------
         run
-            The run; one that was called and failed with its caller goes on together with it.
+            The run; a called run that failed with its caller continues together with it.
         variables
-            Mended ones, JSON values: set where the failed step sees them, so that a pass of a for-each gets its own.
+            Variables to change, JSON values. They are set where the failed step sees them, so that a pass of a for-each
+            gets its own.
         from_start
-            Whether to begin anew; ``variables`` are then inputs in the place of the first ones. Runs that were
-            cancelled or compensated can be started again too.
+            Whether to start from the beginning; ``variables`` then replace inputs. Runs that were cancelled or
+            compensated can be started again, too.
         to
-            Another version of its workflow, in which it goes on; where it goes on from where it failed, its state must
-            map, as for `migrate`.
+            Another version of its workflow, in which it continues; unless it starts from the beginning, its state must
+            fit there, as for `migrate`.
         by, reason
             Who has decided it, and why, for the history; by default the user of this machine.
 
@@ -119,9 +121,9 @@ class Operating:
         RunNotFound
             No such run.
         RunError
-            It has not ended, or has completed.
+            The run has not ended, or it has completed.
         InputError
-            An input that the workflow does not take.
+            The workflow does not take such an input.
         """
         run_id = run if isinstance(run, str) else run.id
         with self._deciding:
@@ -130,12 +132,12 @@ class Operating:
         return self.get(run_id)
 
     def discard(self, run: Run | str, reason: str, *, by: str | None = None) -> None:
-        """Give a dead letter up: its run is FAILED from now on; who did it and why is in the history.
+        """Give up a dead letter: its run becomes FAILED; the history says who did it, and why.
 
         Raises
         ------
         RunError
-            It is not a dead letter.
+            The run is not a dead letter.
 
         Examples
         --------
@@ -164,7 +166,7 @@ class Operating:
         by: str | None = None,
         reason: str | None = None,
     ) -> pd.DataFrame:
-        """Let many runs go on, such as ``engine.dead_letters()["run_id"]``; see `retry`.
+        """Continue many runs, such as ``engine.dead_letters()["run_id"]``; see `retry`.
 
         Returns
         -------
@@ -190,16 +192,16 @@ class Operating:
     # Versions ----------------------------------------------------------------------
 
     def migrate(self, run: Run | str, to: Workflow, *, by: str | None = None, reason: str | None = None) -> None:
-        """Let a run that goes on do so in another version of its workflow, where its state maps.
+        """Move a run that is under way to another version of its workflow, if its state fits there.
 
         Each step that is open must be a node of the same kind in the same scope of the new version; a token that waits
         at a join must wait there for the same flows; what a saga may have to undo must have a compensation. What has
-        been done counts as done. `preview_migration` tells beforehand.
+        been done counts as done. `preview_migration` tells beforehand whether it works.
 
         Raises
         ------
         RunError
-            It does not map, or the run has ended.
+            The state does not fit, or the run has ended.
 
         Examples
         --------
@@ -227,12 +229,12 @@ class Operating:
     # Work items --------------------------------------------------------------------
 
     def work_items(self, role: str | None = None, *, by: str | None = None) -> pd.DataFrame:
-        """Return one row per work item that is open, the oldest first.
+        """Return one row per open work item, the oldest first.
 
         Parameters
         ----------
         role
-            Only this role's.
+            Only items of this role.
         by
             Only items that this person has claimed or is assigned to.
 
@@ -264,24 +266,24 @@ class Operating:
         return found.reset_index(drop=True)
 
     def claim(self, item_id: str, *, by: str, roles: Iterable[str] | None = None) -> None:
-        """Take a work item; its step is RUNNING from now on. To claim it twice does nothing.
+        """Claim a work item; its step is RUNNING from now on. Claiming it twice changes nothing.
 
         Parameters
         ----------
         item_id
             As in `work_items`.
         by
-            Who takes it.
+            Who claims it.
         roles
-            Theirs: an item that is for a role is refused to whoever has not got it, and an escalated one to whoever has
-            not got the role that it went to. None where it is somebody else's business to know who may do what.
+            The roles of that person. An item for a role is refused to those who do not have it; an escalated item is
+            for the role that it was escalated to. None leaves it to the caller who may do what.
 
         Raises
         ------
         WorkItemTaken
-            Somebody else was faster, or it is meant for somebody else.
+            Somebody else was faster, or the item is meant for somebody else.
         WorkItemNotFound
-            It has ended, or never was.
+            There is no such item, or it has ended.
         """
         run_id, step_id = _place(item_id)
         self._post(ClaimItem(run_id, step_id, by, roles_of(roles))).result()
@@ -301,7 +303,7 @@ class Operating:
     ) -> None:
         """Complete a work item with what its form asks for (JSON values); the run continues. See `work_items`.
 
-        Who has not claimed it does so by this, with ``roles`` as for `claim`.
+        An item that is not claimed yet is claimed by this, with ``roles`` as for `claim`.
 
         Raises
         ------

@@ -63,20 +63,20 @@ class Planning:
         raise NotImplementedError
 
     def deploy(self, workflow: Workflow, *, by: str | None = None) -> None:
-        """Make a version the current one of its workflow: its triggers start runs, its name stands for it.
+        """Make a version the current one of its workflow: its triggers start runs, and its name stands for it.
 
-        Runs keep the version that they were started with. These triggers are honoured: ``schedule`` (see
-        `orchkit.Schedule`), ``event``, ``webhook`` (see `orchkit.engine.doors`), and ``queue`` where `orchkit.consume`
-        listens to its ``subject``. An event starts a run where ``match`` holds over ``event``, with ``inputs`` (by
-        default ``event``, the payload) and the case ``case``; the same case has one run. To deploy a version again does
+        Runs keep the version that they were started with. These kinds of triggers work: ``schedule`` (see
+        `orchkit.Schedule`), ``event``, ``webhook`` (see `orchkit.engine.doors`), and ``queue``, while `orchkit.consume`
+        listens to its ``subject``. An event starts a run if ``match`` holds over ``event``, with ``inputs`` (by default
+        ``event``, the payload) and the case ``case``; the same case has only one run. Deploying a version again changes
         nothing.
 
         Raises
         ------
         WorkflowError
-            A trigger that makes no sense, an executor that is not there.
+            A trigger makes no sense, or an executor is missing.
         SecretError
-            A webhook's secret that the engine was not given.
+            The engine was not given the secret of a webhook.
 
         Examples
         --------
@@ -104,19 +104,19 @@ class Planning:
         by: str | None = None,
         **settings: Any,  # noqa: ANN401 -- those of `Schedule`
     ) -> Schedule:
-        """Start runs of a workflow at fixed times; what is due is started once, whatever is restarted meanwhile.
+        """Start runs of a workflow at fixed times; a run that is due is started once, even across restarts.
 
         Parameters
         ----------
         workflow
-            The definition, or its name, for the version that was deployed last; its runs are those of this version
-            until it is scheduled again.
+            The definition, or its name, for the version that was deployed last; the schedule keeps starting this
+            version until it is scheduled again.
         name
-            Of the schedule, the workflow's by default; one of the same name is changed.
+            The name of the schedule, by default that of the workflow; a schedule with the same name is changed.
         by
             Who has decided it; by default the user of this machine.
         **settings
-            Of `orchkit.Schedule`: ``cron`` or ``every``, ``time_zone``, ``overlap``, ``catch_up``, ``jitter``,
+            Fields of `orchkit.Schedule`: ``cron`` or ``every``, ``time_zone``, ``overlap``, ``catch_up``, ``jitter``,
             ``first``, ``until``, ``inputs``.
 
         Examples
@@ -157,7 +157,7 @@ class Planning:
         return frame.sort_values("schedule", ignore_index=True)
 
     def pause_schedule(self, name: str, *, by: str | None = None) -> None:
-        """Start nothing by a schedule until it is resumed; what is due meanwhile is left out.
+        """Pause a schedule: it starts no runs until it is resumed; what is due meanwhile is left out.
 
         Raises
         ------
@@ -167,7 +167,7 @@ class Planning:
         self._post(ChangeSchedule(name, "PAUSED", by or user())).result()
 
     def resume_schedule(self, name: str, *, by: str | None = None) -> None:
-        """Let a schedule go on from now; see `pause_schedule`."""
+        """Resume a schedule from now on; see `pause_schedule`."""
         self._post(ChangeSchedule(name, "RESUMED", by or user())).result()
 
     def unschedule(self, name: str, *, by: str | None = None) -> None:

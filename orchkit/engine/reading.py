@@ -97,7 +97,7 @@ class Reading:
         return self._store.runs_page(workflow=workflow, case_id=case_id, statuses=statuses, before=before, limit=limit)
 
     def run_outcomes(self, run_ids: Sequence[str]) -> pd.DataFrame:
-        """Return how runs stand, a row each; see `orchkit.store.Store.run_outcomes`."""
+        """Return the state of runs, one row each; see `orchkit.store.Store.run_outcomes`."""
         return self._store.run_outcomes(run_ids)
 
     def rows_after(
@@ -126,18 +126,18 @@ class Reading:
         Returns
         -------
         Callable
-            Ends that.
+            A function that ends these calls.
         """
         listeners = self._loop.writer.listeners
         listeners.append(told)
         return lambda: listeners.remove(told)
 
     def knows(self, run_id: str) -> bool:
-        """Return whether there is a run of that id; cheap if there is none."""
+        """Return whether there is a run with that id; cheap if there is none."""
         return run_id in self._loop.live or run_id in self._store.known_runs([run_id])
 
     def deployed(self, workflow: str) -> Workflow | None:
-        """Return the version of a workflow that was deployed last, from memory; None where none was."""
+        """Return the version of a workflow that was deployed last, from memory; None if none was."""
         return self._loop.core.plans.current.get(workflow)
 
     def doors(self, name: str) -> list[Door]:
@@ -159,7 +159,7 @@ class Reading:
         Raises
         ------
         SecretError
-            The engine was given none of that name.
+            The engine was given no secret with that name.
         """
         secrets = self._loop.core.settings.secrets
         if name not in secrets:
@@ -173,7 +173,7 @@ class Reading:
         Raises
         ------
         ExpressionError
-            It names what is not there.
+            The template names something that is not there.
         """
         settings = self._loop.core.settings
         return str(render(template, {"systems": dict(settings.systems), "secrets": dict(settings.secrets)}))
@@ -233,14 +233,14 @@ class Reading:
         return self._store.sql(query, parameters)
 
     def backup(self, target: str | Path) -> Path:
-        """Write one state of the store to a new file, while runs go on, and return its path.
+        """Write a consistent copy of the store to a new file, while runs go on, and return its path.
 
-        An engine that opens the copy goes on from that state: beware of doing the same work twice.
+        An engine that opens the copy continues its unfinished runs: beware of doing the same work twice.
 
         Raises
         ------
         StoreError
-            There is something at the target, or it cannot be written.
+            The target exists already, or cannot be written.
         """
         return self._store.backup(target)
 

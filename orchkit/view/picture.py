@@ -85,7 +85,7 @@ class Picture:
         Raises
         ------
         RenderError
-            Another suffix, or as for ``to_svg``.
+            The suffix is not one of these, or as for ``to_svg``.
         """
         path = Path(path)
         content = self._content(path.suffix.lower())

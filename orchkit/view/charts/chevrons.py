@@ -37,7 +37,7 @@ _BAR = 96.0
 
 
 def variants(log: EventLog, *, max_rows: int = 12) -> Drawing:
-    """Draw the ways that cases took, the most frequent first: a chevron a step, with their share and mean duration.
+    """Draw the ways that cases took, the most frequent first: one chevron per step, with their share and mean duration.
 
     A step that is repeated at once is one chevron with a number. A color stands for an activity of the most frequent;
     the names are always there.

@@ -62,7 +62,7 @@ class _Layer:
 def dotted_chart(log: EventLog, *, x: Literal["time", "since_start"] = "time") -> Drawing:
     """Draw one dot per step, one line per case: cases in the order of their starts from top to bottom.
 
-    Slanting edges show how cases come, gaps when nobody works, columns what happens to many cases at once. The most
+    Slanting edges show how cases arrive, gaps when nobody works, columns what happens to many cases at once. The most
     frequent activities have a color and a mark of their own. Dots that fall on the same place are drawn once.
 
     Parameters

@@ -17,7 +17,7 @@ _ALL, _NOW = "all cases", "in flight now"
 
 
 def backlog(table: pd.DataFrame) -> Chart:
-    """Draw how many cases will be in flight, from now on: all of them, and those that are so now.
+    """Draw how many cases will be in flight from now on: all of them, and of them those in flight now.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ _CUT = 0.995  # the last cases would stretch the axis for all others
 
 
 def survival(logs: EventLog | Mapping[str, EventLog], *, sla: Workflow | Duration | None = None) -> Chart:
-    """Draw the share of cases that are still open after what time, with its 95 % interval.
+    """Draw the share of cases that are still open after a given time, with its 95 % interval.
 
     Open cases count as long as they are known (the Kaplan-Meier estimate): were they left out, the process would look
     quicker than it is.

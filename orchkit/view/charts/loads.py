@@ -105,8 +105,8 @@ def queues(log: EventLog, *, every: Duration | None = None) -> Chart:
     Parameters
     ----------
     log
-        Of any origin; where it does not say from when on a step could begin, that is estimated as in `kpis`. With
-        replications: their mean, and a band that holds nine of ten of them.
+        Any event log: of an engine, a simulation or a file. If it does not say when steps were enabled, that is
+        estimated as in `kpis`. With replications: their mean, and a band that holds nine of ten of them.
     every
         Over how long each value is averaged; by default about 150 values over the log.
 

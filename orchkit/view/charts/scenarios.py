@@ -50,8 +50,8 @@ def differences(comparison: pd.DataFrame, figures: Iterable[str] | None = None) 
 
     Notes
     -----
-    A filled dot: the interval excludes 0, so that the difference is hardly luck. A hollow one: it may be.
-    Changes are in percent of the first scenario; what was 0 there has none, and is left out.
+    A filled dot: the interval excludes 0, so that the difference is hardly luck. A hollow one: it may be. Changes are
+    in percent of the first scenario; figures that were 0 there are left out.
 
     Examples
     --------

@@ -90,7 +90,7 @@ def gantt(thing: EventLog | SteppedRun, case_id: str | None = None, *, max_rows:
     thing
         A run, or a log.
     case_id
-        Which case of the log; not needed if there is one.
+        Which case of the log; not needed if it has only one.
     max_rows
         How many steps are drawn, the first ones.
 
