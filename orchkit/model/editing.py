@@ -5,8 +5,10 @@ Nodes are named; names are unique in the whole workflow, so that a node in a sco
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
+from functools import partial
 from typing import Any
 
 from orchkit.errors import WorkflowError, nearest
@@ -47,6 +49,8 @@ __all__ = [
 PATTERNS = ("task", "choice", "parallel", "for_each", "repeat_while", "saga", "wait", "call", "end")
 
 Graph = tuple[tuple[Node, ...], tuple[Flow, ...]]
+# Nodes and flows, the node that is entered first, and the one that is left last, if any.
+_Placed = tuple[tuple[Node, ...], tuple[Flow, ...], str, str | None]
 
 
 def blank(name: str = "workflow") -> Workflow:
@@ -317,54 +321,61 @@ def _flow(nodes: tuple[Node, ...], flows: tuple[Flow, ...], after: str | None, b
     return next((flow for flow in reversed(flows) if flow.target in ends), flows[-1] if flows else None)
 
 
-def _pattern(pattern: str, taken: set[str]) -> tuple[tuple[Node, ...], tuple[Flow, ...], str, str | None]:
+def _pattern(pattern: str, taken: set[str]) -> _Placed:
     """Return the nodes and flows of a pattern, and where one enters and leaves it."""
-
-    def fresh(word: str) -> str:
-        number = 1
-        while f"{word}_{number}" in taken:
-            number += 1
-        taken.add(f"{word}_{number}")
-        return f"{word}_{number}"
-
-    def one(node: Node) -> tuple[tuple[Node, ...], tuple[Flow, ...], str, str | None]:
-        return (node,), (), node.name, None if isinstance(node, End) else node.name
-
-    def inside(name: str, *tasks: Task) -> dict[str, Any]:
-        names = [f"{name}_start", *(task.name for task in tasks), f"{name}_end"]
-        nodes: tuple[Node, ...] = (Start(name=names[0]), *tasks, End(name=names[-1]))
-        return {"nodes": nodes, "flows": tuple(map(Flow, names, names[1:])), "name": name}
-
+    fresh = partial(_fresh, taken)
     match pattern:
         case "task":
-            return one(Task(name=fresh("task")))
+            return _one(Task(name=fresh("task")))
         case "wait":
             name = fresh("callback")
-            return one(Wait(name=name, kind=WaitKind.CALLBACK, subject=name))
+            return _one(Wait(name=name, kind=WaitKind.CALLBACK, subject=name))
         case "call":
-            return one(Call(name=fresh("call"), workflow="other"))
+            return _one(Call(name=fresh("call"), workflow="other"))
         case "end":
-            return one(End(name=fresh("end")))
+            return _one(End(name=fresh("end")))
         case "for_each":
-            return one(ForEach(items="items", **inside(fresh("for_each"), Task(name=fresh("task")))))
+            return _one(ForEach(items="items", **_inside(fresh("for_each"), Task(name=fresh("task")))))
         case "repeat_while":
-            return one(While(condition="condition", **inside(fresh("repeat_while"), Task(name=fresh("task")))))
+            return _one(While(condition="condition", **_inside(fresh("repeat_while"), Task(name=fresh("task")))))
         case "saga":
             undone = Task(name=fresh("task"), compensate=Task(name=fresh("undo")))
-            return one(Saga(**inside(fresh("saga"), undone, Task(name=fresh("task")))))
+            return _one(Saga(**_inside(fresh("saga"), undone, Task(name=fresh("task")))))
+        case "choice":
+            return _split(GatewayKind.EXCLUSIVE, fresh(pattern), [fresh("task"), fresh("task")])
         case _:
-            kind = GatewayKind.EXCLUSIVE if pattern == "choice" else GatewayKind.PARALLEL
-            split = fresh(pattern)
-            join = f"{split}_end"
-            arms = [fresh("task"), fresh("task")]
-            conditions = ["condition", None] if kind is GatewayKind.EXCLUSIVE else [None, None]
-            nodes: tuple[Node, ...] = (
-                Gateway(name=split, kind=kind),
-                *(Task(name=arm) for arm in arms),
-                Gateway(name=join, kind=kind),
-            )
-            flows = (
-                *(Flow(split, arm, condition) for arm, condition in zip(arms, conditions, strict=True)),
-                *(Flow(arm, join) for arm in arms),
-            )
-            return nodes, flows, split, join
+            return _split(GatewayKind.PARALLEL, fresh(pattern), [fresh("task"), fresh("task")])
+
+
+def _fresh(taken: set[str], word: str) -> str:
+    """Return a name that is not taken, and take it."""
+    name = next(f"{word}_{number}" for number in itertools.count(1) if f"{word}_{number}" not in taken)
+    taken.add(name)
+    return name
+
+
+def _one(node: Node) -> _Placed:
+    return (node,), (), node.name, None if isinstance(node, End) else node.name
+
+
+def _inside(name: str, *tasks: Task) -> dict[str, Any]:
+    """Return the name and the graph of a scope with these tasks in sequence."""
+    names = [f"{name}_start", *(task.name for task in tasks), f"{name}_end"]
+    nodes: tuple[Node, ...] = (Start(name=names[0]), *tasks, End(name=names[-1]))
+    return {"nodes": nodes, "flows": tuple(map(Flow, names, names[1:])), "name": name}
+
+
+def _split(kind: GatewayKind, split: str, arms: list[str]) -> _Placed:
+    """Return a split and its join, with a task on each of two ways between them."""
+    join = f"{split}_end"
+    conditions = ["condition", None] if kind is GatewayKind.EXCLUSIVE else [None, None]
+    nodes: tuple[Node, ...] = (
+        Gateway(name=split, kind=kind),
+        *(Task(name=arm) for arm in arms),
+        Gateway(name=join, kind=kind),
+    )
+    flows = (
+        *(Flow(split, arm, condition) for arm, condition in zip(arms, conditions, strict=True)),
+        *(Flow(arm, join) for arm in arms),
+    )
+    return nodes, flows, split, join
