@@ -50,48 +50,37 @@ def backlog(table: pd.DataFrame) -> Chart:
         pd.DataFrame({"time": table["time"], "of": label, "value": table[name], "low": table[low], "high": table[high]})
         for (name, (low, high)), label in zip(names.items(), (_ALL, _NOW), strict=True)
     ]
-    drawn = pd.concat(parts, ignore_index=True)
-    drawn["says"] = [
-        f"{at:%Y-%m-%d %H:%M}, {of}: {value:.3g} ({low:.3g} to {high:.3g})"
-        for at, of, value, low, high in zip(
-            drawn["time"], drawn["of"], drawn["value"], drawn["low"], drawn["high"], strict=True
-        )
-    ]
     ends = [f"{part['of'].iloc[0]}: {part['value'].iloc[0]:.3g} now, " + _span(part.iloc[-1]) for part in parts]
     label = f"Backlog from {table['time'].iloc[0]:%Y-%m-%d %H:%M} to {table['time'].iloc[-1]:%Y-%m-%d %H:%M} UTC"
-    data = rows_of(drawn)
+    drawing = _drawn(pd.concat(parts, ignore_index=True)).properties(width=WIDTH, height=_HEIGHT)
+    return chart_of(
+        drawing, "Backlog to come", label, subtitle="mean, and 95 % of the replications", text="\n".join(ends)
+    )
+
+
+def _drawn(table: pd.DataFrame) -> alt.LayerChart:
+    """Return bands and lines over time, and points that tell their figures."""
+    columns = [table[name] for name in ("time", "of", "value", "low", "high")]
+    says = [
+        f"{at:%Y-%m-%d %H:%M}, {of}: {value:.3g} ({low:.3g} to {high:.3g})"
+        for at, of, value, low, high in zip(*columns, strict=True)
+    ]
+    data = rows_of(table.assign(says=says))
     x = alt.X("time:T", scale=alt.Scale(type="utc"), title=None, axis=alt.Axis(labelOverlap=True, tickCount=8))
-    y = alt.Y("value:Q", title="cases in flight", scale=alt.Scale(domain=[0, float(drawn["high"].max()) or 1.0]))
+    y = alt.Y("value:Q", title="cases in flight", scale=alt.Scale(domain=[0, float(table["high"].max()) or 1.0]))
     kinds = [_ALL, _NOW]
     tints = alt.Scale(domain=kinds, range=[LIGHT["active-tint"], LIGHT["failed-tint"]])
     paints = alt.Scale(domain=kinds, range=[LIGHT["active"], LIGHT["failed"]])
     dashes = alt.Scale(domain=kinds, range=[[1, 0], [6, 3]])
     legend = alt.Legend(title=None, symbolType="stroke")
-    bands = (
-        alt.Chart(data)
-        .mark_area(opacity=0.8)
-        .encode(
-            x=x,
-            y=alt.Y("low:Q", title="cases in flight"),
-            y2="high:Q",
-            fill=alt.Fill("of:N", scale=tints, legend=None),
-        )
-    )
-    lines = (
-        alt.Chart(data)
-        .mark_line()
-        .encode(
-            x=x,
-            y=y,
-            stroke=alt.Stroke("of:N", scale=paints, legend=legend),
-            strokeDash=alt.StrokeDash("of:N", scale=dashes, legend=legend),
-        )
-    )
+    low, fill = alt.Y("low:Q", title="cases in flight"), alt.Fill("of:N", scale=tints, legend=None)
+    stroke = alt.Stroke("of:N", scale=paints, legend=legend)
+    dash = alt.StrokeDash("of:N", scale=dashes, legend=legend)
+    bands = alt.Chart(data).mark_area(opacity=0.8).encode(x=x, y=low, y2="high:Q", fill=fill)
+    lines = alt.Chart(data).mark_line().encode(x=x, y=y, stroke=stroke, strokeDash=dash)
     finder = alt.Chart(data).mark_point(opacity=0, size=120).encode(x=x, y=y, tooltip="says:N", description="says:N")
-    drawing = alt.layer(bands, lines, finder).resolve_scale(fill="independent").properties(width=WIDTH, height=_HEIGHT)
-    return chart_of(
-        drawing, "Backlog to come", label, subtitle="mean, and 95 % of the replications", text="\n".join(ends)
-    )
+    layers: alt.LayerChart = alt.layer(bands, lines, finder).resolve_scale(fill="independent")
+    return layers
 
 
 def _span(row: pd.Series) -> str:
