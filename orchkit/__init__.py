@@ -367,9 +367,11 @@ __all__ = [  # noqa: PLE0604 -- the table above is the list
 def __getattr__(name: str) -> object:
     home = _HOMES.get(name)
     if home is None:
-        from orchkit.errors import nearest  # noqa: PLC0415 -- only on a typo
+        message = f"orchkit has no {name!r}."
+        if not name.startswith("_"):  # what tools look for in any module is no typo
+            from orchkit.errors import nearest  # noqa: PLC0415 -- only on a typo
 
-        message = f"orchkit has no {name!r}.{nearest(name, _HOMES)}"
+            message += nearest(name, _HOMES)
         raise AttributeError(message)
     # A room of its own (`ok.charts`) is a module.
     value = (
