@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ from orchkit.errors import LogError
 from orchkit.formats.bounded import chunks
 from orchkit.formats.objects import ATTRIBUTE_TYPES, ObjectLog
 
-__all__ = ["Grouped", "Parts", "moment_texts", "read_json", "tuples", "write_json"]
+__all__ = ["Grouped", "Parts", "moment_texts", "read_json", "tuples", "uncollected", "write_json"]
 
 _LARGEST = (1 << 63) - 1
 _ROWS = 20_000
@@ -54,21 +57,23 @@ class Parts:
         if events["time"].isna().any():
             self.notes.append(f"{int(events['time'].isna().sum()):,} events without a time were dropped")
             events = events[events["time"].notna()].reset_index(drop=True)
-        own, others = set(events["event_id"]), set(objects["object_id"])
+        own, others = _arrow(events["event_id"]), _arrow(objects["object_id"])
         columns = ["event_id", "object_id", "qualifier"]
         relations = self._related(pd.DataFrame(self.relations, columns=columns), {"event_id": own, "object_id": others})
         columns = ["source_id", "target_id", "qualifier"]
         among = self._related(
             pd.DataFrame(self.object_relations, columns=columns), {"source_id": others, "target_id": others}
         )
-        activities = dict(zip(events["event_id"], events["activity"], strict=True))
-        for types, names in ((self.event_types, activities.values()), (self.object_types, objects["object_type"])):
-            for name in names:
+        activities = dict(zip(events["event_id"].tolist(), events["activity"].tolist(), strict=True))
+        for types, names in (
+            (self.event_types, activities.values()),
+            (self.object_types, objects["object_type"].unique()),
+        ):
+            for name in dict.fromkeys(names):
                 types.setdefault(name, {})
-        of_events = _values(self._declare(self.event_values, activities, self.event_types), ["event_id", "attribute"])
-        of_objects = _values(
-            self._declare(self.object_values, dict(self.objects), self.object_types), ["object_id", "attribute", "time"]
-        )
+        of_events = self._values(self.event_values, activities, self.event_types, ["event_id", "attribute"])
+        keys = ["object_id", "attribute", "time"]
+        of_objects = self._values(self.object_values, dict(self.objects), self.object_types, keys)
         times = self._times(of_objects["time"], "attributes of objects")
         of_objects["time"] = times.fillna(pd.Timestamp(0, tz="UTC")).astype(UTC)
         return ObjectLog(
@@ -83,19 +88,29 @@ class Parts:
             notes=tuple(self.notes),
         )
 
-    def _declare(self, values: list[Any], owners: Mapping[str, str], types: dict[str, dict[str, str]]) -> list[Any]:
-        """Return the values as the types that their attributes declare, else as what they are, which is declared."""
-        undeclared: dict[tuple[str, str], list[object]] = {}
-        for key, attribute, *_, value in values:
-            if key in owners and attribute not in types[owners[key]]:
-                undeclared.setdefault((owners[key], attribute), []).append(value)
+    def _values(
+        self, rows: list[Any], owners: Mapping[str, str], types: dict[str, dict[str, str]], keys: list[str]
+    ) -> pd.DataFrame:
+        """Return values as the types that their attributes declare, else as what they are, which is declared."""
+        rows = [row for row in rows if row[0] in owners]
+        *columns, values = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in (*keys, "value")]
+        pairs = [(owners[key], attribute) for key, attribute in zip(*columns[:2], strict=True)]
+        undeclared: dict[tuple[str, str], list[object]] = {
+            (name, attribute): [] for name, attribute in dict.fromkeys(pairs) if attribute not in types[name]
+        }
+        if undeclared:
+            for pair, value in zip(pairs, values, strict=True):
+                if pair in undeclared:
+                    undeclared[pair].append(value)
         for (name, attribute), held in undeclared.items():
             types[name][attribute] = _kind_of(held)
-        return [
-            (key, attribute, *more, self._value(value, types[owners[key]][attribute], attribute))
-            for key, attribute, *more, value in values
-            if key in owners
+        kinds = {(name, attribute): types[name][attribute] for name, attribute in set(pairs)}
+        found = [
+            value if type(value) is str and kinds[pair] == "string" else self._value(value, kinds[pair], pair[1])
+            for pair, value in zip(pairs, values, strict=True)
         ]
+        table = pd.DataFrame(dict(zip(keys, columns, strict=True)))
+        return table.assign(value=pd.Series(found, index=table.index, dtype=object))
 
     def _value(self, value: Any, kind: str, attribute: str) -> object:  # noqa: ANN401 -- what JSON holds
         if value is None:
@@ -127,20 +142,17 @@ class Parts:
             self.notes.append(f"{int(unread.sum()):,} timestamps of {what} cannot be read, the first {example!r}")
         return moments
 
-    def _related(self, relations: pd.DataFrame, known: Mapping[str, set[str]]) -> pd.DataFrame:
-        is_there = pd.Series(data=True, index=relations.index)
+    def _related(self, relations: pd.DataFrame, known: Mapping[str, pa.Array]) -> pd.DataFrame:
+        is_there = np.ones(len(relations), dtype=bool)
         for key, names in known.items():
-            is_there &= relations[key].isin(names)
+            is_there &= pc.is_in(_arrow(relations[key]), value_set=names).to_numpy(zero_copy_only=False)
         if not is_there.all():
             self.notes.append(f"{int((~is_there).sum()):,} relations to what is not in the file were dropped")
-        return relations[is_there.to_numpy()].reset_index(drop=True).astype("str")
+        return relations[is_there].reset_index(drop=True).astype("str")
 
 
-def _values(rows: list[Any], keys: list[str]) -> pd.DataFrame:
-    """Return values as they are: a column of objects."""
-    table = pd.DataFrame([row[:-1] for row in rows], columns=keys)
-    table["value"] = pd.Series([row[-1] for row in rows], index=table.index, dtype=object)
-    return table
+def _arrow(texts: pd.Series) -> pa.Array:
+    return pa.array(texts, type=pa.large_string(), from_pandas=True)
 
 
 def _whole(value: Any) -> int:  # noqa: ANN401 -- what JSON holds
@@ -164,6 +176,19 @@ def _kind_of(values: Iterable[object]) -> str:
     return "float" if kinds and kinds <= {int, float} else "string"
 
 
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Hold Python's garbage collector off: what is read is millions of objects, none of them garbage."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@uncollected()
 def read_json(path: Path) -> ObjectLog:
     """Return the object-centric log of a JSON file, plain or gz.
 
@@ -193,31 +218,59 @@ def read_json(path: Path) -> ObjectLog:
             types[_text(item, "name", key, path)] = {
                 name: kind if kind in ATTRIBUTE_TYPES else "string" for name, kind in given.items()
             }
-    for item in _items(held, "objects", path):
-        name = _text(item, "id", "objects", path)
-        parts.objects.append((name, _text(item, "type", "objects", path)))
-        for a in _items(item, "attributes", path):
-            parts.object_values.append((name, _text(a, "name", "attributes", path), a.get("time"), a.get("value")))
-        for r in _items(item, "relationships", path):
-            target = _text(r, "objectId", "relationships", path)
-            parts.object_relations.append((name, target, str(r.get("qualifier", ""))))
-    for item in _items(held, "events", path):
-        name = _text(item, "id", "events", path)
-        parts.events.append((name, _text(item, "type", "events", path), item.get("time")))
-        for a in _items(item, "attributes", path):
-            parts.event_values.append((name, _text(a, "name", "attributes", path), a.get("value")))
-        for r in _items(item, "relationships", path):
-            target = _text(r, "objectId", "relationships", path)
-            parts.relations.append((name, target, str(r.get("qualifier", ""))))
+    items = _items(held, "objects", path)
+    ids = _texts(items, "id", "objects", path)
+    parts.objects = list(zip(ids, _texts(items, "type", "objects", path), strict=True))
+    owners, inner = _inner(items, ids, "attributes", path)
+    names, times, values = _texts(inner, "name", "attributes", path), _cells(inner, "time"), _cells(inner, "value")
+    parts.object_values = list(zip(owners, names, times, values, strict=True))
+    parts.object_relations = _relations(items, ids, path)
+    items = _items(held, "events", path)
+    ids = _texts(items, "id", "events", path)
+    parts.events = list(zip(ids, _texts(items, "type", "events", path), _cells(items, "time"), strict=True))
+    owners, inner = _inner(items, ids, "attributes", path)
+    names = _texts(inner, "name", "attributes", path)
+    parts.event_values = list(zip(owners, names, _cells(inner, "value"), strict=True))
+    parts.relations = _relations(items, ids, path)
     return parts.log()
 
 
-def _items(held: Mapping[str, Any], key: str, path: Path) -> list[dict[str, Any]]:
-    items = held.get(key) or []
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        message = f"{path.name} is not OCEL 2.0: {key!r} must be a list of objects."
+Items = list[dict[str, Any]]
+
+
+def _items(held: Mapping[str, Any], key: str, path: Path) -> Items:
+    return _checked([held.get(key) or []], key, path)
+
+
+def _checked(lists: list[Any], key: str, path: Path) -> Items:
+    """Return what is in lists, which must be objects."""
+    items: list[Any] = list(chain.from_iterable(lists)) if set(map(type, lists)) <= {list} else [None]
+    if not set(map(type, items)) <= {dict}:
+        message = f"{path.name} is no OCEL 2.0: {key!r} must be a list of objects."
         raise LogError(message)
     return items
+
+
+def _inner(items: Items, ids: list[str], key: str, path: Path) -> tuple[list[str], Items]:
+    """Return what lists inside of items hold, and the id around each."""
+    lists = [item.get(key) or [] for item in items]
+    inner = _checked(lists, key, path)
+    return list(chain.from_iterable(map(repeat, ids, map(len, lists)))), inner
+
+
+def _relations(items: Items, ids: list[str], path: Path) -> list[tuple[str, str, str]]:
+    owners, inner = _inner(items, ids, "relationships", path)
+    targets = _texts(inner, "objectId", "relationships", path)
+    return list(zip(owners, targets, [str(item.get("qualifier", "")) for item in inner], strict=True))
+
+
+def _cells(items: Items, key: str) -> list[Any]:
+    return [item.get(key) for item in items]
+
+
+def _texts(items: Items, key: str, where: str, path: Path) -> list[str]:
+    found = _cells(items, key)
+    return found if set(map(type, found)) <= {str} else [_text(item, key, where, path) for item in items]
 
 
 def _text(item: Mapping[str, Any], key: str, where: str, path: Path) -> str:
@@ -317,8 +370,7 @@ class Grouped:
     """Rows that belong to events or objects, theirs one after the other."""
 
     def __init__(self, frame: pd.DataFrame, key: str, ids: pd.Series) -> None:
-        wanted, known = (pa.array(texts, type=pa.large_string(), from_pandas=True) for texts in (frame[key], ids))
-        places = pc.index_in(wanted, value_set=known).fill_null(-1).to_numpy(zero_copy_only=False)
+        places = pc.index_in(_arrow(frame[key]), value_set=_arrow(ids)).fill_null(-1).to_numpy(zero_copy_only=False)
         order = np.argsort(places, kind="stable")
         order = order[np.searchsorted(places[order], 0) :]  # what belongs to none comes first
         self.frame = frame.drop(columns=key).take(order)

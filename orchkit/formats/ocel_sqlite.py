@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from orchkit.columns import UTC
 from orchkit.errors import LogError
 from orchkit.formats.objects import ObjectLog
-from orchkit.formats.ocel import Grouped, Parts, moment_texts, tuples
+from orchkit.formats.ocel import Grouped, Parts, moment_texts, tuples, uncollected
 
 __all__ = ["read_sqlite", "write_sqlite"]
 
@@ -26,6 +26,7 @@ _TABLES = ("event", "object", "event_object", "event_map_type", "object_map_type
 _OWN = ("ocel_id", "ocel_time", "ocel_changed_field")
 
 
+@uncollected()
 def read_sqlite(path: Path) -> ObjectLog:
     """Return the object-centric log of an SQLite file, which is opened for reading only.
 
