@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from orchkit.model.definition import Workflow
     from orchkit.simulation.calendars import Calendar
 
-__all__ = ["delays_of", "on_duty", "worked"]
+__all__ = ["busy_of", "delays_of", "on_duty", "previous", "worked"]
 
 _ENOUGH = 30  # observations that make a distribution of their own
 _LEAST_S = 1.0  # a delay that is less on average is none
@@ -36,6 +37,7 @@ def delays_of(
     *,
     less_busy: bool,
     until_enabled: bool = True,
+    by_clock: Mapping[str, NDArray[np.float64]] = MappingProxyType({}),
 ) -> dict[str, Distribution]:
     """Return how long each task could not begin after the one before, by the one before.
 
@@ -50,6 +52,8 @@ def delays_of(
         delay.
     until_enabled
         Whether the delay ends when a step was enabled, where that is told, and all that follows is a queue.
+    by_clock
+        By task: when its steps were ready, if the delay does not go by in hours of duty (see `by_clock`).
 
     Notes
     -----
@@ -57,12 +61,12 @@ def delays_of(
     (Information Systems, 2024): the time between the last end before a step and its start, less what the log says
     about queues.
     """
-    before, since = _previous(log)
+    before, since = previous(log)
     started, enabled = moments_s(log.steps["started"]), moments_s(log.steps["enabled"])
     is_told = ~np.isnan(enabled) & until_enabled
     ready = np.where(is_told, enabled, started)
     known = (before >= 0) & ~np.isnan(ready) & (log.steps["attempt"].to_numpy() == 1)
-    busy = _busy(log) if less_busy and not is_told.all() else None
+    busy = busy_of(log) if less_busy and not is_told.all() else None
     names = np.asarray(log.activities)
     steps = {node.name for node in all_nodes(workflow) if isinstance(node, Task | Wait | Call)}
     found: dict[str, Distribution] = {}
@@ -72,8 +76,12 @@ def delays_of(
         rows = np.flatnonzero(known & (names[log.activity_codes] == node.name))
         if not len(rows):
             continue
-        gaps = np.maximum(on_duty(calendars.get(node.name), since[rows], ready[rows]), 0.0)
-        if busy is not None:
+        clock = by_clock.get(node.name)
+        if clock is None:
+            gaps = np.maximum(on_duty(calendars.get(node.name), since[rows], ready[rows]), 0.0)
+        else:
+            gaps = np.maximum(clock[rows] - since[rows], 0.0)
+        if busy is not None and clock is None:
             is_queue = (log.resource_codes[rows] >= 0) & ~is_told[rows]
             own = log.resource_codes[rows].astype(np.int64)
             gaps -= np.where(is_queue, np.minimum(busy.within(own, since[rows], ready[rows]), gaps), 0.0)
@@ -119,7 +127,7 @@ def _distribution(gaps_s: NDArray[np.float64]) -> Distribution:
     return best_family(gaps_s, _WORST).distribution if gaps_s.mean() >= _LEAST_S else constant(0)
 
 
-def _previous(log: EventLog) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def previous(log: EventLog) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return for each step the row of the last one of its case that ended before it began (-1: none), and that end."""
     started, completed = moments_s(log.steps["started"]), moments_s(log.steps["completed"])
     before = np.full(len(started), -1, dtype=np.int64)
@@ -140,7 +148,7 @@ def _previous(log: EventLog) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     return before, np.where(is_there, completed[found], np.nan)
 
 
-def _busy(log: EventLog) -> Spans:
+def busy_of(log: EventLog) -> Spans:
     """Return when each resource was at work."""
     started, completed = moments_s(log.steps["started"]), moments_s(log.steps["completed"])
     keep = (log.resource_codes >= 0) & ~np.isnan(started) & ~np.isnan(completed)

@@ -78,7 +78,7 @@ def _read(located: Located, path: str | None) -> Scenario:
         if key not in names:
             message = f"a scenario has no {key!r}.{nearest(key, names)} Known: {', '.join(names)}."
             raise ScenarioError(_where(at, path) + message)
-        if key in ("arrivals", "start", "sla"):
+        if key in ("arrivals", "start", "sla", "by_clock"):
             values[key] = _at(at, path, _arrivals if key == "arrivals" else lambda value, _: value, key)
         else:
             convert = _converter(key)

@@ -22,6 +22,7 @@ from orchkit.model.states import StepStatus
 from orchkit.simulation.admission import known_steps, one_replication
 from orchkit.simulation.calendars import Calendar, zone_of
 from orchkit.simulation.choices import shares_of
+from orchkit.simulation.clocks import by_clock
 from orchkit.simulation.decided import attributes_in, decided_by
 from orchkit.simulation.delays import delays_of, worked
 from orchkit.simulation.differences import durations_of
@@ -123,17 +124,18 @@ def fit(workflow: Workflow, log: EventLog, *, train: float = 0.7, seed: int = 0,
     people differ (see ``differences``).
 
     Time between steps that is not spent in a queue is a delay, which depends on the step before and passes in the hours
-    of the role (see ``delays``). Time after a step was enabled counts as queueing; if the log does not say when a step
-    was enabled, so does the time during which its resource was still at another step. It counts as delay after all if a
-    simulation shows that cycle times are then clearly nearer to the log's. A loop repeats as often as its steps follow
-    one another; a wait takes as long as it did. The probability of a branch is its share when the cases are played
-    through the workflow (see ``choices``). The failure rate of a task is that of its attempts, by class; retries follow
-    the workflow, unless those of the log differ (see ``repeats``). Attributes of the log's cases are drawn as whole
-    rows; where a gateway's own conditions over them give the shares that were counted (to 5 %), the conditions decide.
-    Tasks without a role in the workflow are given to teams, by who does them (see ``teams``). If more work arrives than
-    a role can do, the role gets more people, provided that this brings cycle times nearer to the log's than a growing
-    queue does. Steps that one resource begins and ends together are batches (see ``gatherings``). What a log does not
-    show (priorities, patience) is not estimated.
+    of the role (see ``delays``), or by the clock if many steps begin as soon as somebody is back (see ``clocks``). Time
+    after a step was enabled counts as queueing; if the log does not say when a step was enabled, so does the time
+    during which its resource was still at another step. It counts as delay after all if a simulation shows that cycle
+    times are then clearly nearer to the log's. A loop repeats as often as its steps follow one another; a wait takes as
+    long as it did. The probability of a branch is its share when the cases are played through the workflow (see
+    ``choices``). The failure rate of a task is that of its attempts, by class; retries follow the workflow, unless
+    those of the log differ (see ``repeats``). Attributes of the log's cases are drawn as whole rows; where a gateway's
+    own conditions over them give the shares that were counted (to 5 %), the conditions decide. Tasks without a role in
+    the workflow are given to teams, by who does them (see ``teams``). If more work arrives than a role can do, the role
+    gets more people, provided that this brings cycle times nearer to the log's than a growing queue does. Steps that
+    one resource begins and ends together are batches (see ``gatherings``). What a log does not show (priorities,
+    patience) is not estimated.
 
     Examples
     --------
@@ -248,14 +250,19 @@ def _nearest(
     ways = [(True, False), (False, False)]
     if seen.steps["enabled"].notna().any():
         ways.insert(0, (True, True))
-    delays = [
-        delays_of(workflow, seen, calendars, less_busy=less_busy, until_enabled=until_enabled)
-        for less_busy, until_enabled in ways
-    ]
-    if not seen.steps["enabled"].notna().any():  # steps wait for each other, and nothing tells since when
-        delays = [{task: own for task, own in one.items() if task not in scenario.batches} for one in delays]
+    tried: list[Scenario] = []
+    clocks = by_clock(seen, calendars)
+    for ready in (clocks, {}) if clocks else ({},):
+        for less_busy, until_enabled in ways:
+            delays = delays_of(
+                workflow, seen, calendars, less_busy=less_busy, until_enabled=until_enabled, by_clock=ready
+            )
+            if not seen.steps["enabled"].notna().any():  # steps wait for each other, and nothing tells since when
+                delays = {task: own for task, own in delays.items() if task not in scenario.batches}
+            one = replace(scenario, delays=delays, by_clock=tuple(task for task in ready if task in delays))
+            if one not in tried:
+                tried.append(one)
     resources, notes = _raised(workflow, scenario)
-    tried = [replace(scenario, delays=one) for place, one in enumerate(delays) if one not in delays[:place]]
     if notes:
         tried += [replace(one, resources=resources) for one in tried]
     if len(tried) == 1:

@@ -119,6 +119,7 @@ def work_of(workflow: Workflow, scenario: Scenario) -> dict[str, Work]:
         setups={},
         priorities={},
         delays={},
+        by_clock=(),
         durations={name: _least(duration) for name, duration in scenario.durations.items()},
     )
     try:

@@ -333,6 +333,8 @@ class Scenario:
         When the simulation begins, with a time zone.
     sla
         Longest acceptable duration of a case; None for the workflow's.
+    by_clock
+        Tasks whose ``delays`` pass by the clock, and not in the hours of the role: a customer answers at night as well.
 
     Examples
     --------
@@ -363,6 +365,7 @@ class Scenario:
     requires: Mapping[str, Mapping[str, int]] = field(default_factory=dict, hash=False)
     start: datetime = datetime(2025, 1, 6, tzinfo=UTC)
     sla: Duration | None = None
+    by_clock: tuple[str, ...] = ()
 
     __repr__ = brief
 
@@ -401,6 +404,11 @@ class Scenario:
             message = f"start: the year is between {_FIRST_YEAR} and {_LAST_YEAR}, not {start.year}."
             raise ScenarioError(message)
         keep(self, "start", start)
+        is_list = isinstance(self.by_clock, Iterable) and not isinstance(self.by_clock, str)
+        if not is_list or not all(isinstance(name, str) for name in self.by_clock):
+            message = f"by_clock: give a list of tasks that have delays, not {self.by_clock!r}."
+            raise ScenarioError(message)
+        keep(self, "by_clock", tuple(self.by_clock))
         if self.sla is not None:
             keep(self, "sla", as_constant(self.sla, "sla"))
 

@@ -9,6 +9,7 @@ import pytest
 
 import orchkit as ok
 from orchkit.errors import ScenarioError
+from orchkit.simulation.clocks import by_clock
 
 OFFER = ok.workflow(
     "offer",
@@ -51,6 +52,56 @@ def test_a_delay_goes_by_in_the_hours_of_the_role_before_the_step_is_enabled():
     assert str(rows.loc["send", "enabled"]) == "2025-01-06 14:00:00+00:00"
     assert str(rows.loc["close", "enabled"]) == "2025-01-07 15:00:00+00:00"
     assert rows.loc["close", "wait_contention_s"] == rows.loc["close", "wait_calendar_s"] == 0
+
+
+def test_a_delay_by_the_clock_goes_by_at_night_and_the_step_begins_when_somebody_is_back():
+    steps = [ok.task("send", role="clerk"), ok.task("close", role="clerk")]
+    scenario = ok.Scenario(
+        ok.ArrivalTimes((9 * 3600.0,)),  # a Monday, 9:00
+        {"send": "1 h", "close": "1 h"},
+        {"clerk": ok.Resource(1, calendar=ok.office_hours())},
+        delays={"send": "1 h", "close": "12 h"},
+        by_clock=["close"],
+    )
+
+    log = ok.simulate(ok.workflow("offer", steps), scenario, cases=1)
+
+    rows = log.steps.set_index("activity")
+    assert str(rows.loc["send", "enabled"]) == "2025-01-06 10:00:00+00:00"
+    assert str(rows.loc["close", "enabled"]) == "2025-01-06 23:00:00+00:00"
+    assert str(rows.loc["close", "started"]) == "2025-01-07 09:00:00+00:00"
+    assert rows.loc["close", "wait_calendar_s"] == 10 * 3600
+    assert ok.read_scenario(ok.write_scenario(scenario)) == scenario
+
+
+def test_what_goes_by_the_clock_has_a_delay():
+    with pytest.raises(ScenarioError, match="by_clock: 'cal' has no delay. Did you mean 'call'"):
+        ok.simulate(OFFER, dataclasses.replace(TRUTH, by_clock=["cal"]), cases=1)
+    with pytest.raises(ScenarioError, match="by_clock: give a list of tasks that have delays, not 'call'"):
+        ok.Scenario(delays={"call": "1 h"}, by_clock="call")
+
+
+@pytest.mark.parametrize("column", ["enabled", "cost"], ids=["not told when ready", "told when ready"])
+def test_delays_by_the_clock_are_found_in_a_log(column):
+    steps = [ok.task("send", role="clerk"), ok.task("close", role="clerk")]
+    truth = ok.Scenario(
+        ok.exponential("90 min"),
+        {"send": ok.exponential("5 min"), "close": ok.exponential("9 min")},
+        {"clerk": ok.Resource(2, calendar=ok.office_hours())},
+        delays={"close": ok.exponential("30 h")},
+        by_clock=["close"],
+    )
+    log = ok.simulate(ok.workflow("offer", steps), truth, cases=800, seed=3, progress=False)
+    told = ok.EventLog(log.steps.drop(columns=[column, *log.steps.filter(like="wait_")]), log.cases)
+
+    found = ok.fit(ok.workflow("offer", steps), told, train=1).scenario
+
+    assert found.by_clock == ("close",)
+    assert found.delays["close"].parts["send"].mean == pytest.approx(30 * 3600, rel=0.08)
+    on_duty = ok.simulate(
+        ok.workflow("offer", steps), dataclasses.replace(truth, by_clock=[]), cases=800, seed=3, progress=False
+    )
+    assert by_clock(on_duty, {"close": ok.office_hours()}) == {}
 
 
 def test_a_delay_goes_by_in_the_hours_of_anybody_of_the_role():

@@ -324,6 +324,24 @@ def test_a_delay_that_had_begun_goes_on(delay, left):
     assert ahead.mean() == pytest.approx(left, abs=0 if ahead.std() < 1e-9 else 2.6 * ahead.std() / 20)
 
 
+def test_a_delay_by_the_clock_that_had_begun_goes_on_at_night():
+    workflow = ok.workflow("order", [ok.task("check"), ok.task("serve", role="clerk")])
+    rows = [("a", "check", 0, 0, 10), ("b", "check", 30, None, None)]
+    scenario = ok.Scenario(
+        durations={"check": "1 d", "serve": "10 min"},
+        resources={"clerk": ok.Resource(calendar=ok.office_hours())},
+        delays={"serve": "20 h"},
+        by_clock=["serve"],
+    )
+    cases = pd.DataFrame({"case_id": ["a", "b"], "status": "RUNNING"})
+
+    found = ok.simulate(workflow, scenario, in_flight=open_log(rows, cases))
+
+    serve = found.steps[(found.steps["case_id"] == "a") & (found.steps["activity"] == "serve")]
+    assert (serve["enabled"] - START).tolist() == [pd.Timedelta("20 h 10 min")]
+    assert (serve["started"] - START).tolist() == [pd.Timedelta("24 h")]
+
+
 def test_a_log_that_tells_that_nothing_has_happened_since_is_taken_at_its_word():
     log = open_log([("a", "serve", 0, 0, None), ("b", "serve", 4, None, None)])
     scenario = ok.Scenario(durations={"serve": "10 min"}, resources={"clerk": 1})

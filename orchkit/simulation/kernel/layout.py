@@ -84,11 +84,12 @@ P_HEADER = 24
     N_SKIP_CODE,
     N_EXIT_CODE,
     N_DELAY,
+    N_DELAY_CLOCK,
     N_DEMANDS,
     N_DEMAND_COUNT,
     N_PLAIN,
     N_WIDTH,
-) = range(50)
+) = range(51)
 
 # How a choice is made
 BY_SHARES, BY_CONDITIONS = 1, 2

@@ -111,8 +111,8 @@ def _carry_out(p, m, d, do, slot, gen, value):
         elif not ask_for(p, m, d, slot):
             turn_away(p, m, d, slot)
     elif do == DO_LATER:
-        # A delay goes by in the hours of those who will do the work.
-        pool = p[n + N_POOL]
+        # A delay goes by in the hours of those who will do the work, unless it is said to be by the clock.
+        pool = -1 if p[n + N_DELAY_CLOCK] else p[n + N_POOL]
         calendar = m[m[M_POOLS] + Q_WIDTH * pool + Q_CALENDAR] if pool >= 0 else -1
         m[s + S_UNIT] = DELAYED
         schedule(m, working_until(p, calendar, now, value), E_READY, slot, m[s])

@@ -132,7 +132,7 @@ def _delay_on(p, m, d, slot, since):
     n = p[P_NODES] + N_WIDTH * node
     i = m[M_PASSES] + p[P_HELD] * m[s + S_PASS]
     last = m[m[M_CASES] + (K_VISITS + p[P_NODE_COUNT]) * m[i + I_CASE] + K_LAST]
-    pool = p[n + N_POOL]
+    pool = -1 if p[n + N_DELAY_CLOCK] else p[n + N_POOL]
     calendar = m[m[M_POOLS] + Q_WIDTH * pool + Q_CALENDAR] if pool >= 0 else -1
     key, passed = _key(p, m, s), worked(p, calendar, m[M_NOW]) - worked(p, calendar, since)
     for number in range(_TRIES):

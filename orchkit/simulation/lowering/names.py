@@ -42,6 +42,12 @@ def check_names(workflow: Workflow, scenario: Scenario, others: Iterable[Workflo
                 what = "no node" if name not in nodes else "another kind of node, not one that this is for"
                 message = f"{part}: {name!r} is {what} of {workflow.name!r}.{nearest(name, fitting)}"
                 raise ScenarioError(message, node=name)
+    for name in scenario.by_clock:
+        if name not in scenario.delays:
+            message = (
+                f"by_clock: {name!r} has no delay.{nearest(name, scenario.delays)} Give it one: delays={{{name!r}: …}}."
+            )
+            raise ScenarioError(message, node=name)
     _check_ways(workflow, scenario, others)
     for node in nodes.values():
         if isinstance(node, Activity) and isinstance(node.compensate, Task) and node.compensate.name in scenario.delays:

@@ -107,6 +107,7 @@ def lower(
         number = numbers.distribution(delay, f"delays: {task}")
         for position in numbers.tasks[task]:
             graphs.nodes[position][at.N_DELAY] = number
+            graphs.nodes[position][at.N_DELAY_CLOCK] = int(task in scenario.by_clock)
     return _put_together(scenario, graphs, _conditions(scenario, graphs, known), known)
 
 
