@@ -24,6 +24,7 @@ from orchkit.machine import advance
 from orchkit.model.expressions import render
 from orchkit.model.nodes import Task
 from orchkit.model.states import ErrorClass, StepStatus
+from orchkit.turn import expect
 
 if TYPE_CHECKING:
     from orchkit.engine.core import Core
@@ -45,8 +46,7 @@ class Attempts:
         step = active.state.steps.get(step_id)
         if step is None or self._core.draining:
             return
-        task = active.workflow.node(step.node)
-        assert isinstance(task, Task)  # noqa: S101 -- only tasks are run
+        task = expect(active.workflow.node(step.node), Task)
         if self._is_parked(active, step_id, task):
             return
         if task.executor == HUMAN:
@@ -61,8 +61,7 @@ class Attempts:
     def repeat(self, active: Active, step_id: str) -> None:
         """Repeat the attempt that a crash cut off: its outcome is not known."""
         step = active.state.steps[step_id]
-        task = active.workflow.node(step.node)
-        assert isinstance(task, Task)  # noqa: S101 -- only tasks have attempts
+        task = expect(active.workflow.node(step.node), Task)
         if self._is_parked(active, step_id, task):
             return
         if task.executor == HUMAN:
@@ -127,8 +126,7 @@ class Attempts:
                 if WHOLE in full:
                     break
                 continue
-            task = active.workflow.node(step.node)
-            assert isinstance(task, Task)  # noqa: S101 -- only tasks queue
+            task = expect(active.workflow.node(step.node), Task)
             if step.status is StepStatus.RUNNING:
                 self.slots.release(keys)
                 self.repeat(active, step_id)
@@ -140,8 +138,7 @@ class Attempts:
 
     def fire(self, active: Active, step_id: str, purpose: str, attempt: int) -> None:
         """Give up an attempt that takes too long or is silent."""
-        task = active.workflow.node(active.state.steps[step_id].node)
-        assert isinstance(task, Task)  # noqa: S101 -- only tasks have attempts
+        task = expect(active.workflow.node(active.state.steps[step_id].node), Task)
         if purpose == "attempt":
             failure = Failure(ErrorClass.TIMEOUT, "Timeout", f"No outcome within {task.timeout_s} s.")
         else:

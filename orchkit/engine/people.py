@@ -19,6 +19,7 @@ from orchkit.model.expressions import render
 from orchkit.model.nodes import Task
 from orchkit.model.states import ErrorClass, StepStatus
 from orchkit.run_state import Mode, Step
+from orchkit.turn import expect
 from orchkit.units import seconds
 
 if TYPE_CHECKING:
@@ -102,8 +103,7 @@ class People:
     def complete(self, message: CompleteItem) -> None:
         """End an item, with data or a failure; who has not claimed it does so by this."""
         active, step, item = self._found(message.run_id, message.step_id, message.by)
-        task = active.workflow.node(step.node)
-        assert isinstance(task, Task)  # noqa: S101 -- only tasks are offered
+        task = expect(active.workflow.node(step.node), Task)
         if message.failure is None:
             checked_form(task, message.data)
         if item.by is None:
@@ -136,8 +136,7 @@ class People:
         """Let an item be overdue, or time out."""
         core = self._core
         item, step = active.items.get(step_id), active.state.steps[step_id]
-        task = active.workflow.node(step.node)
-        assert isinstance(task, Task)  # noqa: S101 -- only tasks are offered
+        task = expect(active.workflow.node(step.node), Task)
         limit_s = task.timeout_s if purpose == TIMEOUT else seconds(task.settings.get("due", 0))
         if item is None or limit_s is None or item.created + limit_s > core._now:
             return  # of an earlier attempt
