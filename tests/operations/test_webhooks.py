@@ -253,7 +253,7 @@ def test_redirects_are_not_followed():
         ("https://", "no host"),
         ("https://ada:hunter22@crm.example", "no user"),
         ("https://crm.example:99999", "Port out of range"),
-        ("https://[::1", "is none"),
+        ("https://[::1", "is not valid: Invalid IPv6 URL"),
         ("", "begins with https://"),
     ],
 )
