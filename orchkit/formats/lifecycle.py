@@ -35,7 +35,7 @@ def fold(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     are dropped. An attribute that the end does not have is the start's, else that of what came before.
     """
     transition = coded(frame[LIFECYCLE])
-    names = [*(str(name).lower() for name in transition.cat.categories), "complete"]
+    names = [*(str(name).strip().lower() or "complete" for name in transition.cat.categories), "complete"]
     codes = transition.cat.codes.to_numpy()  # -1, none, is the last name
     known = np.array([name in {*_ENABLES, "start", *_ENDS} for name in names])[codes]
     group = _groups([frame[name] for name in _KEYS if name in frame])

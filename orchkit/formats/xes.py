@@ -48,7 +48,7 @@ def read_events(path: Path, timezone: str | None = None) -> tuple[pd.DataFrame, 
     found = scan(path)
     if found is not None and len(found.trace_of):
         notes = list(found.notes)
-        return _joined(found.traces, found.events, found.trace_of, notes), notes
+        return _joined(found.traces, found.events, found.trace_of, timezone, notes), notes
     return _Events(timezone).read(path)
 
 
@@ -144,10 +144,12 @@ class _Events:
             notes.append(f"{self.stray:,} events outside of traces were dropped")
         traces = _columns(self.trace_cells, self.traces, self.timezone, notes)
         frame = _columns(self.event_cells, len(self.trace_of), self.timezone, notes)
-        return _joined(traces, frame, np.array(self.trace_of, dtype=np.intp), notes), notes
+        return _joined(traces, frame, np.array(self.trace_of, dtype=np.intp), self.timezone, notes), notes
 
 
-def _joined(traces: pd.DataFrame, events: pd.DataFrame, trace_of: NDArray[np.intp], notes: list[str]) -> pd.DataFrame:
+def _joined(
+    traces: pd.DataFrame, events: pd.DataFrame, trace_of: NDArray[np.intp], timezone: str | None, notes: list[str]
+) -> pd.DataFrame:
     """Return the events with the attributes of their traces, each of which gets a name."""
     height = len(traces)
     names = traces[ACTIVITY].astype("str") if ACTIVITY in traces else pd.Series(None, index=traces.index, dtype="str")
@@ -162,6 +164,9 @@ def _joined(traces: pd.DataFrame, events: pd.DataFrame, trace_of: NDArray[np.int
     empty = height - int((np.bincount(trace_of, minlength=height) > 0).sum())
     if empty:
         notes.append(f"{empty:,} traces without events were dropped")
+    if TIME in events and not isinstance(events[TIME].dtype, pd.DatetimeTZDtype):
+        notes.append(f"{TIME} is no date in the file, and was read as one")
+        events[TIME] = _dates(events[TIME].astype("str"), TIME, timezone, notes)
     events = _of_traces(events, trace_of, notes)
     of_traces = traces.take(trace_of).reset_index(drop=True).add_prefix(CASE_PREFIX)
     return pd.concat([events, of_traces], axis="columns")

@@ -156,6 +156,14 @@ def test_a_second_value_of_a_case_is_said_to_be_dropped(tmp_path) -> None:
     assert ok.read_log(frame).notes[-1] == "values of cases that have another before were dropped (amount 1)"
 
 
+@pytest.mark.usefixtures("either")
+def test_a_time_that_is_text_is_read_and_a_transition_that_is_empty_is_none(tmp_path) -> None:
+    text = event("a", "2024-05-06T09:00:00+02:00", "").replace("<date", "<string")
+    log = ok.read_log(written(tmp_path / "a.xes", trace("o1", text)))
+    assert log.steps["completed"].tolist() == [pd.Timestamp("2024-05-06T07:00Z")]
+    assert log.notes[0] == "time:timestamp is no date in the file, and was read as one"
+
+
 def test_a_written_log_names_the_extensions_that_its_attributes_are_of(tmp_path) -> None:
     frame = pd.DataFrame({"case_id": "o1", "activity": "a", "completed": ["2024-05-06T09:00Z"], "x:y": "z"})
     ok.write_log(ok.EventLog(frame), tmp_path / "a.xes")
