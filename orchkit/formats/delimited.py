@@ -48,12 +48,16 @@ _LOOKS = {
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """How a file is written, and the names of its columns; ``skipped`` lines stand above them."""
+    """How a file is written, and the names of its columns; ``skipped`` lines stand above them.
+
+    Where the file has no name for one, ``header`` has all.
+    """
 
     encoding: str
     delimiter: str
     names: tuple[str, ...]
     skipped: int
+    header: tuple[str, ...] | None = None
 
 
 class _Stream(io.RawIOBase):
@@ -100,7 +104,7 @@ def read_delimited(path: Path, encoding: str | None = None) -> tuple[pd.DataFram
             raise _unreadable(path, second) from None
     except (LookupError, OSError) as error:
         raise _unreadable(path, error) from None
-    looks = {name: look for name in way.names if (look := _look(table[name], way.delimiter)) is not None}
+    looks = {name: look for name in table.column_names if (look := _look(table[name], way.delimiter)) is not None}
     if looks:
         quoted = _quoted(path, table, [*looks], way)
         if quoted != set(looks):
@@ -136,6 +140,9 @@ def _table(path: Path, head: bytes, encoding: str, notes: list[str]) -> tuple[_W
         names = next(csv.reader(_chain(first, lines), delimiter=delimiter))
     except csv.Error as error:
         raise _unreadable(path, error) from None
+    unnamed = [number for number, name in enumerate(names) if not name.strip()]
+    for number in unnamed if len(unnamed) > 1 else ():
+        names[number] = f"column {number + 1}"
     for number, name in enumerate(names):
         if name in names[:number]:
             message = f"{path.name} has two columns called {name!r}. Rename one."
@@ -146,8 +153,12 @@ def _table(path: Path, head: bytes, encoding: str, notes: list[str]) -> tuple[_W
         wrong.append(row.actual_columns)
         return "skip"
 
-    way = _Way(encoding, delimiter, tuple(names), 1 if said else 0)
+    way = _Way(encoding, delimiter, tuple(names), 1 if said else 0, tuple(names) if len(unnamed) > 1 else None)
     table = _parsed(path, way, _MISSING, skip)
+    empty = [names[number] for number in unnamed if table[number].null_count == len(table)]
+    if empty:
+        notes.append(f"{len(empty):,} columns without a name or a value were dropped")
+        table = table.drop_columns(empty)
     if wrong:
         notes.append(f"{len(wrong):,} lines were dropped: they have other than {len(names)} columns")
     return way, table
@@ -162,7 +173,12 @@ def _parsed(path: Path, way: _Way, missing: list[str], skip: object) -> pa.Table
     return arrow_csv.read_csv(
         io.BufferedReader(_Stream(path), _BLOCK),
         read_options=arrow_csv.ReadOptions(
-            encoding=way.encoding, block_size=_BLOCK, use_threads=False, skip_rows=way.skipped
+            encoding=way.encoding,
+            block_size=_BLOCK,
+            use_threads=False,
+            skip_rows=way.skipped,
+            column_names=way.header,
+            skip_rows_after_names=int(way.header is not None),
         ),
         parse_options=arrow_csv.ParseOptions(
             delimiter=way.delimiter, newlines_in_values=True, invalid_row_handler=skip

@@ -62,6 +62,13 @@ _KNOWN_AS = {
     "cost": ("cost", "costs", "kosten", "cout", "couts", "costo", "coste", "custo"),
     "lifecycle:transition": ("lifecycle transition", "lifecycle", "transition"),
 }
+_TIMES_OF_EVENTS = frozenset(
+    {
+        *("timestamp", "time", "date", "eventtime", "event time", "event timestamp", "date time", "datetime"),
+        *("zeitstempel", "zeitpunkt", "datum", "horodatage", "marca de tiempo", "fecha", "data e ora", "data hora"),
+        "tijdstip",
+    }
+)
 _TRANSITIONS = frozenset(
     {
         *("schedule", "assign", "reassign", "start", "suspend", "resume", "complete", "withdraw"),
@@ -91,7 +98,10 @@ def guessed_columns(frame: pd.DataFrame, mapping: Mapping[str, str]) -> dict[str
     for label in frame:
         plain.setdefault(_plain(str(label)), str(label))
     taken, guessed = set(mapping.values()), dict[str, str]()
+    has_starts = "started" in {*mapping, *frame} or any(name in plain for name in _KNOWN_AS["started"])
     for name, usual in _KNOWN_AS.items():
+        if name == "completed" and has_starts:  # beside a start, an end says more than a time
+            usual = tuple(sorted(usual, key=_TIMES_OF_EVENTS.__contains__))  # noqa: PLW2901
         if name in mapping or name in frame or XES_NAMES.get(name, name) in frame:
             continue
         found = next((plain[other] for other in usual if other in plain and plain[other] not in taken), None)

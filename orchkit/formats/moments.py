@@ -16,7 +16,9 @@ __all__ = ["localized", "zoned"]
 
 _EXCEL = "excel"
 _LAST_YEAR = 9999
-_FIRST_YEAR, _LIKELY_LAST_YEAR = 1990, 2100
+_OUR_DAYS_S = (631_152_000, 4_102_444_800)  # 1990 to 2100
+_EXCELS_1970 = 25_569
+_UNITS_S = {"s": 1, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, _EXCEL: 86_400}
 _SINCE_1970: tuple[Literal["s", "ms", "us", "ns"], ...] = ("s", "ms", "us", "ns")
 _COUNTED = (*_SINCE_1970, _EXCEL)
 
@@ -44,6 +46,7 @@ def zoned(
         )
         raise LogError(message)
     texts = column if column.dtype.kind == "M" else column.astype("str").str.strip()
+    texts = _iso(texts) if time_format is None and column.dtype.kind != "M" else texts
     bare = column.notna()
     if time_format is not None:
         bare &= "%z" not in time_format
@@ -69,6 +72,13 @@ def zoned(
     return parsed
 
 
+def _iso(texts: pd.Series) -> pd.Series:
+    """Return texts with UTC as ISO 8601 has it; databases write its name."""
+    if not texts.str.endswith(("UTC", "GMT"), na=False).any():
+        return texts
+    return texts.str.replace(r"\s*(?:UTC|GMT)$", "Z", regex=True)
+
+
 def _are_numbers(column: pd.Series) -> bool:
     return column.dtype.kind in "iuf" or bool(
         column.dropna().astype("str").str.strip().str.fullmatch(r"-?\d{5,}(?:[.,]\d*)?(?:[eE][-+]?\d+)?").all()
@@ -77,11 +87,12 @@ def _are_numbers(column: pd.Series) -> bool:
 
 def _likely(number: object) -> str:
     """Return what a number would be by the unit that makes a time of our days of it."""
-    for unit in _SINCE_1970:
-        with suppress(ValueError, OverflowError):
-            moment = pd.to_datetime(float(str(number).replace(",", ".")), unit=unit)
-            if _FIRST_YEAR <= moment.year <= _LIKELY_LAST_YEAR:
-                return f" By {unit!r}, the first is {moment:%Y-%m-%d %H:%M:%S}."
+    with suppress(ValueError, OverflowError):
+        count = float(str(number).replace(",", "."))
+        for unit, unit_s in _UNITS_S.items():
+            seconds = (count - _EXCELS_1970 * (unit == _EXCEL)) * unit_s
+            if _OUR_DAYS_S[0] <= seconds <= _OUR_DAYS_S[1]:
+                return f" By {unit!r}, the first is {pd.Timestamp(seconds, unit='s'):%Y-%m-%d %H:%M}."
     return ""
 
 

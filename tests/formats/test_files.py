@@ -214,6 +214,29 @@ def test_times_are_read_as_they_can_only_be_meant(texts, expected, how) -> None:
     assert log.notes[-1] == f"times of completed were read as {how!r}"
 
 
+def test_beside_a_start_an_end_is_taken_and_not_another_time() -> None:
+    times = {"start": ["2024-05-06T08:00Z"], "timestamp": ["2024-05-07T08:00Z"], "end": ["2024-05-06 09:00:00 UTC"]}
+    log = ok.read_log(pd.DataFrame({"case": "o1", "activity": "a", **times}))
+    assert log.steps["completed"].tolist() == [pd.Timestamp("2024-05-06T09:00Z")]
+    assert "timestamp" in log.steps
+
+
+def test_columns_without_a_name_are_kept_if_they_hold_something(tmp_path) -> None:
+    text = 'case,activity,timestamp,,\n1,a,2024-05-06T09:00Z,,7\n2,"b\nc",2024-05-06T09:00Z,,8\n'
+    log = ok.read_log(csv(tmp_path / "a.csv", text))
+    assert (log.activities.tolist(), log.steps["column 5"].tolist()) == (["a", "b\nc"], [7, 8])
+    assert log.notes[0] == "1 columns without a name or a value were dropped"
+
+
+def test_of_numbers_it_is_said_which_times_they_may_be() -> None:
+    for number, said in (
+        (1715000000, "'s', the first is 2024-05-06 12:53"),
+        (45418.5, "'excel', the first is 2024-05-06"),
+    ):
+        with pytest.raises(ok.LogError, match=f"By {said}"):
+            ok.read_log(pd.DataFrame({"case": ["o1"], "activity": "a", "time": number}))
+
+
 def test_whether_the_day_is_first_is_asked_unless_another_column_tells() -> None:
     frame = pd.DataFrame({"case": "o1", "activity": "a", "end": ["03/05/2024 08:00", "04/05/2024 09:00"]})
     with pytest.raises(
