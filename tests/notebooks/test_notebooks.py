@@ -57,3 +57,5 @@ def test_a_notebook_has_parameters_stored_outputs_and_no_path_of_a_machine(name)
     assert any(cell.outputs for cell in code)
     assert str(Path.home()) not in nbformat.writes(notebook)
     assert str(FOLDER) not in nbformat.writes(notebook)
+    said = [output for cell in code for output in cell.outputs if output.get("name") == "stderr"]
+    assert said == []  # a warning names a file of the kernel, and is to be answered or meant
