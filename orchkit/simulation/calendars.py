@@ -33,7 +33,8 @@ class Calendar:
         The hours on duty by day or days (``"mon"``, ``"mon-fri"``, ``"sat,sun"``): a span such as ``"09:00-12:00"``, or
         a list of spans. A span that ends at or before its start continues into the next day.
     holidays
-        Days off, as dates or ISO text.
+        Days off: dates, or whatever stands for one (ISO text, a moment of pandas or NumPy). Like absences, they come
+        once: a simulation over years needs those of each year.
     absences
         Pairs of times between which nobody is on duty; in the calendar's zone, if they have none.
     timezone

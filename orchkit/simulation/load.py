@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from orchkit.simulation.calendars import Calendar
     from orchkit.tokens import Net
 
-__all__ = ["Overload", "ScenarioWarning", "overloads", "rate_of", "warn_of_overload"]
+__all__ = ["Overload", "ScenarioWarning", "overloads", "rate_of", "warn_of_oddities"]
 
 _WEEK_S = 168 * 3600.0
 _ROUNDS = 200
@@ -113,10 +113,23 @@ def _sums(workflow: Workflow, scenario: Scenario) -> dict[str, float]:
     return sums
 
 
-def warn_of_overload(workflow: Workflow, scenario: Scenario) -> None:
-    """Warn of each role that has more to do than it can."""
-    for one in overloads(workflow, scenario):
-        warnings.warn(str(one), ScenarioWarning, stacklevel=4)
+def warn_of_oddities(workflow: Workflow, scenario: Scenario) -> None:
+    """Warn of each name that is in several roles, and of each role that has more to do than it can."""
+    for message in (*_doubles(scenario), *map(str, overloads(workflow, scenario))):
+        warnings.warn(message, ScenarioWarning, stacklevel=4)
+
+
+def _doubles(scenario: Scenario) -> Iterator[str]:
+    roles: dict[str, list[str]] = {}
+    for role, resource in scenario.resources.items():
+        for name in resource.members:
+            roles.setdefault(name, []).append(role)
+    for name, several in roles.items():
+        if len(several) > 1:
+            yield (
+                f"resources: {name!r} is a member of {' and of '.join(several)}: these are simulated as {len(several)} "
+                "people, who work at the same time. Give the tasks of both one role, or name each person once."
+            )
 
 
 def _hours(calendar: Calendar | None) -> float:

@@ -23,7 +23,7 @@ from orchkit.simulation.distributions import Distribution, constant
 from orchkit.simulation.forward import Route, go_forward, route_of
 from orchkit.simulation.kernel import layout as at
 from orchkit.simulation.known import Replication
-from orchkit.simulation.load import ScenarioWarning, rate_of, warn_of_overload
+from orchkit.simulation.load import ScenarioWarning, rate_of, warn_of_oddities
 from orchkit.simulation.lowering import Lowered, lower
 from orchkit.simulation.output import log_of, with_names
 from orchkit.simulation.resumption import Resumption, outlasted_notes, resumption
@@ -102,7 +102,8 @@ def simulate(  # noqa: PLR0913 -- the words of a simulation
     Warns
     -----
     ScenarioWarning
-        A role has more to do than it can: its queue grows as long as cases arrive. Or all cases arrive in the warm-up.
+        A role has more to do than it can: its queue grows as long as cases arrive. Or a name is a member of several
+        roles; or all cases arrive in the warm-up.
 
     Examples
     --------
@@ -120,7 +121,7 @@ def simulate(  # noqa: PLR0913 -- the words of a simulation
     log = _simulate(
         workflow,
         scenario,
-        warn_of_overload,
+        warn_of_oddities,
         cases=cases,
         until=until,
         replications=replications,

@@ -82,7 +82,8 @@ class Resource:
     queue_limit
         How many steps may wait; a step that finds the queue full fails with ``QueueFull``. None for no limit.
     members
-        Instead of ``count``: resources by name, each with its calendar (None for that in ``calendar``).
+        Instead of ``count``: resources by name, each with its calendar (None for that in ``calendar``). A name that is
+        in two roles is two people.
     at_shift_end
         ``pause``: work stops, and continues when the calendar opens again. ``finish``: work that was begun is finished.
 

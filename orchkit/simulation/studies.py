@@ -84,8 +84,7 @@ def sweep(  # noqa: PLR0913 -- the words of simulate, and what is varied
     tried = _to_try("sweep", settings, "{'resources.clerk': [1, 2, 3]}")
     combinations = [dict(zip(tried, values, strict=True)) for values in itertools.product(*tried.values())]
     scenarios = [_with_settings(scenario, combination) for combination in combinations]
-    limit = sla if sla is not None else _sla(workflow, scenario)
-    trial = _Trial(workflow, limit, cases, until, replications, warm_up, seed, executor)
+    trial = _Trial(workflow, sla, cases, until, replications, warm_up, seed, executor)
     tables = []
     bar = Bar(scenarios, unit="scenario", delay=0 if progress else _LONG_S, disable=progress is False)
     for combination, changed in zip(combinations, bar, strict=True):
@@ -143,7 +142,7 @@ class _Trial:
             executor=self.executor,
             progress=False,
         )
-        return figures(log, self.sla)
+        return figures(log, self.sla if self.sla is not None else _sla(self.workflow, scenario))
 
 
 def _table(found: Figures) -> pd.DataFrame:
@@ -192,6 +191,8 @@ def _changed(owner: Any, path: list[str], value: object, whole: str) -> object: 
         name = name or first
         left = path[name.count(".") + 1 :]
         return {**owner, name: _changed(owner.get(name), left, value, whole)}
+    if isinstance(owner, tuple) and len(owner) == 1:  # the one way to fail
+        return (_changed(owner[0], path, value, whole),)
     names = [part.name for part in fields(owner) if part.init] if is_dataclass(owner) else []
     if first not in names:
         message = f"{whole!r}: the scenario has no {first!r} there.{nearest(first, names)}"
@@ -319,7 +320,7 @@ def staff(  # noqa: PLR0913 -- the words of simulate, and what is looked for
     if not ranges:
         message = "staff: the scenario has no resources whose count could change. Give it some: resources={'clerk': 1}."
         raise ScenarioError(message)
-    trial = _Trial(workflow, _sla(workflow, scenario), cases, until, replications, warm_up, seed, executor)
+    trial = _Trial(workflow, None, cases, until, replications, warm_up, seed, executor)
     with Bar(unit="staffing", delay=0 if progress else _LONG_S, disable=progress is False) as bar:
         search = _Search(scenario, aim, trial, bar)
         found = search.cheapest(ranges)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 import orchkit as ok
 
 
@@ -26,7 +28,8 @@ def test_a_name_in_two_roles_is_as_fast_in_both():
     ann, slow = ok.Resource(members={"Ann": None}), ok.by_resource({"Ann": 5}, otherwise=60)
     scenario = ok.Scenario(ok.ArrivalTimes([0]), {"a": slow, "b": slow}, {"x": ann, "y": ann})
 
-    steps = ok.simulate(workflow, scenario).steps
+    with pytest.warns(ok.ScenarioWarning, match="'Ann' is a member of x and of y: these are simulated as 2 people"):
+        steps = ok.simulate(workflow, scenario).steps
 
     assert (steps["completed"] - steps["started"]).dt.total_seconds().tolist() == [5, 5]
 

@@ -159,6 +159,21 @@ def test_a_setting_that_is_not_there_is_refused() -> None:
         sweep(ORDER, TODAY, {"resources.clerk": []}, cases=10)
 
 
+def test_a_sweep_of_limits_counts_the_breaches_of_each() -> None:
+    table = sweep(ORDER, TODAY, {"sla": ["1 s", "9 weeks"]}, cases=20, replications=2)
+    breaches = table[table["kpi"] == "sla_breach_rate"]
+    assert dict(zip(breaches["sla"], breaches["value"], strict=True)) == {"1 s": 1.0, "9 weeks": 0.0}
+
+
+def test_the_one_way_to_fail_is_set_by_its_parts() -> None:
+    today = with_setting(TODAY, "failures.check", ok.Failure(0.1, type="409"))
+    changed = with_setting(today, "failures.check.probability", 0.3)
+    assert changed.failures["check"] == (ok.Failure(0.3, type="409"),)
+    two = with_setting(today, "failures.check", [0.1, 0.2])
+    with pytest.raises(ScenarioError, match="has no 'probability' there"):
+        with_setting(two, "failures.check.probability", 0.3)
+
+
 @pytest.mark.parametrize("settings", [{"resources.clerk": 3}, {"durations.check": "3 min"}, ["resources.clerk"]])
 def test_what_a_sweep_tries_is_a_list_by_name(settings: object) -> None:
     with pytest.raises(ScenarioError, match=r"sweep: .*give .* what to try|sweep: give what to try by name"):
