@@ -42,6 +42,8 @@ class Run:
         The same for the same workflow and case.
     case_id
         The key of the case.
+    workflow
+        Its definition; if the run was migrated since, `Engine.get` gives the new one.
 
     Examples
     --------

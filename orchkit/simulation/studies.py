@@ -272,6 +272,8 @@ def staff(  # noqa: PLR0913 -- the words of simulate, and what is looked for
         ``cycle_time``, ``waiting_time`` and ``processing_time``; a bare name is the mean.
     roles
         The counts to try for each role; by default 1 to ``most`` of each role of the scenario.
+    most
+        The largest count of a role that is tried, if ``roles`` does not say.
     cases, until, replications, warm_up, seed, executor, progress
         As for `sweep`.
 
