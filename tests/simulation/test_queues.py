@@ -214,3 +214,21 @@ def test_only_what_matters_more_interrupts(first):
 
     ended = (log.steps["completed"] - log.cases["started"][0]).dt.total_seconds()
     assert dict(zip(log.steps["activity"], ended, strict=True)) == {"urgent": 5.0, "normal": 12.0}
+
+
+def test_a_long_line_is_served_the_shortest_first_and_knows_when_it_was_overtaken():
+    # All come at once, so that 20,000 wait; the first one begins before it is known what else there is.
+    model = queue(ok.exponential(60.0), arrivals=1e-9, discipline="shortest")
+
+    steps = ok.simulate(*model, cases=20_000, seed=4).steps
+
+    begun = steps["started"].astype("int64").to_numpy()
+    order = np.argsort(begun, kind="stable")  # the numbers of cases as they were served
+    work = (steps["completed"] - steps["started"]).dt.total_seconds().to_numpy()[order]
+    assert (np.diff(work[1:]) >= 0).all()
+    # Overtaken is who waits while a later one is served; the first such is where the highest number so far is above.
+    overtaken = begun[order][
+        np.searchsorted(np.maximum.accumulate(order), np.arange(20_000), side="right").clip(max=19_999)
+    ]
+    late = np.maximum(begun - overtaken, 0) / 1e6
+    assert steps["wait_priority_s"].to_numpy() == pytest.approx(late)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from orchkit.simulation.kernel.compiling import compiled
 from orchkit.simulation.kernel.duty import next_open, open_between
 from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
-from orchkit.simulation.kernel.queues import queue, rank, unqueue
+from orchkit.simulation.kernel.queues import overtake, queue, rank, unqueue
 from orchkit.simulation.kernel.serving import (
     begin,
     dispatch,
     idle_unit,
     may_begin,
     on_duty,
-    overtake,
     pause,
     release,
     serve,

@@ -222,9 +222,12 @@ M_HEADER = 96
     S_TAIL,
     S_WIDTH,
 ) = range(40)
+# While a task waits in a queue by rank, it has in place of what a loop counts: its places in the tree that tells where the
+# next one belongs, and among those that nobody has overtaken yet. A slot is 1 more there, and 0 is none.
+S_TREE_LEFT, S_TREE_RIGHT, S_TREE_UP, S_OLDER, S_YOUNGER = S_LOOP_NEXT, S_ACTIVE, S_FAILED, S_CLOSED, S_ITEMS
 # Where a step waits (S_QUEUED): nowhere, in a queue, for a batch to fill, behind the first of its batch
 IN_QUEUE, GATHERING, FOLLOWING = 1, 2, 3
-PREEMPTIVE = 3  # a discipline
+FIFO, PREEMPTIVE = 0, 3  # disciplines
 
 # A pass through a graph; what waits at joins follows: for each flow twice the moment since when, and one; or 0
 (
@@ -274,8 +277,11 @@ K_NUMBER, K_ARRIVED, K_KEY, K_ROOT, K_LAST, K_VISITS = range(6)
     Q_OTHERS,
     Q_OTHER_COUNT,
     Q_CALENDAR,
+    Q_TREE,
+    Q_OLDEST,
+    Q_YOUNGEST,
     Q_WIDTH,
-) = range(17)
+) = range(20)
 DELAYED = -2  # in place of who does a step: it cannot begin yet
 R_NEXT, R_CALENDAR, R_STEP, R_LAST_NODE, R_POOL, R_BUSY, R_ALSO, R_HELPED, R_WIDTH = range(9)
 

@@ -6,8 +6,19 @@ from orchkit.simulation.kernel.compiling import compiled
 from orchkit.simulation.kernel.draws import micros, sample, stream
 from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
 from orchkit.simulation.kernel.memory import schedule
+from orchkit.simulation.kernel.ranking import find_place, give_up_place
 
-__all__ = ["clock_runs", "hand_on", "leave_queue", "lose_patience", "queue", "queue_last", "rank", "unqueue"]
+__all__ = [
+    "clock_runs",
+    "hand_on",
+    "leave_queue",
+    "lose_patience",
+    "overtake",
+    "queue",
+    "queue_last",
+    "rank",
+    "unqueue",
+]
 
 
 @compiled
@@ -56,32 +67,14 @@ def lose_patience(p, m, d, slot):
 
 
 @compiled
-def queue(p, m, d, slot, q, pool):
-    """Put a step into the queue, where its discipline says."""
+def _link(m, q, slot, before):
+    """Put a step into a queue: behind another (-1: at its head), or where its rank says."""
     s = m[M_STEPS] + S_WIDTH * slot
-    node = m[s + S_NODE]
-    n = p[P_NODES] + N_WIDTH * node
-    i = m[M_PASSES] + p[P_HELD] * m[s + S_PASS]
-    key = m[m[M_CASES] + (K_VISITS + p[P_NODE_COUNT]) * m[i + I_CASE] + K_KEY]
-    discipline = m[q + Q_DISCIPLINE]
-    if m[s + S_SEQ] == 0:
-        rank(p, m, d, slot, q)
-        if p[n + N_BATCH] <= 1:  # who gathers for a batch has been losing patience since then
-            lose_patience(p, m, d, slot)
-    before = m[q + Q_TAIL]
-    head = m[q + Q_HEAD]
-    if discipline != 0 and head >= 0 and m[m[M_STEPS] + S_WIDTH * head + S_PRIORITY] < m[s + S_PRIORITY]:
-        before = -1
-    elif discipline != 0:
-        while before >= 0:
-            other = m[M_STEPS] + S_WIDTH * before
-            if m[other + S_PRIORITY] > m[s + S_PRIORITY] or (
-                m[other + S_PRIORITY] == m[s + S_PRIORITY] and m[other + S_SEQ] < m[s + S_SEQ]
-            ):
-                break
-            before = m[other + S_Q_PREV]
+    if m[q + Q_DISCIPLINE] != FIFO:
+        before = find_place(m, q, slot)
+        _add_to_old(m, q, slot)
     after = m[q + Q_HEAD] if before < 0 else m[m[M_STEPS] + S_WIDTH * before + S_Q_NEXT]
-    m[s + S_Q_PREV], m[s + S_Q_NEXT], m[s + S_QUEUED] = before, after, 1
+    m[s + S_Q_PREV], m[s + S_Q_NEXT], m[s + S_QUEUED] = before, after, IN_QUEUE
     if before < 0:
         m[q + Q_HEAD] = slot
     else:
@@ -90,6 +83,87 @@ def queue(p, m, d, slot, q, pool):
         m[q + Q_TAIL] = slot
     else:
         m[m[M_STEPS] + S_WIDTH * after + S_Q_PREV] = slot
+
+
+@compiled
+def _unlink(m, q, slot):
+    """Take a step out of a queue."""
+    s = m[M_STEPS] + S_WIDTH * slot
+    if m[q + Q_DISCIPLINE] != FIFO:
+        give_up_place(m, q, slot)
+        _drop_from_old(m, q, slot)
+    before, after = m[s + S_Q_PREV], m[s + S_Q_NEXT]
+    if before < 0:
+        m[q + Q_HEAD] = after
+    else:
+        m[m[M_STEPS] + S_WIDTH * before + S_Q_NEXT] = after
+    if after < 0:
+        m[q + Q_TAIL] = before
+    else:
+        m[m[M_STEPS] + S_WIDTH * after + S_Q_PREV] = before
+    m[s + S_QUEUED] = 0
+
+
+@compiled
+def _add_to_old(m, q, slot):
+    """Put a step among those that nobody has overtaken yet, in the order in which they asked."""
+    s = m[M_STEPS] + S_WIDTH * slot
+    if m[s + S_OVERTAKEN] >= 0:
+        return
+    older, younger = m[q + Q_YOUNGEST], 0
+    if older and m[m[M_STEPS] + S_WIDTH * (older - 1) + S_SEQ] > m[s + S_SEQ]:  # it was interrupted: among the oldest
+        older, younger = 0, m[q + Q_OLDEST]
+        while m[m[M_STEPS] + S_WIDTH * (younger - 1) + S_SEQ] < m[s + S_SEQ]:
+            older, younger = younger, m[m[M_STEPS] + S_WIDTH * (younger - 1) + S_YOUNGER]
+    m[s + S_OLDER], m[s + S_YOUNGER] = older, younger
+    _join(m, q, older, slot + 1)
+    _join(m, q, slot + 1, younger)
+
+
+@compiled
+def _drop_from_old(m, q, slot):
+    s = m[M_STEPS] + S_WIDTH * slot
+    if m[s + S_OVERTAKEN] < 0:
+        _join(m, q, m[s + S_OLDER], m[s + S_YOUNGER])
+        m[s + S_OLDER] = m[s + S_YOUNGER] = 0
+
+
+@compiled
+def _join(m, q, older, younger):
+    """Let one step follow another among those that nobody has overtaken; 0 is none."""
+    if older:
+        m[m[M_STEPS] + S_WIDTH * (older - 1) + S_YOUNGER] = younger
+    else:
+        m[q + Q_OLDEST] = younger
+    if younger:
+        m[m[M_STEPS] + S_WIDTH * (younger - 1) + S_OLDER] = older
+    else:
+        m[q + Q_YOUNGEST] = older
+
+
+@compiled
+def overtake(m, q, slot):
+    """Note who came before a step that is served now."""
+    if m[q + Q_DISCIPLINE] == FIFO:
+        return
+    seq, other = m[m[M_STEPS] + S_WIDTH * slot + S_SEQ], m[q + Q_OLDEST]
+    while other and m[m[M_STEPS] + S_WIDTH * (other - 1) + S_SEQ] < seq:
+        o = m[M_STEPS] + S_WIDTH * (other - 1)
+        other = m[o + S_YOUNGER]
+        m[o + S_OVERTAKEN], m[o + S_OLDER], m[o + S_YOUNGER] = m[M_NOW], 0, 0
+    _join(m, q, 0, other)
+
+
+@compiled
+def queue(p, m, d, slot, q, pool):
+    """Put a step into the queue, where its discipline says."""
+    s = m[M_STEPS] + S_WIDTH * slot
+    n = p[P_NODES] + N_WIDTH * m[s + S_NODE]
+    if m[s + S_SEQ] == 0:
+        rank(p, m, d, slot, q)
+        if p[n + N_BATCH] <= 1:  # who gathers for a batch has been losing patience since then
+            lose_patience(p, m, d, slot)
+    _link(m, q, slot, m[q + Q_TAIL])
     m[q + Q_LENGTH] += 1
     if p[n + N_DEMAND_COUNT]:
         m[q + Q_JOINT] += 1
@@ -98,15 +172,10 @@ def queue(p, m, d, slot, q, pool):
 @compiled
 def queue_last(m, slot, q):
     """Put a step at the end of a queue that is served in the order of arrival."""
-    s, last = m[M_STEPS] + S_WIDTH * slot, m[q + Q_TAIL]
+    s = m[M_STEPS] + S_WIDTH * slot
     m[M_SEQ] += 1
     m[s + S_SEQ], m[s + S_PRIORITY] = m[M_SEQ], 0
-    m[s + S_Q_PREV], m[s + S_Q_NEXT], m[s + S_QUEUED] = last, -1, IN_QUEUE
-    if last < 0:
-        m[q + Q_HEAD] = slot
-    else:
-        m[m[M_STEPS] + S_WIDTH * last + S_Q_NEXT] = slot
-    m[q + Q_TAIL] = slot
+    _link(m, q, slot, m[q + Q_TAIL])
     m[q + Q_LENGTH] += 1
 
 
@@ -163,7 +232,7 @@ def hand_on(p, m, slot):
     m[f + S_SEQ], m[f + S_PRIORITY], m[f + S_LEFT] = m[s + S_SEQ], m[s + S_PRIORITY], m[s + S_LEFT]
     m[f + S_OUTCOME], m[f + S_PAUSED], m[f + S_AWAY] = m[s + S_OUTCOME], m[s + S_PAUSED], m[s + S_AWAY]
     if m[s + S_QUEUED] == IN_QUEUE:
-        _take_place(p, m, s, first)
+        _take_place(p, m, slot, first)
     m[s + S_QUEUED], m[s + S_BATCH_NEXT], m[s + S_LEADER], m[f + S_LEADER] = 0, -1, first + 1, 0
     if m[f + S_PAUSED] >= 0:
         clock_runs(p, m, first)
@@ -174,37 +243,20 @@ def hand_on(p, m, slot):
 
 
 @compiled
-def _take_place(p, m, s, first):
+def _take_place(p, m, slot, first):
     """Put a step into the queue in the place of another."""
-    f = m[M_STEPS] + S_WIDTH * first
-    q = m[M_POOLS] + Q_WIDTH * p[p[P_NODES] + N_WIDTH * m[s + S_NODE] + N_POOL]
-    before, after = m[s + S_Q_PREV], m[s + S_Q_NEXT]
-    m[f + S_Q_PREV], m[f + S_Q_NEXT], m[f + S_QUEUED] = before, after, IN_QUEUE
-    if before < 0:
-        m[q + Q_HEAD] = first
-    else:
-        m[m[M_STEPS] + S_WIDTH * before + S_Q_NEXT] = first
-    if after < 0:
-        m[q + Q_TAIL] = first
-    else:
-        m[m[M_STEPS] + S_WIDTH * after + S_Q_PREV] = first
+    q = m[M_POOLS] + Q_WIDTH * p[p[P_NODES] + N_WIDTH * m[m[M_STEPS] + S_WIDTH * slot + S_NODE] + N_POOL]
+    before = m[m[M_STEPS] + S_WIDTH * slot + S_Q_PREV]
+    _unlink(m, q, slot)
+    _link(m, q, first, before)
 
 
 @compiled
 def unqueue(p, m, slot):
     """Take a step out of the queue that it waits in."""
-    s = m[M_STEPS] + S_WIDTH * slot
-    q = m[M_POOLS] + Q_WIDTH * p[p[P_NODES] + N_WIDTH * m[s + S_NODE] + N_POOL]
-    before, after = m[s + S_Q_PREV], m[s + S_Q_NEXT]
-    if before < 0:
-        m[q + Q_HEAD] = after
-    else:
-        m[m[M_STEPS] + S_WIDTH * before + S_Q_NEXT] = after
-    if after < 0:
-        m[q + Q_TAIL] = before
-    else:
-        m[m[M_STEPS] + S_WIDTH * after + S_Q_PREV] = before
-    m[s + S_QUEUED] = 0
+    n = p[P_NODES] + N_WIDTH * m[m[M_STEPS] + S_WIDTH * slot + S_NODE]
+    q = m[M_POOLS] + Q_WIDTH * p[n + N_POOL]
+    _unlink(m, q, slot)
     m[q + Q_LENGTH] -= 1
-    if p[p[P_NODES] + N_WIDTH * m[s + S_NODE] + N_DEMAND_COUNT]:
+    if p[n + N_DEMAND_COUNT]:
         m[q + Q_JOINT] -= 1

@@ -9,7 +9,7 @@ from orchkit.simulation.kernel.draws import draw, micros, sample, stream
 from orchkit.simulation.kernel.duty import next_open, open_between, span_at, working_until
 from orchkit.simulation.kernel.layout import *  # noqa: F403 -- a hundred names of fields
 from orchkit.simulation.kernel.memory import note, schedule
-from orchkit.simulation.kernel.queues import clock_runs, hand_on, queue, unqueue
+from orchkit.simulation.kernel.queues import clock_runs, hand_on, overtake, queue, unqueue
 
 __all__ = [
     "begin",
@@ -18,7 +18,6 @@ __all__ = [
     "leave_work",
     "may_begin",
     "on_duty",
-    "overtake",
     "pause",
     "release",
     "serve",
@@ -254,23 +253,6 @@ def _next_on_duty(p, m, q):
             if opens > m[M_NOW]:
                 soonest = min(soonest, opens)
     return soonest
-
-
-@compiled
-def overtake(m, q, slot):
-    """Note who came before a step that is served now."""
-    if m[q + Q_DISCIPLINE] == 0:
-        return
-    seq = m[m[M_STEPS] + S_WIDTH * slot + S_SEQ]
-    other = m[q + Q_HEAD]
-    while other >= 0:
-        o = m[M_STEPS] + S_WIDTH * other
-        if m[o + S_SEQ] < seq:
-            if m[o + S_OVERTAKEN] < 0:
-                m[o + S_OVERTAKEN] = m[M_NOW]
-            elif m[q + Q_DISCIPLINE] == 1:  # the last comes first: who is behind one that was overtaken was so too
-                return
-        other = m[o + S_Q_NEXT]
 
 
 @compiled
