@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -254,10 +256,19 @@ def _free_from(log: EventLog, begun: NDArray[np.float64]) -> NDArray[np.float64]
     at = codes[asked] * width + (begun[asked] - origin)
     # A step that takes no time must not find its own completion; any other may find one at its very start.
     itself = completed[asked] <= begun[asked]
-    place = np.where(itself, np.searchsorted(line, at, side="left"), np.searchsorted(line, at, side="right")) - 1
+    place = np.empty(len(at), dtype=np.intp)
+    place[itself], place[~itself] = _sought(line, at[itself], "left"), _sought(line, at[~itself], "right")
+    place -= 1
     found = line[np.maximum(place, 0)] - codes[asked] * width
     free[asked] = np.where((place >= 0) & (found >= 0), found + origin, np.nan)
     return free
+
+
+def _sought(line: NDArray[np.float64], values: NDArray[np.float64], side: Literal["left", "right"]) -> NDArray[np.intp]:
+    """Return as `numpy.searchsorted` where values stand; of many, neighbors are sought one after the other."""
+    order, found = np.argsort(values), np.empty(len(values), dtype=np.intp)
+    found[order] = np.searchsorted(line, values[order], side=side)
+    return found
 
 
 def _total(log: EventLog, values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -254,6 +254,7 @@ def write_events(log: EventLog, path: Path) -> None:
     lasts = np.append(firsts[1:], len(frame)) - 1
     names = [_tags(frame[name].iloc[firsts], str(name).removeprefix(CASE_PREFIX)) for name in of_case]
     traces = _joined_texts("<trace>\n", *names) if len(firsts) else pa.array([], type=pa.string())
+    closings = pa.repeat("</trace>\n", len(lasts))
     opened = gzip.open if path.suffix == ".gz" else open
     with opened(path, "wb") as file:
         file.write(b'<?xml version="1.0" encoding="UTF-8"?>\n')
@@ -261,8 +262,7 @@ def write_events(log: EventLog, path: Path) -> None:
         file.write(_extensions(frame).encode())
         for begin in range(0, len(frame), _ROWS):
             rows = frame.iloc[begin : begin + _ROWS]
-            heads = _at(traces, firsts - begin, len(rows))
-            tails = _at(pa.array(["</trace>\n"] * len(lasts)), lasts - begin, len(rows))
+            heads, tails = _at(traces, firsts, begin, len(rows)), _at(closings, lasts, begin, len(rows))
             tags = [_tags(rows[name], str(name)) for name in own]
             file.write(joined_bytes(_joined_texts(heads, "<event>\n", *tags, "</event>\n", tails)))
         file.write(b"</log>\n")
@@ -283,11 +283,11 @@ def _joined_texts(*parts: pa.Array | str) -> pa.Array:
     return pc.binary_join_element_wise(*parts, "", null_handling="replace", null_replacement="")
 
 
-def _at(texts: pa.Array, rows: NDArray[np.int64], height: int) -> pa.Array:
-    """Return texts at their rows, those that lie within so many, and nothing elsewhere."""
-    within = np.flatnonzero((rows >= 0) & (rows < height))
+def _at(texts: pa.Array, rows: NDArray[np.int64], begin: int, height: int) -> pa.Array:
+    """Return texts at their rows, which rise, as far as these lie within a part, and nothing elsewhere."""
+    first, after = np.searchsorted(rows, [begin, begin + height])
     places = np.full(height, -1)
-    places[rows[within]] = within
+    places[rows[first:after] - begin] = np.arange(first, after)
     return texts.take(pa.array(places, mask=places < 0))
 
 
@@ -308,6 +308,8 @@ def _tags(column: pd.Series, key: str) -> pa.Array:
 def _texts(column: pd.Series, tag: str) -> pa.Array:
     if tag == "date" and isinstance(column.dtype, pd.DatetimeTZDtype):
         return pc.replace_substring(zoned_texts(column), " ", "T")
+    if isinstance(column.dtype, pd.StringDtype):
+        return _quoted(pa.array(column, type=pa.string(), from_pandas=True))
     known = column.notna().to_numpy()
     if tag == "date":
         texts = [value.isoformat() if there else None for value, there in zip(column, known, strict=True)]
@@ -318,3 +320,12 @@ def _texts(column: pd.Series, tag: str) -> pa.Array:
     else:
         texts = [str(value) if there else None for value, there in zip(column, known, strict=True)]
     return pa.array(texts, type=pa.string())
+
+
+def _quoted(texts: pa.Array) -> pa.Array:
+    """Return texts as values of XML, in their quotes; few hold what must be said otherwise."""
+    odd = pc.match_substring_regex(texts, r'[&<>"\n\r\t]')
+    quoted = pc.binary_join_element_wise('"', texts, '"', "")
+    if not pc.any(odd).as_py():
+        return quoted
+    return pc.replace_with_mask(quoted, odd, pa.array([quoteattr(text) for text in texts.filter(odd).to_pylist()]))
