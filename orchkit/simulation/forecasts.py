@@ -19,6 +19,7 @@ from orchkit.model.states import RunStatus
 from orchkit.simulation.load import overloads
 from orchkit.simulation.replay import replayed
 from orchkit.simulation.replications import simulate_quietly
+from orchkit.simulation.scenario import expect_scenario
 from orchkit.simulation.sources import in_flight
 from orchkit.units import Duration, format_duration, seconds
 from orchkit.view.html import table_bundle
@@ -148,6 +149,7 @@ def forecast(  # noqa: PLR0913 -- the words of a forecast
     >>> bool(ahead.cases["done_share"].between(0, 1).all())
     True
     """
+    expect_scenario(scenario, "forecast")
     flight = _flight(source, workflow, now)
     if not flight.cases and scenario.arrivals is None:
         message = f"forecast: no case of {workflow.name!r} is in flight, and the scenario has no arrivals."
@@ -183,6 +185,9 @@ def forecast(  # noqa: PLR0913 -- the words of a forecast
 
 def _flight(source: Source, workflow: Workflow, now: datetime | str | None) -> InFlight:
     if now is None:
+        if isinstance(source, EventLog) and not len(source.steps):
+            message = "forecast: the log has no steps, which would tell what time it is. Give now='2025-01-09T12:00Z'."
+            raise ScenarioError(message)
         return in_flight(source, workflow)
     if not isinstance(source, EventLog):
         message = f"forecast: now is for logs only; {type(source).__name__} knows what time it is. Leave it out."

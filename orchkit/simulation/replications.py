@@ -28,7 +28,7 @@ from orchkit.simulation.lowering import Lowered, lower
 from orchkit.simulation.output import log_of, with_names
 from orchkit.simulation.resumption import Resumption, outlasted_notes, resumption
 from orchkit.simulation.rows import Rows
-from orchkit.simulation.scenario import Scenario
+from orchkit.simulation.scenario import Scenario, expect_scenario
 from orchkit.simulation.sources import in_flight as open_cases
 from orchkit.units import Duration, seconds
 
@@ -157,9 +157,7 @@ def _simulate(  # noqa: PLR0913 -- the words of a simulation
     progress: bool | None = None,
 ) -> EventLog:
     check_kind(workflow, "simulate")
-    if not isinstance(scenario, Scenario):
-        message = f"simulate takes a scenario, ok.Scenario(…) or ok.read_scenario(path), not {type(scenario).__name__}."
-        raise ScenarioError(message)
+    expect_scenario(scenario, "simulate")
     if executor is not None and not hasattr(executor, "submit"):
         message = f"simulate: executor is one of concurrent.futures, ProcessPoolExecutor(), not {executor!r}."
         raise ScenarioError(message)

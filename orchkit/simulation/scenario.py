@@ -45,6 +45,7 @@ __all__ = [
     "Response",
     "Scenario",
     "arrivals_of",
+    "expect_scenario",
 ]
 
 _INFINITE = 1e300  # what cannot be reckoned with
@@ -412,6 +413,21 @@ class Scenario:
         keep(self, "by_clock", tuple(self.by_clock))
         if self.sla is not None:
             keep(self, "sla", as_constant(self.sla, "sla"))
+
+
+def expect_scenario(scenario: object, verb: str) -> None:
+    """Refuse what is no scenario, such as a fit, which has one.
+
+    Raises
+    ------
+    ScenarioError
+        It is something else.
+    """
+    if not isinstance(scenario, Scenario):
+        hint = " Give its .scenario." if isinstance(getattr(scenario, "scenario", None), Scenario) else ""
+        kind = type(scenario).__name__
+        message = f"{verb} takes a scenario, ok.Scenario(…) or ok.read_scenario(path), not {kind}.{hint}"
+        raise ScenarioError(message)
 
 
 def _moment(value: object) -> datetime:

@@ -355,6 +355,15 @@ def test_a_log_that_tells_that_nothing_has_happened_since_is_taken_at_its_word()
         ok.forecast(engine, SERVE, scenario, "1 h", now="2025-03-03T09:00Z")
 
 
+def test_what_cannot_be_forecast_is_said():
+    nothing = ok.EventLog(open_log([("a", "serve", 0, 0, None)]).steps.iloc[:0])
+    with pytest.raises(ok.ScenarioError, match="the log has no steps, which would tell what time it is. Give now="):
+        ok.forecast(nothing, SERVE, QUEUE, "1 h")
+    found = ok.fit(SERVE, ok.simulate(SERVE, QUEUE, cases=20, progress=False), train=1)
+    with pytest.raises(ok.ScenarioError, match="forecast takes a scenario, .* not Fit. Give its .scenario."):
+        ok.forecast(nothing, SERVE, found, "1 h")
+
+
 QUEUE = ok.Scenario(ok.exponential("10 min"), {"serve": ok.exponential("7 min")}, {"clerk": 1})
 
 
