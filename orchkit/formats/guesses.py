@@ -15,7 +15,7 @@ from orchkit.columns import XES_NAMES, coded
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["guessed_columns", "guessed_formats", "ways_to_read"]
+__all__ = ["guessed_columns", "guessed_formats", "joined_halves", "most_likely", "ways_to_read"]
 
 # In the order in which they are looked for: without accents, in small letters, words apart.
 _KNOWN_AS = {
@@ -75,6 +75,9 @@ _TRANSITIONS = frozenset(
         *("manualskip", "autoskip", "ate_abort", "pi_abort", "unknown"),
     }
 )
+_OF_DAYS = ("date", "datum", "fecha", "day", "posting date", "buchungsdatum", "data")
+_OF_CLOCKS = ("time", "uhrzeit", "zeit", "time of day", "clock", "heure", "hora", "ora", "tijd")
+_CLOCK = r"\s*\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?\s*"
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^a-zA-Z0-9]+")
 
 _DAY_FIRST, _MONTH_FIRST, _PLAIN = "day", "month", "plain"
@@ -123,6 +126,24 @@ def _are_transitions(column: pd.Series) -> bool:
     return bool(len(names)) and all(name.lower() in _TRANSITIONS for name in names)
 
 
+def joined_halves(frame: pd.DataFrame, label: str, called: str) -> tuple[pd.DataFrame, list[str]]:
+    """Return the frame with days and times of day in one column, if a file has two for them, and a note on that."""
+    plain = {_plain(str(other)): str(other) for other in frame if other != label}
+    found = [plain[name] for name in (*_OF_DAYS, *_OF_CLOCKS) if name in plain]
+    if not found:
+        return frame, []
+    held = frame[label].astype("str")
+    is_clock = bool(held.dropna().str.fullmatch(_CLOCK).all())
+    for other in found:
+        texts = frame[other].astype("str")
+        days, clocks = (texts, held) if is_clock else (held, texts)
+        is_whole = (days.isna() == clocks.isna()).all() and clocks.dropna().str.fullmatch(_CLOCK).all()
+        if held.notna().any() and is_whole and not days.dropna().str.contains(":").any():
+            joined = frame.drop(columns=other).assign(**{label: days.str.strip() + " " + clocks.str.strip()})
+            return joined, [f"columns {called!r} and {other!r} were joined: days and times of day"]
+    return frame, []
+
+
 def guessed_formats(columns: Sequence[pd.Series]) -> list[str | None]:
     """Return how the times of columns are written, None where that is ISO 8601, or may be several things.
 
@@ -146,8 +167,21 @@ def ways_to_read(column: pd.Series) -> list[str]:
     if not len(texts) or not pd.to_datetime(texts.iloc[:1], format="ISO8601", utc=True, errors="coerce").isna().any():
         return []
     few = texts.iloc[:_SAMPLE]
-    ways = [way for way in _formats() if _reads(few.iloc[:1], way) and _reads(few, way) and _reads(texts, way)]
+    ways = [way for way in _formats() if _reads(few.iloc[:1], way) and _reads(few, way)]
+    if len(ways) > 1:  # else whoever reads them will see
+        ways = [way for way in ways if _reads(texts, way)]
     return list({_order(way): way for way in reversed(ways)}.values())[::-1]
+
+
+def most_likely(texts: pd.Series) -> str | None:
+    """Return the format that reads most times of a column, if that is more than half, though not all."""
+    counts = {way: _count(texts, way) for way in _formats() if _reads(texts.iloc[:1], way)}
+    best = max(counts, key=lambda way: counts[way], default="")
+    return best if len(texts) > counts.get(best, 0) > len(texts) / 2 else None
+
+
+def _count(texts: pd.Series, way: str) -> int:
+    return int(pd.to_datetime(texts, format=way, errors="coerce").notna().sum())
 
 
 def _order(way: str) -> str:

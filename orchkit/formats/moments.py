@@ -10,7 +10,7 @@ import pandas as pd
 
 from orchkit.columns import UTC, of_pandas
 from orchkit.errors import LogError, nearest
-from orchkit.formats.guesses import ways_to_read
+from orchkit.formats.guesses import most_likely, ways_to_read
 
 __all__ = ["localized", "zoned"]
 
@@ -135,8 +135,16 @@ def _check_readable(texts: pd.Series, time_format: str | None, called: str) -> N
         raise LogError(message) from None
     if not unread.any():
         return
+    others = None if time_format else most_likely(texts)
+    if others is not None:
+        time_format = others
+        unread = pd.to_datetime(texts, format=others, errors="coerce").isna()
     example = str(texts[unread].iloc[0])
-    way = f"as {time_format!r}" if time_format else "in ISO 8601 (2024-05-06T09:00:00+02:00)"
+    way = (
+        f"as {time_format!r}{', as most are' if others else ''}"
+        if time_format
+        else "in ISO 8601 (2024-05-06T09:00:00+02:00)"
+    )
     ways = [] if time_format else ways_to_read(texts)
     or_so = " or ".join(map(repr, ways)) or "'%d.%m.%Y %H:%M'"
     hint = "" if time_format else f" Say how they are written: read_log(…, time_format={or_so})."

@@ -10,7 +10,7 @@ import pandas as pd
 
 from orchkit.columns import CASE_PREFIX, STEP_COLUMNS, XES_NAMES, coded
 from orchkit.errors import LogError, nearest
-from orchkit.formats.guesses import guessed_columns, guessed_formats
+from orchkit.formats.guesses import guessed_columns, guessed_formats, joined_halves
 from orchkit.formats.moments import zoned
 
 __all__ = ["differing", "named", "read_parquet", "write_parquet"]
@@ -65,10 +65,13 @@ def named(
     notes += [f"column {label!r} was taken for {name}" for name, label in guessed.items()]
     _expect(frame, labels)
     frame = frame.rename(columns=labels)
+    called = {name: label for label, name in labels.items()}
+    if "completed" in guessed and time_format is None:
+        frame, joined = joined_halves(frame, "completed", called["completed"])
+        notes += joined
     times = [name if name in frame else XES_NAMES.get(name, name) for name in _TIMES]
     times = [label for label in times if label in frame]
     formats = [time_format] * len(times) if time_format else guessed_formats([frame[label] for label in times])
-    called = {name: label for label, name in labels.items()}
     for label, how in zip(times, formats, strict=True):
         frame[label] = zoned(frame[label], timezone, how, notes, called.get(label, label))
         if how is not None and time_format is None:

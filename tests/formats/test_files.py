@@ -221,6 +221,20 @@ def test_beside_a_start_an_end_is_taken_and_not_another_time() -> None:
     assert "timestamp" in log.steps
 
 
+@pytest.mark.parametrize("names", [("date", "time"), ("Datum", "Uhrzeit"), ("fecha", "hora")])
+def test_days_and_times_of_day_in_two_columns_are_joined(names) -> None:
+    frame = pd.DataFrame({"case": "o1", "activity": "a", names[0]: ["06.05.2024"], names[1]: ["8:30"]})
+    log = ok.read_log(frame, timezone="UTC")
+    assert log.steps["completed"].tolist() == [pd.Timestamp("2024-05-06T08:30Z")]
+    assert list(log.steps.columns[18:]) == []
+
+
+def test_of_times_that_are_written_otherwise_than_most_the_first_is_told() -> None:
+    times = ["06.05.2024 08:00", "07.05.2024 09:00", "soon"]
+    with pytest.raises(ok.LogError, match="'time': 1 times.* '%d.%m.%Y %H:%M', as most are, the first 'soon'"):
+        ok.read_log(pd.DataFrame({"case": "o1", "activity": "a", "time": times}), timezone="UTC")
+
+
 def test_columns_without_a_name_are_kept_if_they_hold_something(tmp_path) -> None:
     text = 'case,activity,timestamp,,\n1,a,2024-05-06T09:00Z,,7\n2,"b\nc",2024-05-06T09:00Z,,8\n'
     log = ok.read_log(csv(tmp_path / "a.csv", text))

@@ -112,7 +112,7 @@ def _drawn(kinds: pd.DataFrame) -> Any:  # noqa: ANN401 -- any of Altair's layer
         alt.Chart(rows_of(parts))
         .mark_bar(strokeWidth=1.2, height=_ROW * 0.66)
         .encode(
-            x=alt.X("count:Q", title="failed attempts", stack="zero", scale=counts),
+            x=alt.X("count:Q", title="failed attempts", stack="zero", scale=counts, axis=alt.Axis(tickMinStep=1)),
             y=y,
             order="place:Q",
             fill=alt.Fill(
