@@ -26,7 +26,8 @@ def with_people(log: EventLog, roles: Mapping[str, str]) -> tuple[EventLog, set[
 
     Notes
     -----
-    They are those of a role, or of a task without a role, of whose steps none names a resource, and most take time.
+    They are those of a role, or of a task without a role, of whose steps none names a resource, if most steps of one of
+    its tasks take time.
 
     Examples
     --------
@@ -43,7 +44,11 @@ def with_people(log: EventLog, roles: Mapping[str, str]) -> tuple[EventLog, set[
     groups = np.asarray(names, dtype=object)[log.activity_codes]
     lengths = moments_s(log.steps["completed"]) - moments_s(log.steps["started"])
     known = set(groups[log.resource_codes >= 0])
-    nameless = {name for name in names if name not in known and np.mean(lengths[groups == name] >= _TAKES_S) > 1 / 2}
+    nameless = {
+        name
+        for code, name in enumerate(names)
+        if name not in known and np.mean(lengths[log.activity_codes == code] >= _TAKES_S) > 1 / 2
+    }
     if not nameless:
         return log, nameless
     unknown = np.isin(groups, list(nameless))

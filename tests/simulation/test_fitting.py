@@ -10,6 +10,7 @@ import orchkit as ok
 from orchkit.errors import ScenarioError
 from orchkit.simulation.choices import shares_of
 from orchkit.simulation.fitting import fit
+from orchkit.simulation.nameless import with_people
 from orchkit.simulation.presence import roles_of
 from orchkit.simulation.routes import branch_shares
 from orchkit.simulation.trial import split_by_time
@@ -518,6 +519,17 @@ def test_people_without_names_have_hours_and_are_as_many_as_were_at_work() -> No
     assert [note.partition(":")[0] for note in found.notes] == ["The log does not say who clerk are"]
     assert free.scenario.requires == {"ask": {"team_2": 1}, "answer": {"team_1": 1}}
     assert free.scenario.durations["ask"].mean == pytest.approx(1_200, rel=0.05)
+
+
+def test_people_without_names_do_what_takes_no_time_as_well() -> None:
+    steps = pd.DataFrame({"case_id": list("1122"), "activity": ["ask", "answer"] * 2, "resource": None})
+    steps["started"] = pd.date_range("2024-05-06T09:00Z", periods=4, freq="h")
+    steps["completed"] = steps["started"] + pd.to_timedelta([0, 20, 0, 20], unit="min")
+
+    found, nameless = with_people(ok.EventLog(steps), {"ask": "clerk", "answer": "clerk"})
+
+    assert (nameless, set(found.steps["resource"])) == ({"clerk"}, {"anybody of clerk"})
+    assert with_people(ok.EventLog(steps), {})[1] == {"answer"}  # what takes no time may be a machine's
 
 
 def test_people_who_are_assumed_beyond_those_who_were_seen_are_told() -> None:
