@@ -19,7 +19,7 @@ from pathlib import Path
 import orchkit as ok
 from orchkit.simulation.kernel.layout import FOREVER
 from orchkit.simulation.lowering import lower
-from orchkit.simulation.replications import _replication, _Task
+from orchkit.simulation.running import Task, replication
 
 CASES = 100_000
 PEERS = Path(__file__).with_name("simulation_peers.py")
@@ -123,10 +123,10 @@ def main() -> None:
     print(f"first call of a fresh process, import included, compiled before: {first:.2f} s of processor")
     compare(given.peer)
     workflow, scenario = mixed()
-    task = _Task(lower(workflow, scenario), CASES, FOREVER, 0)
+    task = Task(lower(workflow, scenario), CASES, FOREVER, 0)
     kernel, whole, steps = [], [], 0
     for _ in range(5):
-        kernel.append(median_of(lambda: _replication(task, 0), 1))
+        kernel.append(median_of(lambda: replication(task, 0), 1))
         begun = time.process_time()
         steps = len(ok.simulate(workflow, scenario, cases=CASES).case_codes)
         whole.append(time.process_time() - begun)

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from orchkit.columns import UTC
 from orchkit.held import Held
-from orchkit.log import EventLog
+from orchkit.log import AVAILABILITY_COLUMNS, EventLog
 from orchkit.simulation.kernel import layout as at
 from orchkit.simulation.known import Known, Replication, known_of
 from orchkit.simulation.rows import room_for
@@ -316,17 +316,5 @@ def _availability(
                 )
                 for unit in range(first, first + resource.count)
             ]
-    names = (
-        "replication",
-        "role",
-        "resource",
-        "resource_count",
-        "available_s",
-        "busy_s",
-        "period_s",
-        "until",
-        "cost_per_hour",
-        "cost_per_step",
-    )
-    table = pd.DataFrame(rows, columns=list(names))
+    table = pd.DataFrame(rows, columns=list(AVAILABILITY_COLUMNS))
     return table.assign(until=_times(table["until"].to_numpy(dtype=np.int64)))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from orchkit.run_state import Instance, Step
     from orchkit.simulation.flight import InFlight, OpenCase, OpenRun, OpenStep
     from orchkit.simulation.lowering import Lowered
-    from orchkit.simulation.replications import Memory
+    from orchkit.simulation.memory import Memory
 
 __all__ = ["Resumption", "outlasted_notes", "resumption"]
 

@@ -12,7 +12,7 @@ from orchkit.simulation.kernel import layout as at
 from orchkit.simulation.kernel.draws import mix
 from orchkit.simulation.kernel.loop import begin, run
 from orchkit.simulation.lowering import lower
-from orchkit.simulation.replications import Memory
+from orchkit.simulation.memory import Memory
 from tests.semantics.table import table
 from tests.simulation.reference import World
 

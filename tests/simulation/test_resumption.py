@@ -20,7 +20,7 @@ from orchkit.simulation.kernel.draws import mix
 from orchkit.simulation.kernel.loop import run
 from orchkit.simulation.kernel.resuming import resume
 from orchkit.simulation.lowering import lower
-from orchkit.simulation.replications import Memory
+from orchkit.simulation.memory import Memory
 from orchkit.simulation.resumption import resumption
 from tests.semantics.table import table
 from tests.simulation.reference import World
