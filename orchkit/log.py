@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from orchkit.view.html import Bundle
 
-__all__ = ["AVAILABILITY_COLUMNS", "CASE_COLUMNS", "STEP_COLUMNS", "EventLog", "expect_log"]
+__all__ = ["AVAILABILITY_COLUMNS", "CASE_COLUMNS", "LIFECYCLES", "STEP_COLUMNS", "EventLog", "expect_log"]
 
 AVAILABILITY_COLUMNS = (
     "replication",
@@ -64,7 +64,7 @@ AVAILABILITY_COLUMNS = (
 """Columns of ``log.availability``."""
 
 _LIFECYCLE = "lifecycle:transition"
-_LIFECYCLES = {
+LIFECYCLES = {
     "PENDING": "schedule",
     "RUNNING": "start",
     "COMPENSATING": "start",
@@ -76,6 +76,7 @@ _LIFECYCLES = {
     "CANCELLED": "pi_abort",
     "SKIPPED": "autoskip",
 }
+"""What XES calls the statuses of steps."""
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False, eq=False)
@@ -319,7 +320,7 @@ class EventLog:
         cases = known[own].add_prefix(CASE_PREFIX).take(self.case_codes).reset_index(drop=True)
         steps = all_steps.drop(columns=[*XES_NAMES.values(), *cases], errors="ignore").rename(columns=XES_NAMES)
         if _LIFECYCLE not in steps:
-            steps[_LIFECYCLE] = steps["status"].map(_LIFECYCLES)
+            steps[_LIFECYCLE] = steps["status"].map(LIFECYCLES)
         steps = steps[[*first, *(name for name in steps if name not in first)]]
         named = pd.concat([steps, cases], axis="columns")
         return named.drop(columns=[name for name in named if name not in first and named[name].isna().all()])

@@ -20,7 +20,7 @@ from orchkit.formats.ocel_sqlite import read_sqlite, write_sqlite
 from orchkit.formats.strangers import set_apart
 from orchkit.formats.tables import named, read_parquet, write_parquet
 from orchkit.formats.xes import read_events, write_events
-from orchkit.log import EventLog, expect_log
+from orchkit.log import LIFECYCLES, EventLog, expect_log
 
 __all__ = ["read_log", "read_objects", "write_log", "write_objects"]
 
@@ -270,6 +270,12 @@ def _complete(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     if times and untimed.any():
         notes.append(f"{int(untimed.sum()):,} events without a time were dropped")
         frame = frame[~untimed]
-    if "status" in frame and LIFECYCLE in frame:
-        frame = frame.drop(columns=LIFECYCLE)  # it says less than the status that a log of our own has
+    if "status" in frame and LIFECYCLE in frame and _says_no_more(frame[["status", LIFECYCLE]]):
+        frame = frame.drop(columns=LIFECYCLE)
     return frame.reset_index(drop=True), notes
+
+
+def _says_no_more(frame: pd.DataFrame) -> bool:
+    """Tell whether transitions are those that a log of our own is written with, for its statuses."""
+    pairs = frame.drop_duplicates().itertuples(index=False)
+    return all(LIFECYCLES.get(str(status).upper()) == transition for status, transition in pairs)

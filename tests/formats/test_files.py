@@ -221,6 +221,14 @@ def test_beside_a_start_an_end_is_taken_and_not_another_time() -> None:
     assert "timestamp" in log.steps
 
 
+def test_events_that_were_kept_come_back_with_their_transitions(tmp_path) -> None:
+    events = (event("a", "2024-05-06T09:00:00Z", "start"), event("a", "2024-05-06T10:00:00Z"))
+    log = ok.read_log(written(tmp_path / "a.xes", trace("o1", *events)), lifecycle="keep")
+    for name in ("b.xes", "b.csv", "b.parquet"):
+        ok.write_log(log, tmp_path / name)
+        assert ok.read_log(tmp_path / name).steps["lifecycle:transition"].tolist() == ["start", "complete"]
+
+
 @pytest.mark.parametrize("names", [("date", "time"), ("Datum", "Uhrzeit"), ("fecha", "hora")])
 def test_days_and_times_of_day_in_two_columns_are_joined(names) -> None:
     frame = pd.DataFrame({"case": "o1", "activity": "a", names[0]: ["06.05.2024"], names[1]: ["8:30"]})
