@@ -171,6 +171,15 @@ def test_a_flat_log_comes_back(tmp_path, ending) -> None:
     assert_frame_equal(back.cases, log.cases, check_dtype=False)
 
 
+def test_what_is_written_part_by_part_is_whole(tmp_path) -> None:
+    moments = pd.Timestamp("2024-05-06T09:00Z").as_unit("us") + pd.to_timedelta(range(20_001), unit="s")
+    steps = pd.DataFrame({"case_id": "o1", "activity": "a", "completed": moments, "n": range(20_001)})
+    ok.write_log(ok.EventLog(steps), tmp_path / "a.json")
+    events = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["events"]
+    assert [event["attributes"][-1] for event in events] == [{"name": "n", "value": n} for n in range(20_001)]
+    assert events[-1]["time"] == "2024-05-06T14:33:20Z"
+
+
 def test_a_database_of_another_is_only_read(tmp_path) -> None:
     path = tmp_path / "a.sqlite"
     ok.write_objects(ok.read_objects(stored(tmp_path / "a.json", ORDERS)), path)
