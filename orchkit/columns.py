@@ -382,6 +382,14 @@ def moments_of(texts: pd.Series) -> pd.Series | None:
 
 
 def _number(column: pd.Series) -> pd.Series:
+    if isinstance(column.dtype, pd.StringDtype):
+        try:
+            cast = pa.array(column, type=pa.large_string(), from_pandas=True).cast(pa.float64())
+            numbers = cast.to_numpy(zero_copy_only=False)
+            if np.isnan(numbers).sum() == column.isna().sum():
+                return pd.Series(numbers, index=column.index, name=column.name)
+        except pa.ArrowInvalid:
+            pass  # pandas knows more ways to write a number, and says what is none
     try:
         return pd.to_numeric(column).astype("float64")
     except (ValueError, TypeError) as error:

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
-from orchkit.columns import UTC
+from orchkit.columns import UTC, moments_of
 from orchkit.errors import LogError
 from orchkit.formats.bounded import chunks
 
@@ -238,11 +238,13 @@ def _converted(column: pd.Series, look: str) -> pd.Series:
         flags = column.str.lower().map({"true": True, "false": False})
         return flags.astype("boolean" if flags.isna().any() else "bool")
     if look == "int":
-        numbers = pd.array(pd.to_numeric(column.fillna("0")).to_numpy(dtype="int64"), dtype="Int64")
-        found = pd.Series(numbers, index=column.index).mask(column.isna())
-        return found if column.isna().any() else found.astype("int64")
+        numbers = pa.array(column, from_pandas=True).cast(pa.int64())
+        kinds = {pa.int64(): pd.Int64Dtype()} if column.isna().any() else {}
+        return pd.Series(numbers.to_pandas(types_mapper=kinds.get)).set_axis(column.index)
     if look == "float":
         return pd.to_numeric(column).astype("float64")
+    if look == "zoned" and (whole := moments_of(column)) is not None:
+        return whole
     try:
         moments = pd.to_datetime(column, format="ISO8601", utc=look == "zoned")
     except ValueError:
