@@ -23,6 +23,8 @@ from orchkit.log import EventLog, expect_log
 
 __all__ = ["bottlenecks", "cycle_times", "dotted_chart", "throughput", "waiting_times"]
 
+_SHORT = (1 << 16) - 1
+
 
 def cycle_times(log: EventLog, calendar: Hours | None = None) -> pd.DataFrame:
     """Return how long each case took: ``case_id``, ``started``, ``completed``, ``steps``, ``cycle_s``.
@@ -266,7 +268,12 @@ def _free_from(log: EventLog, begun: NDArray[np.float64]) -> NDArray[np.float64]
 
 def _sought(line: NDArray[np.float64], values: NDArray[np.float64], side: Literal["left", "right"]) -> NDArray[np.intp]:
     """Return as `numpy.searchsorted` where values stand; of many, neighbors are sought one after the other."""
-    order, found = np.argsort(values), np.empty(len(values), dtype=np.intp)
+    found = np.empty(len(values), dtype=np.intp)
+    if not len(values):
+        return found
+    low, high = float(values.min()), float(values.max())
+    parts = (values - low) * (_SHORT / max(high - low, 1.0))  # NumPy sorts 16 bits by radix
+    order = np.argsort(parts.astype(np.uint16), kind="stable")
     found[order] = np.searchsorted(line, values[order], side=side)
     return found
 
