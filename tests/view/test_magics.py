@@ -1,5 +1,7 @@
 """Magics: a workflow is written in a cell, run in a line, and errors have their place."""
 
+import atexit
+
 import pytest
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
@@ -15,6 +17,7 @@ def shell():
     for value in list(shell.user_ns.values()):
         if isinstance(value, ok.Engine):
             value.close()
+    atexit.unregister(shell.atexit_operations)  # it cannot be done twice
     shell.atexit_operations()
 
 
