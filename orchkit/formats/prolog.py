@@ -19,7 +19,8 @@ _ODD = re.compile(rb"<[!?]")  # comments and the like, in which anything may sta
 _LONGEST = 64 << 20
 _COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
 _GLOBAL = re.compile(rb"<global[\s>].*?</global\s*>", re.DOTALL)
-_CLASSIFIER, _KEY = re.compile(rb"<classifier[\s/>]"), re.compile(rb"\skey\s*=\s*[\"']")
+_CLASSIFIER = re.compile(rb"<classifier[\s/>]")
+_KEY = re.compile(rb"key(?<=\skey)\s*=\s*[\"']")  # letters first: those are sought eight times as fast as a space
 
 
 class _Found(Exception):
