@@ -17,9 +17,9 @@ _SLICE = 1 << 16
 _TRACE = re.compile(rb"<trace[\s/>]")
 _ODD = re.compile(rb"<[!?]")  # comments and the like, in which anything may stand
 _LONGEST = 64 << 20
-_COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
-_GLOBAL = re.compile(rb"<global[\s>].*?</global\s*>", re.DOTALL)
-_CLASSIFIER = re.compile(rb"<classifier[\s/>]")
+_TOLD = re.compile(
+    rb"<(?:!--.*?-->|!\[CDATA\[.*?\]\]>|\?.*?\?>|(global)[\s>].*?</global\s*>|(classifier)[\s/>])", re.DOTALL
+)
 _KEY = re.compile(rb"key(?<=\skey)\s*=\s*[\"']")  # letters first: those are sought eight times as fast as a space
 
 
@@ -65,24 +65,29 @@ def body(pieces: Iterable[bytes], path: Path) -> Iterator[bytes]:
         found = _TRACE.search(head, sought)
         if found or len(head) > _LONGEST or head[:2] in _WIDE:
             break
-    first = _first_trace(bytes(head), path) if found else None
+    whole = bytes(head)
+    first = _first_trace(whole, path) if found else None
     if first is not None:
-        yield bytes(head[:first])
-        yield bytes(head[first:])
+        yield whole[:first]
+        yield whole[first:]
         yield from pieces
 
 
 def of_the_log(attributes: int, globals_: int, classifiers: int) -> list[str]:
     """Return the note on what a file says of the log itself, which a log here does not hold."""
-    counts = {"attributes": attributes, "globals": globals_, "classifiers": classifiers}
-    told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    counts = {"attribute": attributes, "global": globals_, "classifier": classifiers}
+    told = ", ".join(f"{count:,} {what}{'s' * (count > 1)}" for what, count in counts.items() if count)
     return [f"what the file says of the log itself was dropped: {told}"] if told else []
 
 
 def said_of(head: bytes) -> list[str]:
     """Return that note on what stands before the first trace."""
-    plain, count = _GLOBAL.subn(b"", _COMMENT.sub(b"", head))
-    return of_the_log(len(_KEY.findall(plain)), count, len(_CLASSIFIER.findall(plain)))
+    globals_, classifiers, attributes = 0, 0, len(_KEY.findall(head))
+    for found in _TOLD.finditer(head):
+        globals_ += found[1] is not None
+        classifiers += found[2] is not None
+        attributes -= len(_KEY.findall(found[0]))
+    return of_the_log(attributes, globals_, classifiers)
 
 
 def _first_trace(head: bytes, path: Path) -> int | None:

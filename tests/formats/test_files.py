@@ -134,13 +134,14 @@ def test_what_only_the_start_says_is_kept_and_what_it_says_otherwise_is_told() -
 @pytest.mark.usefixtures("either")
 def test_what_a_file_says_of_the_log_itself_is_said_to_be_dropped(tmp_path) -> None:
     of_the_log = (
-        '<!-- <global scope="none"/> --><extension name="Concept" prefix="concept" uri="c.xesext"/>'
+        '<!-- <global scope="none"/> --><?note key="z"?><![CDATA[<!-- key="z" <global>]]>'
+        '<extension name="Concept" prefix="concept" uri="c.xesext"/>'
         '<global scope="event"><string key="concept:name" value="x"/></global>'
         '<classifier name="Activity" keys="concept:name"/>'
         '<string key="source" value="ERP"><int key="year" value="2024"/></string>'
     )
     log = ok.read_log(written(tmp_path / "a.xes", of_the_log, trace("o1", event("a", "2024-05-06T09:00:00Z"))))
-    assert log.notes[0] == "what the file says of the log itself was dropped: 2 attributes, 1 globals, 1 classifiers"
+    assert log.notes[0] == "what the file says of the log itself was dropped: 2 attributes, 1 global, 1 classifier"
 
 
 def test_a_second_value_of_a_case_is_said_to_be_dropped(tmp_path) -> None:
