@@ -116,7 +116,7 @@ def read_log(
 def write_log(log: EventLog, path: str | Path) -> None:
     """Write a log to a file, in the format that the ending of its name says: any that `read_log` reads.
 
-    `read_log` gives the same log back. Cases without steps and columns without a value are not written; A file of OCEL
+    `read_log` gives the same log back. Cases without steps and columns without a value are not written; a file of OCEL
     gets no open steps, and one type of objects, ``case``.
 
     Examples
